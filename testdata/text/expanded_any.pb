@@ -1,0 +1,3 @@
+
+<3
+)type.googleapis.com/tensorflow.VersionDef"serve

@@ -1,0 +1,15 @@
+u
+"serve
+
+xPlaceholder*
+dtype0"
+	variables
+
+v*
+serving_default
+
+
+x
+x:0:
+
+self:
