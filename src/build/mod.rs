@@ -1,0 +1,194 @@
+//! Makes nodes the way TensorFlow's Python op builders do: same names, ops, inputs and attributes.
+//!
+//! [`Builder`] keeps the state those builders find in the default graph: the name scope, the names in use, what is being
+//! colocated with, and the control dependencies in force. The modules below are the builders themselves; the passes and
+//! [`crate::quant_ops`] call them in the order in which the Python code does, as the order decides about suffixes.
+
+mod cond;
+mod global_step;
+mod moving_average;
+mod names;
+mod ops;
+mod variable;
+
+pub use global_step::GlobalStep;
+pub use names::NamesInUse;
+pub use variable::Variable;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use hashbrown::HashSet;
+
+use crate::collections::Collections;
+use crate::error::Result;
+use crate::graph::attr::Attrs;
+use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+
+/// Inserts nodes into a graph, with TensorFlow's naming.
+pub struct Builder<'g> {
+    /// The graph that is being extended.
+    pub graph: &'g mut Graph,
+    /// The collections that new variables, contexts and update ops enter.
+    pub collections: &'g mut Collections,
+    /// Variables made so far, in order.
+    pub variables: Vec<Variable>,
+    names: NamesInUse,
+    variable_names: HashSet<String>,
+    /// The current name scope, ending in a slash unless empty.
+    scope: String,
+    colocation: Vec<NodeId>,
+    control: Option<ControlRegion>,
+    attrs: Attrs,
+}
+
+/// `control_dependencies`: new nodes wait for `nodes`, unless they read a node that does so already.
+#[derive(Debug, Clone)]
+struct ControlRegion {
+    nodes: Vec<NodeId>,
+    entered_at: usize,
+}
+
+impl<'g> Builder<'g> {
+    /// A builder at the root scope of `graph`.
+    pub fn new(graph: &'g mut Graph, collections: &'g mut Collections) -> Self {
+        Self {
+            graph,
+            collections,
+            variables: Vec::new(),
+            names: NamesInUse::default(),
+            variable_names: HashSet::new(),
+            scope: String::new(),
+            colocation: Vec::new(),
+            control: None,
+            attrs: Attrs::default(),
+        }
+    }
+
+    /// Runs `body` inside the name scope `name`, made unique, below the current scope.
+    ///
+    /// # Errors
+    /// Those of `body`.
+    pub fn name_scope<T>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let full = self.unique_name(name);
+        self.inside(full, body)
+    }
+
+    /// Runs `body` at the root scope.
+    fn root_scope<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let outer = std::mem::take(&mut self.scope);
+        let result = body(self);
+        self.scope = outer;
+        result
+    }
+
+    fn inside<T>(&mut self, mut scope: String, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        scope.push('/');
+        let outer = std::mem::replace(&mut self.scope, scope);
+        let result = body(self);
+        self.scope = outer;
+        result
+    }
+
+    /// `Graph.unique_name`: the name below the current scope, with a suffix if it is taken; taken from now on.
+    fn unique_name(&mut self, name: &str) -> String {
+        let full = [self.scope.as_str(), name].concat();
+        self.names.unique(self.graph, full)
+    }
+
+    /// The current scope as a name: what an op is called that was given its scope as its name.
+    fn scope_name(&self) -> &str {
+        self.scope.strip_suffix('/').unwrap_or_default()
+    }
+
+    /// Runs `body` with all new nodes colocated with `node`.
+    fn colocate_with<T>(&mut self, node: NodeId, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.colocation.push(node);
+        let result = body(self);
+        self.colocation.pop();
+        result
+    }
+
+    /// Runs `body` with new nodes colocated with `node` alone, whatever was in force.
+    fn colocate_only_with<T>(&mut self, node: NodeId, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let outer = std::mem::replace(&mut self.colocation, vec![node]);
+        let result = body(self);
+        self.colocation = outer;
+        result
+    }
+
+    /// Runs `body` with new nodes waiting for `nodes`, or for none.
+    fn control_dependencies<T>(&mut self, nodes: &[NodeId], body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let region = (!nodes.is_empty()).then(|| ControlRegion { nodes: nodes.to_vec(), entered_at: self.graph.len() });
+        let outer = std::mem::replace(&mut self.control, region);
+        let result = body(self);
+        self.control = outer;
+        result
+    }
+
+    /// Adds a node named `name`, made unique, below the current scope.
+    fn op(
+        &mut self,
+        op: &str,
+        name: &str,
+        inputs: &[TensorRef],
+        attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
+    ) -> Result<NodeId> {
+        let full = self.unique_name(name);
+        self.op_named(op, &full, inputs, attrs)
+    }
+
+    /// Adds a node that bears the name of the current scope, as ops do that opened the scope for their arguments.
+    fn op_here(
+        &mut self,
+        op: &str,
+        inputs: &[TensorRef],
+        attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
+    ) -> Result<NodeId> {
+        let name = self.scope_name().to_owned();
+        self.op_named(op, &name, inputs, attrs)
+    }
+
+    fn op_named(
+        &mut self,
+        op: &str,
+        name: &str,
+        inputs: &[TensorRef],
+        attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
+    ) -> Result<NodeId> {
+        let mut all: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();
+        if let Some(region) = &self.control {
+            let waits_already = inputs.iter().any(|input| input.node.index() >= region.entered_at);
+            if !waits_already {
+                let others = region.nodes.iter().filter(|&&node| !inputs.iter().any(|input| input.node == node));
+                all.extend(others.map(|&node| Input::Control(node)));
+            }
+        }
+        let mut encoder = std::mem::take(&mut self.attrs);
+        encoder.clear();
+        let device = self.put_colocation(&mut encoder);
+        attrs(&mut encoder);
+        let inserted =
+            self.graph.insert(NewNode { name, op, device: &device, inputs: &all, attrs: encoder.as_bytes() });
+        self.attrs = encoder;
+        inserted
+    }
+
+    /// Writes the `_class` that colocation asks for; returns the device that comes with it.
+    fn put_colocation(&self, attrs: &mut Attrs) -> String {
+        if self.colocation.is_empty() {
+            return String::new();
+        }
+        let mut device = String::new();
+        let mut groups: BTreeSet<Bytes> = BTreeSet::new();
+        for &node in &self.colocation {
+            groups.extend(self.graph.colocation_groups(node));
+            let other = self.graph.device(node);
+            if device.is_empty() {
+                other.clone_into(&mut device);
+            }
+        }
+        attrs.strs("_class", &groups.into_iter().collect::<Vec<_>>());
+        device
+    }
+}

@@ -1,0 +1,125 @@
+//! The single ops: constants, arithmetic, reductions, as the generated op wrappers and `math_ops` make them.
+
+use super::{Builder, GlobalStep, Variable};
+use crate::error::Result;
+use crate::graph::attr::Tensor;
+use crate::graph::{NodeId, TensorRef};
+use crate::proto::tensorflow::DataType;
+
+impl Builder<'_> {
+    /// `tf.constant(value, name=name)`.
+    pub(crate) fn constant(&mut self, name: &str, value: Tensor<'_>) -> Result<TensorRef> {
+        let node =
+            self.op("Const", name, &[], |attrs| attrs.data_type("dtype", value.data_type()).tensor("value", &value))?;
+        Ok(node.into())
+    }
+
+    /// An op of two float tensors.
+    pub(crate) fn binary(&mut self, op: &str, name: &str, x: TensorRef, y: TensorRef) -> Result<TensorRef> {
+        let node = self.op(op, name, &[x, y], |attrs| attrs.data_type("T", DataType::DtFloat))?;
+        Ok(node.into())
+    }
+
+    /// `op(x, <number>)`: the number becomes the constant `name/y`.
+    pub(crate) fn binary_with_y(&mut self, op: &str, name: &str, x: TensorRef, y: Tensor<'_>) -> Result<TensorRef> {
+        self.name_scope(name, |b| {
+            let constant = b.constant("y", y)?;
+            b.op_here(op, &[x, constant], |attrs| attrs.data_type("T", y.data_type())).map(TensorRef::from)
+        })
+    }
+
+    /// `op(<number>, y)`: the number becomes the constant `name/x`.
+    pub(crate) fn binary_with_x(&mut self, op: &str, name: &str, x: Tensor<'_>, y: TensorRef) -> Result<TensorRef> {
+        self.name_scope(name, |b| {
+            let constant = b.constant("x", x)?;
+            b.op_here(op, &[constant, y], |attrs| attrs.data_type("T", x.data_type())).map(TensorRef::from)
+        })
+    }
+
+    /// `tf.identity(x, name=name)`.
+    pub(crate) fn identity(&mut self, name: &str, x: TensorRef, data_type: DataType) -> Result<TensorRef> {
+        let node = self.op("Identity", name, &[x], |attrs| attrs.data_type("T", data_type))?;
+        Ok(node.into())
+    }
+
+    /// An op that changes a variable in place (`Assign`, `AssignSub`, `AssignAdd`), colocated with the variable.
+    pub(crate) fn assign(
+        &mut self,
+        op: &str,
+        variable: NodeId,
+        value: TensorRef,
+        data_type: DataType,
+    ) -> Result<NodeId> {
+        let is_assign = op == "Assign";
+        self.colocate_with(variable, |b| {
+            b.op_here(op, &[variable.into(), value], |attrs| {
+                attrs.data_type("T", data_type).bool("use_locking", is_assign);
+                if is_assign { attrs.bool("validate_shape", true) } else { attrs }
+            })
+        })
+    }
+
+    /// `state_ops.assign(variable, value, name=name)` of a float variable.
+    pub(crate) fn assign_last(&mut self, name: &str, variable: &Variable, value: TensorRef) -> Result<NodeId> {
+        self.name_scope(name, |b| b.assign("Assign", variable.node, value, DataType::DtFloat))
+    }
+
+    /// `tf.fake_quant_with_min_max_vars(input, min, max)`.
+    pub(crate) fn fake_quant_with_min_max_vars(
+        &mut self,
+        inputs: [TensorRef; 3],
+        bits: u8,
+        narrow_range: bool,
+    ) -> Result<TensorRef> {
+        let op = "FakeQuantWithMinMaxVars";
+        let node = self
+            .op(op, op, &inputs, |attrs| attrs.bool("narrow_range", narrow_range).int("num_bits", i64::from(bits)))?;
+        Ok(node.into())
+    }
+
+    /// `step >= <number>`, for an integer tensor.
+    pub(crate) fn greater_equal(&mut self, name: &str, step: &GlobalStep, number: i64) -> Result<TensorRef> {
+        self.name_scope(name, |b| {
+            let x = if step.is_resource { b.read_variable(step.tensor, step.data_type)? } else { step.tensor };
+            let number = match i32::try_from(number) {
+                Ok(number) if step.data_type == DataType::DtInt32 => Tensor::Int32(number),
+                _ => Tensor::Int64(number),
+            };
+            let y = b.constant("y", number)?;
+            b.op_here("GreaterEqual", &[x, y], |attrs| attrs.data_type("T", step.data_type)).map(TensorRef::from)
+        })
+    }
+
+    /// What converting a resource variable to a tensor adds.
+    fn read_variable(&mut self, handle: TensorRef, data_type: DataType) -> Result<TensorRef> {
+        let node =
+            self.op("ReadVariableOp", "ReadVariableOp", &[handle], |attrs| attrs.data_type("dtype", data_type))?;
+        Ok(node.into())
+    }
+
+    /// `tf.reduce_min` / `tf.reduce_max` of all elements. Without a known rank the axes are computed by Rank and Range.
+    pub(crate) fn reduce_all(&mut self, op: &str, name: &str, x: TensorRef, rank: Option<usize>) -> Result<TensorRef> {
+        let axes = match rank {
+            Some(rank) => {
+                let axes: Vec<i32> = (0..).take(rank).collect();
+                self.constant("Const", Tensor::Int32s(&axes))?
+            }
+            None => self.all_axes(x)?,
+        };
+        let node = self.op(op, name, &[x, axes], |attrs| {
+            attrs.data_type("T", DataType::DtFloat).data_type("Tidx", DataType::DtInt32).bool("keep_dims", false)
+        })?;
+        Ok(node.into())
+    }
+
+    /// `range(0, rank(x))`.
+    fn all_axes(&mut self, x: TensorRef) -> Result<TensorRef> {
+        let rank = self.op("Rank", "Rank", &[x], |attrs| attrs.data_type("T", DataType::DtFloat))?;
+        self.name_scope("range", |b| {
+            let start = b.constant("start", Tensor::Int32(0))?;
+            let delta = b.constant("delta", Tensor::Int32(1))?;
+            let range = [start, rank.into(), delta];
+            b.op_here("Range", &range, |attrs| attrs.data_type("Tidx", DataType::DtInt32)).map(TensorRef::from)
+        })
+    }
+}

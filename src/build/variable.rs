@@ -1,0 +1,93 @@
+//! Variables: `variable_scope.get_variable` and what `tf.Variable` puts into the graph.
+//!
+//! A variable is four nodes: its initial value, a VariableV2, the Assign that initialises it, and the Identity `read`.
+
+use super::Builder;
+use crate::collections::{GLOBAL_VARIABLES, MODEL_VARIABLES};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::attr::Tensor;
+use crate::graph::{NodeId, TensorRef};
+use crate::proto::tensorflow::DataType;
+
+/// The nodes of a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// The VariableV2.
+    pub node: NodeId,
+    /// The Assign that initialises it.
+    pub initializer: NodeId,
+    /// The value it is initialised with.
+    pub initial_value: TensorRef,
+    /// What readers of its value read: the Identity `…/read`.
+    pub read: TensorRef,
+}
+
+/// Where a variable's initial value comes from.
+pub(super) enum InitialValue<'a> {
+    /// An initialiser, called within the variable's own scope as `Initializer/<name>`.
+    Scalar(&'a str, Tensor<'a>),
+    /// A scalar float tensor that is there already.
+    Existing(TensorRef),
+}
+
+impl Builder<'_> {
+    /// `contrib.framework.model_variable(name, shape=[], initializer=constant_initializer(initial))`, not trainable.
+    /// It enters the given collection, the model variables and the global variables.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
+    pub fn model_variable(&mut self, name: &str, initial: f32, collection: &str) -> Result<Variable> {
+        let variable = self.variable(name, &InitialValue::Scalar("Const", Tensor::Float(initial)))?;
+        let mut keys = vec![GLOBAL_VARIABLES, MODEL_VARIABLES];
+        if !keys.contains(&collection) {
+            keys.push(collection);
+        }
+        for key in keys {
+            self.collections.add_variable(self.graph, key, &variable);
+        }
+        Ok(variable)
+    }
+
+    /// `get_variable(name)`: refused if this builder made one of that name before, as a variable store does.
+    pub(super) fn variable(&mut self, name: &str, initial: &InitialValue<'_>) -> Result<Variable> {
+        if !self.variable_names.insert(name.to_owned()) {
+            let what = format!("the variable '{name}' would be needed twice: two layers share a scope");
+            return Err(Error::new(ErrorKind::Refused, what)
+                .hint("give each layer a scope of its own, or leave one of them out (--exclude, --skip-unmatched)"));
+        }
+        let variable =
+            self.control_dependencies(&[], |b| b.root_scope(|b| b.name_scope(name, |b| b.new_variable(initial))))?;
+        self.variables.push(variable);
+        Ok(variable)
+    }
+
+    fn new_variable(&mut self, initial: &InitialValue<'_>) -> Result<Variable> {
+        let own_group =
+            if self.colocation.is_empty() { vec![format!("loc:@{}", self.scope_name())] } else { Vec::new() };
+        let (initial_value, data_type) = match *initial {
+            InitialValue::Existing(tensor) => (tensor, DataType::DtFloat),
+            InitialValue::Scalar(name, value) => {
+                let scope = self.unique_name("Initializer");
+                let tensor = self.inside(scope, |b| {
+                    let node = b.op("Const", name, &[], |attrs| {
+                        if !own_group.is_empty() {
+                            attrs.strs("_class", &own_group);
+                        }
+                        attrs.data_type("dtype", value.data_type()).tensor("value", &value)
+                    })?;
+                    Ok(TensorRef::from(node))
+                })?;
+                (tensor, value.data_type())
+            }
+        };
+        let node = self.op_here("VariableV2", &[], |attrs| {
+            if !own_group.is_empty() {
+                attrs.strs("_class", &own_group);
+            }
+            attrs.str("container", "").data_type("dtype", data_type).shape("shape", &[]).str("shared_name", "")
+        })?;
+        let initializer = self.name_scope("Assign", |b| b.assign("Assign", node, initial_value, data_type))?;
+        let read = self.colocate_with(node, |b| b.identity("read", node.into(), data_type))?;
+        Ok(Variable { node, initializer, initial_value, read })
+    }
+}

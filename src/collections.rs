@@ -1,0 +1,255 @@
+//! The collections of a MetaGraphDef: which variables, update ops and contexts the graph has, by key.
+//!
+//! A pass reads what is there and adds to it; [`crate::container`] keeps the bytes of every collection that got nothing
+//! new. A bare GraphDef has no collections: what is added then is known to the report alone.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use hashbrown::HashSet;
+use prost::Message;
+
+use crate::build::Variable;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::proto::tensorflow::VariableDef;
+use crate::wire::{self, Fields, put_bytes, put_header};
+
+/// All variables: `tf.GraphKeys.GLOBAL_VARIABLES`.
+pub const GLOBAL_VARIABLES: &str = "variables";
+/// The variables of the model's layers: `tf.GraphKeys.MODEL_VARIABLES`.
+pub const MODEL_VARIABLES: &str = "model_variables";
+/// Where quantization ranges go unless told otherwise: `tf.GraphKeys.MOVING_AVERAGE_VARIABLES`.
+pub const MOVING_AVERAGE_VARIABLES: &str = "moving_average_variables";
+/// The global step: `tf.GraphKeys.GLOBAL_STEP`.
+pub const GLOBAL_STEP: &str = "global_step";
+/// The branches of conditionals: `tf.GraphKeys.COND_CONTEXT`.
+pub const COND_CONTEXT: &str = "cond_context";
+/// The updates of quantization ranges, under the rewriter's own key.
+pub const UPDATE_QUANT_OPS: &str = "update_quant_ops";
+
+/// Keys whose variables are stored as VariableDefs; under any other key TensorFlow stores the tensor's name.
+const VARIABLE_KEYS: [&str; 5] =
+    [GLOBAL_VARIABLES, "trainable_variables", MOVING_AVERAGE_VARIABLES, "local_variables", MODEL_VARIABLES];
+
+/// Field numbers of CollectionDef and its lists.
+mod field {
+    pub const NODE_LIST: u32 = 1;
+    pub const BYTES_LIST: u32 = 2;
+    pub const LIST_VALUE: u32 = 1;
+}
+
+/// How the values of a collection are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Names of nodes and tensors.
+    Nodes,
+    /// Encoded messages.
+    Messages,
+}
+
+#[derive(Debug, Clone)]
+struct Addition {
+    kind: Kind,
+    values: Vec<Vec<u8>>,
+}
+
+/// The collections of a graph, as they were and with what was added.
+#[derive(Debug, Clone, Default)]
+pub struct Collections {
+    /// The encoded CollectionDefs of the file, by key.
+    original: BTreeMap<String, Bytes>,
+    added: BTreeMap<String, Addition>,
+    global_variables: HashSet<String>,
+}
+
+impl Collections {
+    /// The collections of a file: keys and encoded CollectionDefs.
+    #[must_use]
+    pub fn new(original: BTreeMap<String, Bytes>) -> Self {
+        let mut collections = Self { original, ..Self::default() };
+        collections.global_variables = collections
+            .variables(GLOBAL_VARIABLES)
+            .into_iter()
+            .filter_map(|variable| node_name(variable.variable_name))
+            .collect();
+        collections
+    }
+
+    /// The values of a collection in the file, as they are encoded.
+    fn values(&self, key: &str, kind: Kind) -> Vec<Bytes> {
+        let Some(bytes) = self.original.get(key) else { return Vec::new() };
+        lists(bytes, kind).flat_map(|list| values(bytes, list)).map(|value| bytes.slice(value)).collect()
+    }
+
+    /// The variables in a collection of the file.
+    #[must_use]
+    pub fn variables(&self, key: &str) -> Vec<VariableDef> {
+        self.values(key, Kind::Messages).into_iter().filter_map(|value| VariableDef::decode(value).ok()).collect()
+    }
+
+    /// The names in a collection of the file; for variables, the names of their tensors.
+    #[must_use]
+    pub fn tensor_names(&self, key: &str) -> Vec<String> {
+        let nodes = self.values(key, Kind::Nodes).into_iter().filter_map(|value| String::from_utf8(value.into()).ok());
+        nodes.chain(self.variables(key).into_iter().map(|variable| variable.variable_name)).collect()
+    }
+
+    /// Whether the variable, by its node's name, is among the global variables.
+    #[must_use]
+    pub fn has_global_variable(&self, name: &str) -> bool {
+        self.global_variables.contains(name)
+    }
+
+    /// Adds a variable, stored as TensorFlow stores variables under that key.
+    pub fn add_variable(&mut self, graph: &Graph, key: &str, variable: &Variable) {
+        let name = graph.tensor_name(variable.node.into());
+        if key == GLOBAL_VARIABLES {
+            self.global_variables.insert(graph.name(variable.node).to_owned());
+        }
+        if !VARIABLE_KEYS.contains(&key) {
+            self.add(key, Kind::Nodes, name.into_bytes());
+            return;
+        }
+        let definition = VariableDef {
+            variable_name: name,
+            initial_value_name: graph.tensor_name(variable.initial_value),
+            initializer_name: graph.name(variable.initializer).to_owned(),
+            snapshot_name: graph.tensor_name(variable.read),
+            ..VariableDef::default()
+        };
+        self.add_message(key, &definition);
+    }
+
+    /// Adds an encoded message.
+    pub fn add_message(&mut self, key: &str, message: &impl Message) {
+        self.add(key, Kind::Messages, message.encode_to_vec());
+    }
+
+    /// Adds an op by its name.
+    pub fn add_op(&mut self, graph: &Graph, key: &str, node: NodeId) {
+        self.add(key, Kind::Nodes, graph.name(node).into());
+    }
+
+    /// Adds a tensor by its name.
+    pub fn add_tensor(&mut self, graph: &Graph, key: &str, tensor: TensorRef) {
+        self.add(key, Kind::Nodes, graph.tensor_name(tensor).into_bytes());
+    }
+
+    fn add(&mut self, key: &str, kind: Kind, value: Vec<u8>) {
+        match self.added.get_mut(key) {
+            Some(addition) => addition.values.push(value),
+            None => drop(self.added.insert(key.to_owned(), Addition { kind, values: vec![value] })),
+        }
+    }
+
+    /// The collections that got something new, encoded as CollectionDefs, in the order of their keys. What they held
+    /// stays in front, unknown fields included.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when a collection of the file stores values of another kind under that key.
+    pub fn changed(&self) -> Result<Vec<(&str, Vec<u8>)>> {
+        self.added.iter().map(|(key, addition)| Ok((key.as_str(), self.extended(key, addition)?))).collect()
+    }
+
+    fn extended(&self, key: &str, addition: &Addition) -> Result<Vec<u8>> {
+        let original = self.original.get(key).map_or(&[][..], |bytes| bytes);
+        let other = if addition.kind == Kind::Nodes { Kind::Messages } else { Kind::Nodes };
+        if lists(original, other).any(|list| values(original, list).next().is_some()) {
+            let what = format!("the collection '{key}' holds values of another kind than variables and update ops");
+            return Err(Error::new(ErrorKind::Refused, what).hint("choose another collection with --vars-collection"));
+        }
+        let mut list = Vec::new();
+        for range in lists(original, addition.kind) {
+            list.extend_from_slice(&original[range]);
+        }
+        for value in &addition.values {
+            put_bytes(&mut list, field::LIST_VALUE, value);
+        }
+        let mut encoded = Vec::new();
+        for part in Fields::new(original).map_while(Result::ok) {
+            if !part.is_message(addition.kind.number()) && !part.is_message(other.number()) {
+                encoded.extend_from_slice(&original[part.span()]);
+            }
+        }
+        put_header(&mut encoded, addition.kind.number(), list.len());
+        encoded.append(&mut list);
+        Ok(encoded)
+    }
+}
+
+impl Kind {
+    fn number(self) -> u32 {
+        match self {
+            Self::Nodes => field::NODE_LIST,
+            Self::Messages => field::BYTES_LIST,
+        }
+    }
+}
+
+/// The bodies of the lists of that kind in a CollectionDef: one, unless the message was concatenated.
+fn lists(definition: &[u8], kind: Kind) -> impl Iterator<Item = Range<usize>> {
+    Fields::new(definition)
+        .map_while(Result::ok)
+        .filter(move |part| part.is_message(kind.number()))
+        .map(|part| part.value())
+}
+
+fn values(definition: &[u8], list: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let base = list.start;
+    let parts = Fields::new(&definition[list]).map_while(Result::ok);
+    parts.filter(|part| part.is_message(field::LIST_VALUE)).map(move |part| base + part.value_start..base + part.end)
+}
+
+/// `a/b` of `a/b:0`.
+fn node_name(mut tensor: String) -> Option<String> {
+    let end = tensor.find(':').unwrap_or(tensor.len());
+    tensor.truncate(end);
+    (!tensor.is_empty()).then_some(tensor)
+}
+
+/// Splits a CollectionDef map entry: its key and where its value lies.
+pub(crate) fn map_entry(entry: &[u8]) -> Option<(&str, Range<usize>)> {
+    let key = std::str::from_utf8(&entry[wire::last_bytes(entry, 1)?]).ok()?;
+    Some((key, wire::last_bytes(entry, 2).unwrap_or(0..0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collection(number: u32, values: &[&[u8]]) -> Bytes {
+        let mut list = Vec::new();
+        values.iter().for_each(|value| put_bytes(&mut list, 1, value));
+        let mut definition = Vec::new();
+        put_bytes(&mut definition, number, &list);
+        wire::put_uint(&mut definition, 77, 1);
+        definition.into()
+    }
+
+    #[test]
+    fn additions_follow_what_was_there() {
+        let mut collections = Collections::new(BTreeMap::from([("ops".to_owned(), collection(1, &[b"a"]))]));
+        collections.add("ops", Kind::Nodes, b"b".to_vec());
+        let changed = collections.changed().unwrap();
+        let again = Collections::new(BTreeMap::from([("ops".to_owned(), Bytes::from(changed[0].1.clone()))]));
+        assert_eq!(again.tensor_names("ops"), ["a", "b"]);
+        assert_eq!(wire::last_varint(&changed[0].1, 77), Some(1), "unknown fields stay");
+    }
+
+    #[test]
+    fn a_collection_of_another_kind_is_refused() {
+        let mut collections = Collections::new(BTreeMap::from([("ops".to_owned(), collection(2, &[b"a"]))]));
+        collections.add("ops", Kind::Nodes, b"b".to_vec());
+        assert_eq!(collections.changed().unwrap_err().kind(), ErrorKind::Refused);
+    }
+
+    #[test]
+    fn variables_are_known_by_their_node() {
+        let variable = VariableDef { variable_name: "a/b:0".to_owned(), ..VariableDef::default() }.encode_to_vec();
+        let collections = Collections::new(BTreeMap::from([("variables".to_owned(), collection(2, &[&variable]))]));
+        assert!(collections.has_global_variable("a/b"));
+        assert_eq!(collections.tensor_names("variables"), ["a/b:0"]);
+    }
+}

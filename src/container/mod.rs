@@ -1,0 +1,3 @@
+//! Files that hold a graph.
+
+pub mod text;

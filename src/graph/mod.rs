@@ -1,0 +1,542 @@
+//! The graph a pass reads and edits: nodes in an arena, edges known from both ends, bytes kept where they came from.
+//!
+//! An original node is its span in the file plus what every pass needs decoded (name, op, device, inputs); an inserted
+//! node is a name, edges, and its attributes already encoded. Every edit goes through [`Graph`], which keeps the name
+//! index and the consumers right. [`read`] fills the graph, [`write`](mod@write) says which bytes it has become,
+//! [`verify`] checks what must hold of any graph.
+
+pub mod attr;
+pub mod name;
+pub mod read;
+pub mod shape;
+pub mod verify;
+pub mod write;
+
+use std::hash::BuildHasher;
+
+use bytes::Bytes;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A node, by its place in the graph's arena: file order first, then order of insertion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(crate) u32);
+
+impl NodeId {
+    /// The node's place in the arena.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One output of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TensorRef {
+    /// The node that produces the tensor.
+    pub node: NodeId,
+    /// Which of its outputs.
+    pub port: u32,
+}
+
+impl From<NodeId> for TensorRef {
+    /// A node's first output, which is what naming a node as an input means.
+    fn from(node: NodeId) -> Self {
+        Self { node, port: 0 }
+    }
+}
+
+/// What one input slot of a node holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Input {
+    /// A tensor.
+    Data(TensorRef),
+    /// The wish to run after that node.
+    Control(NodeId),
+}
+
+impl Input {
+    /// The node at the other end.
+    #[must_use]
+    pub fn node(self) -> NodeId {
+        match self {
+            Self::Data(tensor) => tensor.node,
+            Self::Control(node) => node,
+        }
+    }
+
+    /// The tensor, unless this is a control input.
+    #[must_use]
+    pub fn tensor(self) -> Option<TensorRef> {
+        match self {
+            Self::Data(tensor) => Some(tensor),
+            Self::Control(_) => None,
+        }
+    }
+}
+
+/// One place where a node's output is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    /// The node that uses it.
+    pub consumer: NodeId,
+    /// In which of its input slots.
+    pub slot: usize,
+    /// What that slot holds.
+    pub input: Input,
+}
+
+/// A range of one of the graph's buffers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    start: usize,
+    len: u32,
+}
+
+impl Span {
+    fn range(self) -> std::ops::Range<usize> {
+        self.start..self.start + self.len as usize
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    name: Span,
+    /// Original: the NodeDef's body in `source`. Inserted: its attribute fields in `attrs`.
+    raw: Span,
+    op: u32,
+    device: u32,
+    first_input: u32,
+    input_count: u32,
+    first_consumer: u32,
+    last_consumer: u32,
+    /// Bytes of tag and length before the body.
+    header_len: u8,
+    edited: bool,
+}
+
+const NONE: u32 = u32::MAX;
+const CONTROL: u32 = u32::MAX;
+
+/// One input slot; the slots of a node are consecutive. All uses of a node form a doubly linked list.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    from: u32,
+    port: u32,
+    consumer: u32,
+    next: u32,
+    previous: u32,
+}
+
+/// A GraphDef being rewritten.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    source: Bytes,
+    nodes: Vec<Node>,
+    original_count: usize,
+    /// Where in `source` inserted nodes go: after the last original one.
+    insertion_point: usize,
+    function_count: usize,
+    edges: Vec<Edge>,
+    /// Names of all nodes, one after the other.
+    text: String,
+    /// Encoded attributes of inserted nodes.
+    attrs: Vec<u8>,
+    words: Words,
+    index: HashTable<NodeId>,
+    hasher: DefaultHashBuilder,
+}
+
+/// Op and device names, each kept once.
+#[derive(Debug, Clone, Default)]
+struct Words {
+    list: Vec<Box<str>>,
+    index: HashMap<Box<str>, u32>,
+}
+
+impl Words {
+    #[allow(clippy::cast_possible_truncation)] // fewer words than bytes in a 4 GiB file
+    fn intern(&mut self, word: &str) -> u32 {
+        if let Some(&id) = self.index.get(word) {
+            return id;
+        }
+        let id = self.list.len() as u32;
+        self.list.push(word.into());
+        self.index.insert(word.into(), id);
+        id
+    }
+}
+
+/// What an inserted node is made of; see [`Graph::insert`].
+#[derive(Debug, Clone, Copy)]
+pub struct NewNode<'a> {
+    /// The full name, not yet in the graph.
+    pub name: &'a str,
+    /// The op, as in the op registry.
+    pub op: &'a str,
+    /// The requested device, mostly empty.
+    pub device: &'a str,
+    /// Data inputs first, then control inputs.
+    pub inputs: &'a [Input],
+    /// The attributes, encoded by [`attr::Attrs`].
+    pub attrs: &'a [u8],
+}
+
+impl Graph {
+    /// How many nodes there are now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are no nodes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// How many nodes came from the file.
+    #[must_use]
+    pub fn original_count(&self) -> usize {
+        self.original_count
+    }
+
+    /// How many functions the graph's library holds; they are carried along as they are.
+    #[must_use]
+    pub fn function_count(&self) -> usize {
+        self.function_count
+    }
+
+    /// Whether the node came from the file.
+    #[must_use]
+    pub fn is_original(&self, node: NodeId) -> bool {
+        node.index() < self.original_count
+    }
+
+    /// Whether the node differs from what the file holds: inserted, or given other inputs.
+    #[must_use]
+    pub fn is_changed(&self, node: NodeId) -> bool {
+        !self.is_original(node) || self.nodes[node.index()].edited
+    }
+
+    /// All nodes in order: the file's, then the inserted ones.
+    #[allow(clippy::cast_possible_truncation)] // node ids are u32 by construction
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<> {
+        (0..self.nodes.len() as u32).map(NodeId)
+    }
+
+    /// The nodes inserted since there were `count` nodes.
+    #[allow(clippy::cast_possible_truncation)] // as above
+    pub fn ids_from(&self, count: usize) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (count as u32..self.nodes.len() as u32).map(NodeId)
+    }
+
+    /// The node of that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.index.find(self.hasher.hash_one(name), |&id| self.name(id) == name).copied()
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self, node: NodeId) -> &str {
+        &self.text[self.nodes[node.index()].name.range()]
+    }
+
+    /// The node's op, such as `Conv2D`.
+    #[must_use]
+    pub fn op(&self, node: NodeId) -> &str {
+        &self.words.list[self.nodes[node.index()].op as usize]
+    }
+
+    /// The node's requested device, mostly empty.
+    #[must_use]
+    pub fn device(&self, node: NodeId) -> &str {
+        &self.words.list[self.nodes[node.index()].device as usize]
+    }
+
+    /// An error about this node: `<what> in node 'name' (Op)`.
+    #[must_use]
+    pub fn error(&self, kind: ErrorKind, what: impl Into<String>, node: NodeId) -> Error {
+        Error::new(kind, what).in_node(self.name(node), self.op(node))
+    }
+
+    /// The tensor's name: `node:port`.
+    #[must_use]
+    pub fn tensor_name(&self, tensor: TensorRef) -> String {
+        format!("{}:{}", self.name(tensor.node), tensor.port)
+    }
+
+    fn edges_of(&self, node: NodeId) -> &[Edge] {
+        let node = &self.nodes[node.index()];
+        &self.edges[node.first_input as usize..(node.first_input + node.input_count) as usize]
+    }
+
+    /// All inputs of the node, in slot order.
+    pub fn inputs(&self, node: NodeId) -> impl DoubleEndedIterator<Item = Input> + ExactSizeIterator + '_ {
+        self.edges_of(node).iter().map(|edge| edge.input())
+    }
+
+    /// The tensors the node reads, in order.
+    pub fn data_inputs(&self, node: NodeId) -> impl DoubleEndedIterator<Item = TensorRef> + '_ {
+        self.inputs(node).filter_map(Input::tensor)
+    }
+
+    /// The nodes this node waits for without reading them.
+    pub fn control_inputs(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.inputs(node).filter_map(|input| match input {
+            Input::Control(node) => Some(node),
+            Input::Data(_) => None,
+        })
+    }
+
+    /// The tensor in the node's data input `index`.
+    #[must_use]
+    pub fn data_input(&self, node: NodeId, index: usize) -> Option<TensorRef> {
+        self.data_inputs(node).nth(index)
+    }
+
+    /// Every use of the node's outputs, control edges included, in the order in which the edges came to be.
+    pub fn uses(&self, node: NodeId) -> impl Iterator<Item = Use> + '_ {
+        let first = self.nodes[node.index()].first_consumer;
+        std::iter::successors(self.edges.get(first as usize).map(|_| first), |&edge| {
+            let next = self.edges[edge as usize].next;
+            (next != NONE).then_some(next)
+        })
+        .map(|index| {
+            let edge = self.edges[index as usize];
+            let slot = index - self.nodes[edge.consumer as usize].first_input;
+            Use { consumer: NodeId(edge.consumer), slot: slot as usize, input: edge.input() }
+        })
+    }
+
+    /// The nodes that read any output of this node as data; a node that reads twice is there twice.
+    pub fn consumers(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.uses(node).filter(|usage| usage.input.tensor().is_some()).map(|usage| usage.consumer)
+    }
+
+    /// The nodes that read this tensor; a node that reads it twice is there twice.
+    pub fn tensor_consumers(&self, tensor: TensorRef) -> impl Iterator<Item = NodeId> + '_ {
+        self.uses(tensor.node).filter(move |usage| usage.input == Input::Data(tensor)).map(|usage| usage.consumer)
+    }
+
+    /// Adds a node behind all others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidGraph`] if the name is taken, [`ErrorKind::TooLarge`] if the graph has outgrown every file.
+    pub fn insert(&mut self, new: NewNode<'_>) -> Result<NodeId> {
+        if self.text.len() + self.attrs.len() + self.source.len() > MAX_GROWN_BYTES {
+            return Err(Error::new(ErrorKind::TooLarge, "the rewritten graph would not fit any file")
+                .hint("a protobuf file ends at 2 GiB - 1; rewrite a part of the layers (--include, --exclude)"));
+        }
+        let raw = Span { start: self.attrs.len(), len: length(new.attrs.len()) };
+        self.attrs.extend_from_slice(new.attrs);
+        let id = self.push_node(new.name, new.op, new.device, raw, 0).map_err(|taken| {
+            self.error(ErrorKind::InvalidGraph, "a node was to be inserted twice under the same name", taken)
+        })?;
+        for &input in new.inputs {
+            self.push_edge(id, input);
+        }
+        Ok(id)
+    }
+
+    /// Appends a node without inputs, or tells which node has its name already.
+    #[allow(clippy::cast_possible_truncation)] // ids and edges are fewer than the bytes they come from
+    fn push_node(&mut self, name: &str, op: &str, device: &str, raw: Span, header_len: u8) -> Result<NodeId, NodeId> {
+        let hash = self.hasher.hash_one(name);
+        if let Some(&taken) = self.index.find(hash, |&id| self.name(id) == name) {
+            return Err(taken);
+        }
+        let id = NodeId(self.nodes.len() as u32);
+        self.nodes.push(Node {
+            name: Span { start: self.text.len(), len: length(name.len()) },
+            raw,
+            op: self.words.intern(op),
+            device: self.words.intern(device),
+            first_input: self.edges.len() as u32,
+            input_count: 0,
+            first_consumer: NONE,
+            last_consumer: NONE,
+            header_len,
+            edited: false,
+        });
+        self.text.push_str(name);
+        let (nodes, text, hasher) = (&self.nodes, &self.text, &self.hasher);
+        self.index.insert_unique(hash, id, |&id| hasher.hash_one(&text[nodes[id.index()].name.range()]));
+        Ok(id)
+    }
+
+    /// Appends an input slot to a node whose slots are the last ones of the arena.
+    #[allow(clippy::cast_possible_truncation)] // as in `push_node`
+    fn push_edge(&mut self, consumer: NodeId, input: Input) {
+        let (from, port) = input.encode();
+        let edge = self.edges.len() as u32;
+        self.edges.push(Edge { from, port, consumer: consumer.0, next: NONE, previous: NONE });
+        self.nodes[consumer.index()].input_count += 1;
+        self.link(edge);
+    }
+
+    fn link(&mut self, edge: u32) {
+        let producer = &mut self.nodes[self.edges[edge as usize].from as usize];
+        let last = std::mem::replace(&mut producer.last_consumer, edge);
+        if last == NONE {
+            producer.first_consumer = edge;
+        } else {
+            self.edges[last as usize].next = edge;
+        }
+        self.edges[edge as usize].previous = last;
+        self.edges[edge as usize].next = NONE;
+    }
+
+    fn unlink(&mut self, edge: u32) {
+        let Edge { from, next, previous, .. } = self.edges[edge as usize];
+        let producer = &mut self.nodes[from as usize];
+        if previous == NONE {
+            producer.first_consumer = next;
+        }
+        if next == NONE {
+            producer.last_consumer = previous;
+        }
+        if let Some(previous) = self.edges.get_mut(previous as usize) {
+            previous.next = next;
+        }
+        if let Some(next) = self.edges.get_mut(next as usize) {
+            next.previous = previous;
+        }
+    }
+
+    /// Puts `input` into an input slot of the node.
+    ///
+    /// # Panics
+    /// If the node has no such slot; slots come from [`Graph::inputs`] or [`Graph::uses`].
+    #[allow(clippy::cast_possible_truncation)] // as in `push_node`
+    pub fn set_input(&mut self, node: NodeId, slot: usize, input: Input) {
+        assert!(slot < self.nodes[node.index()].input_count as usize, "no such input slot");
+        let edge = self.nodes[node.index()].first_input + slot as u32;
+        self.unlink(edge);
+        (self.edges[edge as usize].from, self.edges[edge as usize].port) = input.encode();
+        self.link(edge);
+        self.nodes[node.index()].edited = true;
+    }
+
+    /// Makes the node wait for `others` too, behind the inputs it has. Nodes it waits for already are left out.
+    #[allow(clippy::cast_possible_truncation)] // as in `push_node`
+    pub fn add_control_inputs(&mut self, node: NodeId, others: &[NodeId]) {
+        let mut present: hashbrown::HashSet<NodeId> = self.control_inputs(node).collect();
+        let new: Vec<NodeId> = others.iter().copied().filter(|&other| present.insert(other)).collect();
+        if new.is_empty() {
+            return;
+        }
+        let inputs: Vec<Input> = self.inputs(node).chain(new.into_iter().map(Input::Control)).collect();
+        self.replace_inputs(node, &inputs);
+    }
+
+    /// Gives the node other inputs than it had.
+    #[allow(clippy::cast_possible_truncation)] // as in `push_node`
+    pub fn replace_inputs(&mut self, node: NodeId, inputs: &[Input]) {
+        let Node { first_input, input_count, .. } = self.nodes[node.index()];
+        for edge in first_input..first_input + input_count {
+            self.unlink(edge);
+        }
+        self.nodes[node.index()].first_input = self.edges.len() as u32;
+        self.nodes[node.index()].input_count = 0;
+        self.nodes[node.index()].edited = true;
+        for &input in inputs {
+            self.push_edge(node, input);
+        }
+    }
+
+    /// Makes `consumers` read `to` wherever they read `from`; says how many input slots changed.
+    ///
+    /// TensorFlow's `graph_editor.reroute_ts([to], [from], can_modify=consumers)`.
+    pub fn reroute(&mut self, from: TensorRef, to: TensorRef, consumers: &[NodeId]) -> usize {
+        let mut rerouted = 0;
+        for &consumer in consumers {
+            for slot in 0..self.nodes[consumer.index()].input_count as usize {
+                if self.edges_of(consumer)[slot].input() == Input::Data(from) {
+                    self.set_input(consumer, slot, Input::Data(to));
+                    rerouted += 1;
+                }
+            }
+        }
+        rerouted
+    }
+}
+
+/// Past this, no output could be written; stop before memory runs out.
+const MAX_GROWN_BYTES: usize = 1 << 32;
+
+impl Edge {
+    fn input(self) -> Input {
+        if self.port == CONTROL {
+            Input::Control(NodeId(self.from))
+        } else {
+            Input::Data(TensorRef { node: NodeId(self.from), port: self.port })
+        }
+    }
+}
+
+impl Input {
+    fn encode(self) -> (u32, u32) {
+        match self {
+            Self::Data(tensor) => (tensor.node.0, tensor.port),
+            Self::Control(node) => (node.0, CONTROL),
+        }
+    }
+}
+
+/// A length within one message, which never reaches 4 GiB.
+fn length(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(nodes: &[(&str, &[Input])]) -> Graph {
+        let mut graph = read::parse(Bytes::new()).unwrap();
+        for &(name, inputs) in nodes {
+            graph.insert(NewNode { name, op: "Op", device: "", inputs, attrs: &[] }).unwrap();
+        }
+        graph
+    }
+
+    fn data(node: u32) -> Input {
+        Input::Data(NodeId(node).into())
+    }
+
+    #[test]
+    fn edges_stay_known_from_both_ends() {
+        let mut graph = graph(&[
+            ("a", &[]),
+            ("b", &[data(0)]),
+            ("c", &[data(0), data(1), Input::Control(NodeId(0))]),
+            ("d", &[data(0), data(0)]),
+        ]);
+        assert_eq!(graph.consumers(NodeId(0)).collect::<Vec<_>>(), [1, 2, 3, 3].map(NodeId));
+        assert_eq!(graph.uses(NodeId(0)).count(), 5);
+
+        let rerouted = graph.reroute(NodeId(0).into(), NodeId(1).into(), &[NodeId(2), NodeId(3)]);
+        assert_eq!(rerouted, 3);
+        assert_eq!(graph.consumers(NodeId(0)).collect::<Vec<_>>(), [NodeId(1)]);
+        assert_eq!(graph.consumers(NodeId(1)).collect::<Vec<_>>(), [2, 2, 3, 3].map(NodeId));
+        assert!(graph.uses(NodeId(0)).any(|usage| usage.input == Input::Control(NodeId(0))), "control edges stay");
+        assert!(!graph.nodes[1].edited && graph.nodes[2].edited);
+
+        graph.add_control_inputs(NodeId(3), &[NodeId(2), NodeId(2)]);
+        assert_eq!(graph.inputs(NodeId(3)).collect::<Vec<_>>(), [data(1), data(1), Input::Control(NodeId(2))]);
+        assert_eq!(graph.uses(NodeId(2)).count(), 1);
+        assert_eq!(graph.uses(NodeId(1)).map(|usage| usage.slot).collect::<Vec<_>>(), [1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let mut graph = graph(&[("a", &[])]);
+        let again = graph.insert(NewNode { name: "a", op: "Op", device: "", inputs: &[], attrs: &[] });
+        assert_eq!(again.unwrap_err().kind(), ErrorKind::InvalidGraph);
+        assert_eq!(graph.find("a"), Some(NodeId(0)));
+        assert_eq!(graph.find("b"), None);
+    }
+}

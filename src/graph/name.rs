@@ -1,0 +1,61 @@
+//! Names as TensorFlow spells them: scopes separated by slashes, `^node` and `node:port` for inputs.
+//!
+//! Used by the reader to resolve inputs and by the passes, whose rules are about scopes and suffixes.
+
+/// An input as a NodeDef spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputName<'a> {
+    /// `node` or `node:port`.
+    Data(&'a str, u32),
+    /// `^node`.
+    Control(&'a str),
+}
+
+/// Takes an input's spelling apart. `None` when the port is not a number.
+#[must_use]
+pub fn parse_input(input: &str) -> Option<InputName<'_>> {
+    if let Some(node) = input.strip_prefix('^') {
+        return Some(InputName::Control(node));
+    }
+    match input.rsplit_once(':') {
+        None => Some(InputName::Data(input, 0)),
+        Some((node, port)) => {
+            let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+            let port: u32 = digits.then(|| port.parse().ok()).flatten()?;
+            (port < super::CONTROL).then_some(InputName::Data(node, port))
+        }
+    }
+}
+
+/// The name without its last component: `a/b` of `a/b/c`, nothing of `a`.
+#[must_use]
+pub fn parent(name: &str) -> Option<&str> {
+    name.rsplit_once('/').map(|(scope, _)| scope)
+}
+
+/// The last component: `c` of `a/b/c`.
+#[must_use]
+pub fn leaf(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, leaf)| leaf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_data_or_control() {
+        assert_eq!(parse_input("a/b"), Some(InputName::Data("a/b", 0)));
+        assert_eq!(parse_input("a/b:12"), Some(InputName::Data("a/b", 12)));
+        assert_eq!(parse_input("^a"), Some(InputName::Control("a")));
+        assert_eq!(parse_input("a:-1"), None);
+        assert_eq!(parse_input("a:"), None);
+        assert_eq!(parse_input("a:4294967295"), None);
+    }
+
+    #[test]
+    fn scopes_end_at_the_last_slash() {
+        assert_eq!((parent("a/b/c"), leaf("a/b/c")), (Some("a/b"), "c"));
+        assert_eq!((parent("a"), leaf("a")), (None, "a"));
+    }
+}

@@ -1,0 +1,196 @@
+//! Fills a [`Graph`] from the bytes of a GraphDef, reading of each node only its name, op, inputs and device.
+//!
+//! Two walks: the first makes the nodes, the second resolves the inputs, which may name later nodes. Tensors are skipped
+//! by their length, so the cost is that of the nodes, not of the file.
+
+use std::str;
+
+use bytes::Bytes;
+
+use super::name::{InputName, parse_input};
+use super::{Graph, Input, NodeId, Span, TensorRef, length};
+use crate::error::{Error, ErrorKind, Result};
+use crate::wire::{Field, Fields, WireError};
+
+/// Field numbers of GraphDef and NodeDef.
+pub(super) mod field {
+    pub const GRAPH_NODE: u32 = 1;
+    pub const GRAPH_LIBRARY: u32 = 2;
+    pub const LIBRARY_FUNCTION: u32 = 1;
+    pub const NODE_NAME: u32 = 1;
+    pub const NODE_OP: u32 = 2;
+    pub const NODE_INPUT: u32 = 3;
+    pub const NODE_DEVICE: u32 = 4;
+    pub const NODE_ATTR: u32 = 5;
+}
+
+/// Offsets of nodes are kept in 32 bits; protobuf itself stops at 2 GiB.
+const MAX_SOURCE_BYTES: usize = u32::MAX as usize;
+
+/// Reads a GraphDef. The bytes are kept and handed out again unchanged.
+///
+/// # Errors
+/// [`ErrorKind::Malformed`] with the offset where the bytes are not a GraphDef; [`ErrorKind::InvalidGraph`] for a name
+/// that is missing, not UTF-8 or given twice, and for an input that names no node; [`ErrorKind::TooLarge`] past 4 GiB.
+pub fn parse(source: Bytes) -> Result<Graph> {
+    if source.len() > MAX_SOURCE_BYTES {
+        return Err(Error::new(ErrorKind::TooLarge, "the graph is larger than 4 GiB")
+            .hint("protobuf ends at 2 GiB - 1; keep the weights in a checkpoint instead of in the graph"));
+    }
+    let mut graph = Graph {
+        source: source.clone(),
+        nodes: Vec::new(),
+        original_count: 0,
+        insertion_point: 0,
+        function_count: 0,
+        edges: Vec::new(),
+        text: String::new(),
+        attrs: Vec::new(),
+        words: super::Words::default(),
+        index: hashbrown::HashTable::new(),
+        hasher: hashbrown::DefaultHashBuilder::default(),
+    };
+    for entry in Fields::new(&source) {
+        let entry = entry?;
+        if entry.is_message(field::GRAPH_NODE) {
+            read_node(&mut graph, &source, entry)?;
+            graph.insertion_point = entry.end;
+        } else if entry.is_message(field::GRAPH_LIBRARY) {
+            graph.function_count += count_functions(&source[entry.value()])?;
+        }
+    }
+    if graph.nodes.is_empty() {
+        graph.insertion_point = source.len();
+    }
+    graph.original_count = graph.nodes.len();
+    for node in graph.ids() {
+        read_inputs(&mut graph, &source, node)?;
+    }
+    Ok(graph)
+}
+
+fn count_functions(library: &[u8]) -> Result<usize, WireError> {
+    Fields::new(library).try_fold(0, |count, field| Ok(count + usize::from(field?.is_message(field::LIBRARY_FUNCTION))))
+}
+
+#[allow(clippy::cast_possible_truncation)] // a header has at most 20 bytes
+fn read_node(graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
+    let body = &source[entry.value()];
+    let (mut name, mut op, mut device) = ("", "", "");
+    for part in Fields::new(body) {
+        let part = part.map_err(|error| error.shifted(entry.value_start))?;
+        let target = match part.number {
+            field::NODE_NAME => &mut name,
+            field::NODE_OP => &mut op,
+            field::NODE_DEVICE => &mut device,
+            field::NODE_INPUT | field::NODE_ATTR if part.is_message(part.number) => continue,
+            field::NODE_INPUT | field::NODE_ATTR => return Err(wrong_kind(entry.value_start + part.start)),
+            _ => continue,
+        };
+        if !part.is_message(part.number) {
+            return Err(wrong_kind(entry.value_start + part.start));
+        }
+        *target = text(body, part, entry.value_start)?;
+    }
+    if name.is_empty() || op.is_empty() {
+        let what = if name.is_empty() { "a node without a name" } else { "a node without an op" };
+        return Err(Error::new(ErrorKind::InvalidGraph, format!("{what} at byte {}", entry.start))
+            .in_node(name, op)
+            .hint("this is not a GraphDef that TensorFlow wrote; check which file you passed"));
+    }
+    let raw = Span { start: entry.value_start, len: length(body.len()) };
+    let header_len = (entry.value_start - entry.start) as u8;
+    graph.push_node(name, op, device, raw, header_len).map(drop).map_err(|taken| {
+        graph
+            .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
+            .hint("node names must be unique; export the graph again")
+    })
+}
+
+fn wrong_kind(offset: usize) -> Error {
+    WireError { what: "a node's field is not of the kind it has in a GraphDef", offset }.into()
+}
+
+fn text<'a>(body: &'a [u8], part: Field, base: usize) -> Result<&'a str, WireError> {
+    str::from_utf8(&body[part.value()]).map_err(|error| WireError {
+        what: "text that is not UTF-8",
+        offset: base + part.value_start + error.valid_up_to(),
+    })
+}
+
+fn read_inputs(graph: &mut Graph, source: &Bytes, node: NodeId) -> Result<()> {
+    let raw = graph.nodes[node.index()].raw;
+    graph.nodes[node.index()].first_input = length(graph.edges.len());
+    let body = &source[raw.range()];
+    for part in Fields::new(body) {
+        let part = part.map_err(|error| error.shifted(raw.start))?;
+        if part.is_message(field::NODE_INPUT) {
+            let input = resolve(graph, node, text(body, part, raw.start)?)?;
+            graph.push_edge(node, input);
+        }
+    }
+    Ok(())
+}
+
+fn resolve(graph: &Graph, node: NodeId, spelled: &str) -> Result<Input> {
+    let input = match parse_input(spelled) {
+        Some(InputName::Data(name, port)) => graph.find(name).map(|node| Input::Data(TensorRef { node, port })),
+        Some(InputName::Control(name)) => graph.find(name).map(Input::Control),
+        None => {
+            let what = format!("the input '{spelled}' is no tensor name");
+            return Err(graph.error(ErrorKind::InvalidGraph, what, node).hint("an input is node, node:port or ^node"));
+        }
+    };
+    input.ok_or_else(|| {
+        graph
+            .error(ErrorKind::InvalidGraph, format!("the input '{spelled}' names no node of the graph"), node)
+            .hint("the graph is incomplete; extract or freeze it again")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::put_bytes;
+
+    fn node(name: &str, op: &str, inputs: &[&str]) -> Vec<u8> {
+        let mut body = Vec::new();
+        put_bytes(&mut body, 1, name.as_bytes());
+        put_bytes(&mut body, 2, op.as_bytes());
+        for input in inputs {
+            put_bytes(&mut body, 3, input.as_bytes());
+        }
+        body
+    }
+
+    fn parsed(nodes: &[Vec<u8>]) -> Result<Graph> {
+        let mut bytes = Vec::new();
+        for node in nodes {
+            put_bytes(&mut bytes, 1, node);
+        }
+        parse(bytes.into())
+    }
+
+    #[test]
+    fn inputs_may_name_later_nodes() {
+        let graph =
+            parsed(&[node("b", "Neg", &["a:1", "^c"]), node("a", "Split", &[]), node("c", "NoOp", &[])]).unwrap();
+        let inputs: Vec<Input> = graph.inputs(NodeId(0)).collect();
+        assert_eq!(inputs, [Input::Data(TensorRef { node: NodeId(1), port: 1 }), Input::Control(NodeId(2))]);
+        assert_eq!((graph.name(NodeId(0)), graph.op(NodeId(0)), graph.device(NodeId(0))), ("b", "Neg", ""));
+    }
+
+    #[test]
+    fn refuses_what_is_no_graph() {
+        let error = |nodes: &[Vec<u8>]| parsed(nodes).unwrap_err().to_string();
+        assert_eq!(error(&[node("a", "Neg", &["b"])]), "the input 'b' names no node of the graph in node 'a' (Neg)");
+        assert_eq!(error(&[node("a", "Neg", &["b:x"])]), "the input 'b:x' is no tensor name in node 'a' (Neg)");
+        assert_eq!(error(&[node("a", "X", &[]), node("a", "Y", &[])]), "two nodes have the same name in node 'a' (X)");
+        assert!(error(&[node("", "X", &[])]).contains("without a name at byte 0"));
+        let broken = parse(Bytes::from_static(&[0x0a, 0x03, 0x0a, 0x05, 0x41])).unwrap_err();
+        assert_eq!(
+            broken.to_string(),
+            "not a valid protobuf message: a field reaches past the end of its message at byte 4"
+        );
+    }
+}

@@ -1,0 +1,335 @@
+//! Says which bytes a [`Graph`] has become: ranges of its source wherever nothing changed, fresh bytes elsewhere.
+//!
+//! The result is a [`Splice`], which the containers embed in theirs and the writer streams; its length is known before
+//! the first byte is written, which is what a length-delimited field around it needs.
+
+use std::io::{self, Write};
+use std::ops::Range;
+
+use super::name::{InputName, parse_input};
+use super::read::field;
+use super::{CONTROL, Edge, Graph, NodeId};
+use crate::wire::{self, Fields, put_bytes, put_header, put_varint};
+
+/// A piece of an output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Chunk {
+    /// A range of the input's bytes.
+    Source(Range<usize>),
+    /// New bytes.
+    Bytes(Vec<u8>),
+    /// The inserted nodes of the graph, encoded while they are written, and their length.
+    InsertedNodes(u64),
+}
+
+/// An output described as pieces of the input and new bytes between them.
+#[derive(Debug, Clone, Default)]
+pub struct Splice {
+    chunks: Vec<Chunk>,
+    len: u64,
+}
+
+impl Splice {
+    /// How many bytes the output has.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether the output has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Goes on with a range of the input.
+    pub fn source(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        self.len += range.len() as u64;
+        match self.chunks.last_mut() {
+            Some(Chunk::Source(last)) if last.end == range.start => last.end = range.end,
+            _ => self.chunks.push(Chunk::Source(range)),
+        }
+    }
+
+    /// Goes on with new bytes.
+    pub fn bytes(&mut self, bytes: Vec<u8>) {
+        self.len += bytes.len() as u64;
+        self.chunks.push(Chunk::Bytes(bytes));
+    }
+
+    /// Goes on with a length-delimited field that holds `message`.
+    pub fn message(&mut self, number: u32, message: Splice) {
+        let mut header = Vec::new();
+        put_varint(&mut header, u64::from(number) << 3 | 2);
+        put_varint(&mut header, message.len);
+        self.bytes(header);
+        self.splice(message);
+    }
+
+    /// Goes on with another splice.
+    pub fn splice(&mut self, other: Splice) {
+        for chunk in other.chunks {
+            match chunk {
+                Chunk::Source(range) => self.source(range),
+                Chunk::Bytes(bytes) => self.bytes(bytes),
+                Chunk::InsertedNodes(len) => self.inserted_nodes(len),
+            }
+        }
+    }
+
+    fn inserted_nodes(&mut self, len: u64) {
+        self.len += len;
+        self.chunks.push(Chunk::InsertedNodes(len));
+    }
+
+    /// The same output where the input's bytes start `base` bytes later.
+    #[must_use]
+    pub fn shifted(mut self, base: usize) -> Self {
+        for chunk in &mut self.chunks {
+            if let Chunk::Source(range) = chunk {
+                *range = range.start + base..range.end + base;
+            }
+        }
+        self
+    }
+
+    /// Writes the output. `source` are the bytes that the ranges are of, `graph` the graph whose nodes were inserted.
+    ///
+    /// # Errors
+    /// Whatever `out` fails with.
+    pub fn write_to(&self, out: &mut impl Write, source: &[u8], graph: &Graph) -> io::Result<()> {
+        for chunk in &self.chunks {
+            match chunk {
+                Chunk::Source(range) => out.write_all(&source[range.clone()])?,
+                Chunk::Bytes(bytes) => out.write_all(bytes)?,
+                Chunk::InsertedNodes(_) => write_inserted(out, graph)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Inserted nodes are encoded into a buffer of about this many bytes before it is written out.
+const FLUSH_BYTES: usize = 1 << 18;
+
+fn write_inserted(out: &mut impl Write, graph: &Graph) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(FLUSH_BYTES + 4096);
+    for node in graph.ids_from(graph.original_count) {
+        graph.encode_inserted(node, &mut buffer);
+        if buffer.len() >= FLUSH_BYTES {
+            out.write_all(&buffer)?;
+            buffer.clear();
+        }
+    }
+    out.write_all(&buffer)
+}
+
+impl Graph {
+    /// The GraphDef as it is now, in terms of the bytes it was read from. A graph without edits is one range.
+    #[must_use]
+    pub fn to_splice(&self) -> Splice {
+        let mut splice = Splice::default();
+        let mut copied = 0;
+        for node in self.ids().take(self.original_count).filter(|&node| self.is_changed(node)) {
+            let entry = self.entry(node);
+            splice.source(copied..entry.start);
+            let body = self.encode_edited(node);
+            let mut header = Vec::new();
+            put_header(&mut header, field::GRAPH_NODE, body.len());
+            splice.bytes(header);
+            splice.bytes(body);
+            copied = entry.end;
+        }
+        splice.source(copied..self.insertion_point);
+        let inserted = self.ids_from(self.original_count).map(|node| self.inserted_len(node) as u64).sum();
+        if inserted > 0 {
+            splice.inserted_nodes(inserted);
+        }
+        splice.source(self.insertion_point..self.source.len());
+        splice
+    }
+
+    /// The whole field of an original node in the source: tag, length, NodeDef.
+    fn entry(&self, node: NodeId) -> Range<usize> {
+        let node = &self.nodes[node.index()];
+        let body = node.raw.range();
+        body.start - usize::from(node.header_len)..body.end
+    }
+
+    /// One node as a NodeDef, whether it was changed or not.
+    #[must_use]
+    pub fn node_def(&self, node: NodeId) -> Vec<u8> {
+        if !self.is_original(node) {
+            let mut encoded = Vec::new();
+            self.encode_inserted_body(node, &mut encoded);
+            encoded
+        } else if self.is_changed(node) {
+            self.encode_edited(node)
+        } else {
+            self.body(node).to_vec()
+        }
+    }
+
+    /// An edited node: its fields as they were, with the inputs, where the first one stood, as they are now.
+    fn encode_edited(&self, node: NodeId) -> Vec<u8> {
+        let body = self.body(node);
+        let mut before: Vec<Range<usize>> = Vec::new();
+        let mut inputs_at = None;
+        let mut encoded = Vec::with_capacity(body.len() + 64);
+        let mut rest = Vec::new();
+        for part in Fields::new(body).map_while(Result::ok) {
+            if part.is_message(field::NODE_INPUT) {
+                inputs_at.get_or_insert(part.start);
+                before.push(part.value());
+                continue;
+            }
+            // Without inputs of its own, a node gets them where serializers put them: before device and attributes.
+            if matches!(part.number, field::NODE_DEVICE | field::NODE_ATTR) {
+                inputs_at.get_or_insert(part.start);
+            }
+            let out = if inputs_at.is_some() { &mut rest } else { &mut encoded };
+            out.extend_from_slice(&body[part.span()]);
+        }
+        for (slot, edge) in self.edges_of(node).iter().enumerate() {
+            match before.get(slot).map(|spelled| &body[spelled.clone()]) {
+                Some(spelled) if self.spells(spelled, *edge) => put_bytes(&mut encoded, field::NODE_INPUT, spelled),
+                _ => self.put_input(*edge, &mut encoded),
+            }
+        }
+        encoded.append(&mut rest);
+        encoded
+    }
+
+    /// Whether an input's spelling in the file (`a` or `a:0`) still says what the edge says.
+    fn spells(&self, spelled: &[u8], edge: Edge) -> bool {
+        let producer = self.name(NodeId(edge.from));
+        match std::str::from_utf8(spelled).ok().and_then(parse_input) {
+            Some(InputName::Data(name, port)) => edge.port == port && name == producer,
+            Some(InputName::Control(name)) => edge.port == CONTROL && name == producer,
+            None => false,
+        }
+    }
+
+    fn encode_inserted(&self, node: NodeId, out: &mut Vec<u8>) {
+        put_header(out, field::GRAPH_NODE, self.inserted_body_len(node));
+        self.encode_inserted_body(node, out);
+    }
+
+    fn encode_inserted_body(&self, node: NodeId, out: &mut Vec<u8>) {
+        put_bytes(out, field::NODE_NAME, self.name(node).as_bytes());
+        put_bytes(out, field::NODE_OP, self.op(node).as_bytes());
+        for edge in self.edges_of(node) {
+            self.put_input(*edge, out);
+        }
+        if !self.device(node).is_empty() {
+            put_bytes(out, field::NODE_DEVICE, self.device(node).as_bytes());
+        }
+        out.extend_from_slice(self.body(node));
+    }
+
+    fn inserted_len(&self, node: NodeId) -> usize {
+        wire::field_len(self.inserted_body_len(node))
+    }
+
+    fn inserted_body_len(&self, node: NodeId) -> usize {
+        let device = self.device(node).len();
+        let inputs: usize = self.edges_of(node).iter().map(|edge| wire::field_len(self.input_len(*edge))).sum();
+        wire::field_len(self.name(node).len())
+            + wire::field_len(self.op(node).len())
+            + inputs
+            + if device == 0 { 0 } else { wire::field_len(device) }
+            + self.body(node).len()
+    }
+
+    fn input_len(&self, edge: Edge) -> usize {
+        let name = self.nodes[edge.from as usize].name.len as usize;
+        match edge.port {
+            0 => name,
+            CONTROL => name + 1,
+            port => name + 2 + port.ilog10() as usize,
+        }
+    }
+
+    fn put_input(&self, edge: Edge, out: &mut Vec<u8>) {
+        put_header(out, field::NODE_INPUT, self.input_len(edge));
+        let name = self.name(NodeId(edge.from)).as_bytes();
+        match edge.port {
+            0 => out.extend_from_slice(name),
+            CONTROL => {
+                out.push(b'^');
+                out.extend_from_slice(name);
+            }
+            port => {
+                out.extend_from_slice(name);
+                out.push(b':');
+                out.extend_from_slice(port.to_string().as_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::graph::{Input, NewNode, TensorRef, read};
+    use crate::wire::put_uint;
+
+    fn written(graph: &Graph, source: &[u8]) -> Vec<u8> {
+        let splice = graph.to_splice();
+        let mut out = Vec::new();
+        splice.write_to(&mut out, source, graph).unwrap();
+        assert_eq!(out.len() as u64, splice.len());
+        out
+    }
+
+    /// a; b(a:0, a, ^a) with an unknown field; an unknown field of the graph.
+    fn sample() -> Vec<u8> {
+        let mut a = Vec::new();
+        put_bytes(&mut a, 1, b"a");
+        put_bytes(&mut a, 2, b"Const");
+        let mut b = Vec::new();
+        put_bytes(&mut b, 1, b"b");
+        put_bytes(&mut b, 2, b"AddN");
+        for input in ["a:0", "a", "^a"] {
+            put_bytes(&mut b, 3, input.as_bytes());
+        }
+        put_uint(&mut b, 900, 7);
+        let mut graph = Vec::new();
+        put_bytes(&mut graph, 1, &a);
+        put_bytes(&mut graph, 1, &b);
+        put_uint(&mut graph, 700, 1);
+        graph
+    }
+
+    #[test]
+    fn without_edits_the_bytes_are_the_same() {
+        let source = sample();
+        let graph = read::parse(Bytes::from(source.clone())).unwrap();
+        assert_eq!(written(&graph, &source), source);
+        assert_eq!(graph.to_splice().chunks, [Chunk::Source(0..source.len())]);
+    }
+
+    #[test]
+    fn an_edit_keeps_all_it_did_not_touch() {
+        let source = sample();
+        let mut graph = read::parse(Bytes::from(source.clone())).unwrap();
+        let (a, b) = (graph.find("a").unwrap(), graph.find("b").unwrap());
+        let c = graph
+            .insert(NewNode { name: "c", op: "Split", device: "/cpu:0", inputs: &[Input::Data(a.into())], attrs: &[] })
+            .unwrap();
+        graph.set_input(b, 1, Input::Data(TensorRef { node: c, port: 12 }));
+        let out = written(&graph, &source);
+        let contains = |part: &[u8]| out.windows(part.len()).any(|window| window == part);
+        assert!(contains(b"\x1a\x03a:0\x1a\x04c:12\x1a\x02^a"), "spellings stay, one input changed");
+        assert!(contains(b"\x0a\x01c\x12\x05Split\x1a\x01a\x22\x06/cpu:0"));
+        let read_again = read::parse(Bytes::from(out.clone())).unwrap();
+        assert_eq!(read_again.len(), 3);
+        assert_eq!(wire::last_varint(&out, 700), Some(1));
+        assert_eq!(wire::last_varint(read_again.body(b), 900), Some(7));
+    }
+}

@@ -1,0 +1,10 @@
+//! Rewrites TensorFlow graph files for simulated quantization.
+
+pub mod build;
+pub mod collections;
+pub mod container;
+pub mod error;
+pub mod graph;
+pub mod proto;
+pub mod quant_ops;
+pub mod wire;
