@@ -96,6 +96,20 @@ impl Collections {
         nodes.chain(self.variables(key).into_iter().map(|variable| variable.variable_name)).collect()
     }
 
+    /// The names in a collection, those added included; for variables, the names of their tensors.
+    #[must_use]
+    pub fn all_names(&self, key: &str) -> Vec<String> {
+        let mut names = self.tensor_names(key);
+        if let Some(added) = self.added.get(key) {
+            let name = |value: &Vec<u8>| match added.kind {
+                Kind::Nodes => String::from_utf8(value.clone()).ok(),
+                Kind::Messages => VariableDef::decode(value.as_slice()).ok().map(|variable| variable.variable_name),
+            };
+            names.extend(added.values.iter().filter_map(name));
+        }
+        names
+    }
+
     /// Whether the variable, by its node's name, is among the global variables.
     #[must_use]
     pub fn has_global_variable(&self, name: &str) -> bool {

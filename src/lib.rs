@@ -5,6 +5,7 @@ pub mod collections;
 pub mod container;
 pub mod error;
 pub mod graph;
+pub mod passes;
 pub mod proto;
 pub mod quant_ops;
 pub mod wire;

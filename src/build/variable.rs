@@ -48,13 +48,23 @@ impl Builder<'_> {
         Ok(variable)
     }
 
+    /// Whether [`Builder::model_variable`] would make a variable of that name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
+    pub fn check_variable_is_new(&self, name: &str) -> Result<()> {
+        if !self.variable_names.contains(name) {
+            return Ok(());
+        }
+        let what = format!("the variable '{name}' exists already: two layers share a scope");
+        Err(Error::new(ErrorKind::Refused, what)
+            .hint("give each layer a scope of its own, or leave one of them out (--exclude, --skip-unmatched)"))
+    }
+
     /// `get_variable(name)`: refused if this builder made one of that name before, as a variable store does.
     pub(super) fn variable(&mut self, name: &str, initial: &InitialValue<'_>) -> Result<Variable> {
-        if !self.variable_names.insert(name.to_owned()) {
-            let what = format!("the variable '{name}' would be needed twice: two layers share a scope");
-            return Err(Error::new(ErrorKind::Refused, what)
-                .hint("give each layer a scope of its own, or leave one of them out (--exclude, --skip-unmatched)"));
-        }
+        self.check_variable_is_new(name)?;
+        self.variable_names.insert(name.to_owned());
         let variable =
             self.control_dependencies(&[], |b| b.root_scope(|b| b.name_scope(name, |b| b.new_variable(initial))))?;
         self.variables.push(variable);

@@ -1,0 +1,7 @@
+//! The passes: each finds what its rules speak of, edits the graph, and reports every decision.
+//!
+//! [`common`] and [`input_to_ops`] hold what TensorFlow's rewriter shares between its passes.
+
+pub mod common;
+pub mod input_to_ops;
+pub mod quantize;

@@ -1,0 +1,436 @@
+//! Quantizes layers that are recognised by the names of their nodes: TensorFlow's `Quantize` of October 2017.
+//!
+//! # What it does
+//! For every Conv2D, MatMul and DepthwiseConv2dNative, in graph order: quantizes the weights, which are the input whose
+//! name holds `/weights/` or `/depthwise_weights`; quantizes the layer's output, which is the node `Relu6`, `Relu` or
+//! `Identity` of the layer's scope, else of the scope above, else the BiasAdd that alone reads the op; and where the
+//! scope above holds an `Add` or `add` beside that activation (a bypass connection), quantizes the convolution's output
+//! on its way into that Add too. Then quantizes the `Add` or `add` of every scope that holds Conv2D layers.
+//! The ranges of weights are those of the last value, of activations moving averages; the node `update_barrier`, if there
+//! is one, is made to wait for all updates.
+//!
+//! # When it applies
+//! To graphs written by TF-Slim and others that keep its naming. A layer named otherwise is refused, naming the node.
+//!
+//! # What it leaves alone
+//! Gradients, optimizers and summaries; the depthwise half of a separable convolution; a layer with a folded twin
+//! `…_Fold`; biases; everything that [`Options::selection`] leaves out.
+//!
+//! # Example
+//! `conv/weights/read → conv/Conv2D → conv/BiasAdd → conv/Relu → next` becomes
+//! `conv/weights/read → conv/weights_quant → conv/Conv2D → conv/BiasAdd → conv/Relu → conv/act_quant → next`.
+
+use hashbrown::HashSet;
+
+use super::insert::{Inserter, Insertion, all_can_be_rewired, check_float, not_all_rewired};
+use super::{InsertedFakeQuant, Layer, Options, Outcome, Role};
+use crate::build::Builder;
+use crate::collections::UPDATE_QUANT_OPS;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::name::parent;
+use crate::graph::{Graph, NodeId};
+use crate::passes::common::{endpoint_activation, is_skipped};
+use crate::passes::input_to_ops::InputToOps;
+
+/// Initial minimum of activations, which are not negative after a Relu, and of everything else.
+const ACTIVATION_MIN: f32 = 0.0;
+const WIDE_MIN: f32 = -6.0;
+
+/// What the pass did.
+#[derive(Debug, Default)]
+pub struct Quantized {
+    /// One entry per Conv2D, MatMul and DepthwiseConv2dNative, in graph order.
+    pub layers: Vec<Layer>,
+    /// One entry per Add that was quantized for the layers around it.
+    pub adds: Vec<Layer>,
+    /// The ops that update ranges, in order.
+    pub updates: Vec<NodeId>,
+    /// How many input slots read a quantized tensor now.
+    pub inputs_rewired: usize,
+    /// The name of the global step, if one had to be created.
+    pub created_global_step: Option<String>,
+}
+
+/// Quantizes the layers of the builder's graph.
+///
+/// # Errors
+/// [`ErrorKind::Options`] for options that make no sense for this graph; [`ErrorKind::Refused`], naming the node, for a
+/// layer that the rules do not cover, unless [`Options::skip_unmatched`] leaves it as it is.
+pub fn quantize(builder: &mut Builder<'_>, options: &Options) -> Result<Quantized> {
+    options.check()?;
+    let graph = &*builder.graph;
+    let candidates: Vec<NodeId> = graph.ids().filter(|&node| is_layer_op(graph, node)).collect();
+    options.selection.check(candidates.iter().map(|&node| graph.name(node)))?;
+
+    let mut pass = Pass {
+        options,
+        consumers: InputToOps::new(graph),
+        inserter: Inserter::new(options),
+        add_contexts: Vec::new(),
+        seen_add_contexts: HashSet::new(),
+        quantized: Quantized::default(),
+    };
+    for op in candidates {
+        pass.quantize_candidate(builder, op)?;
+    }
+    pass.quantize_add_contexts(builder)?;
+    update_barrier_waits_for_updates(builder)?;
+
+    let created = pass.inserter.global_step().filter(|step| step.created);
+    Ok(Quantized {
+        created_global_step: created.map(|step| builder.graph.name(step.tensor.node).to_owned()),
+        inputs_rewired: pass.inserter.inputs_rewired,
+        updates: pass.inserter.updates,
+        ..pass.quantized
+    })
+}
+
+/// Whether the node is one the pass decides about.
+fn is_layer_op(graph: &Graph, node: NodeId) -> bool {
+    matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative") && !is_skipped(graph.name(node))
+}
+
+/// A layer as the rules see it, found before anything is inserted for it.
+struct Match {
+    /// The scope that the layer's quantizers go below.
+    context: String,
+    /// The scope that the activation's quantizer goes below: the one above where there is a bypass.
+    output_context: String,
+    folded: bool,
+    weights: NodeId,
+    activation: NodeId,
+    /// The bypass Add beside the activation.
+    bypass: Option<NodeId>,
+}
+
+impl Match {
+    /// Whether a node that enters the bypass Add is the layer's own output.
+    fn is_output(&self, graph: &Graph, node: NodeId) -> bool {
+        let name = graph.name(node);
+        if self.folded {
+            name.ends_with("/add_fold")
+        } else {
+            name.strip_prefix(self.context.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        }
+    }
+}
+
+/// Why the rules refuse a layer.
+struct Refusal {
+    reason: Outcome,
+    error: Error,
+}
+
+struct Pass<'o> {
+    options: &'o Options,
+    consumers: InputToOps,
+    inserter: Inserter<'o>,
+    add_contexts: Vec<String>,
+    seen_add_contexts: HashSet<String>,
+    quantized: Quantized,
+}
+
+impl Pass<'_> {
+    fn quantize_candidate(&mut self, b: &mut Builder<'_>, op: NodeId) -> Result<()> {
+        let mut layer = new_layer(b.graph, op);
+        if let Some(outcome) = self.passes_over(b.graph, op) {
+            layer.outcome = outcome;
+        } else {
+            match self.find_layer(b, op) {
+                Ok(found) => layer.fake_quants = self.quantize_layer(b, op, &found)?,
+                Err(refusal) => self.skip_or_refuse(&mut layer, refusal)?,
+            }
+        }
+        if matches!(layer.outcome, Outcome::Quantized | Outcome::FoldedTwin) {
+            self.remember_add_context(b.graph, op);
+        }
+        self.quantized.layers.push(layer);
+        Ok(())
+    }
+
+    /// Why the layer is nobody's business, if it is not.
+    fn passes_over(&self, graph: &Graph, op: NodeId) -> Option<Outcome> {
+        let name = graph.name(op);
+        let second_half = name.strip_suffix("/depthwise").and_then(|second| graph.find(second));
+        if second_half.is_some_and(|second| graph.op(second) == "Conv2D") {
+            return Some(Outcome::SeparableDepthwise);
+        }
+        if !self.options.selection.contains(name) {
+            return Some(Outcome::NotSelected);
+        }
+        let has_twin = !is_folded(name) && graph.find(&[name, "_Fold"].concat()).is_some();
+        has_twin.then_some(Outcome::FoldedTwin)
+    }
+
+    fn skip_or_refuse(&self, layer: &mut Layer, refusal: Refusal) -> Result<()> {
+        if !self.options.skip_unmatched {
+            return Err(refusal.error);
+        }
+        layer.outcome = refusal.reason;
+        layer.detail = Some(refusal.error.to_string());
+        Ok(())
+    }
+
+    /// The scope two levels above a Conv2D may hold an Add to quantize.
+    fn remember_add_context(&mut self, graph: &Graph, op: NodeId) {
+        let Some(context) = parent(graph.name(op)).and_then(parent).filter(|_| graph.op(op) == "Conv2D") else {
+            return;
+        };
+        if self.seen_add_contexts.insert(context.to_owned()) {
+            self.add_contexts.push(context.to_owned());
+        }
+    }
+
+    /// What belongs to the layer, and whether all of it can be quantized. Nothing is inserted yet.
+    fn find_layer(&self, b: &Builder<'_>, op: NodeId) -> Result<Match, Refusal> {
+        let graph = &*b.graph;
+        let name = graph.name(op);
+        let Some(context) = parent(name) else {
+            let error = graph.error(
+                ErrorKind::Refused,
+                "the layer's op is in no scope, so its other nodes cannot be found",
+                op,
+            );
+            return Err(Refusal::new(Outcome::NoScope, error.hint(RULES_HINT)));
+        };
+        let folded = is_folded(name);
+        let weights = find_weights(graph, op, context, folded)?;
+        self.check_insertion(b, context, "weights_quant", weights, &[op])?;
+        let (activation, bypass) = find_activation_and_bypass(graph, op, context)?;
+        let (bypass, output_context) = match bypass {
+            Some((add, above)) => (Some(add), above),
+            None => (None, context),
+        };
+        self.check_insertion(b, output_context, "act_quant", activation, self.consumers.consumers(activation))?;
+        let found = Match {
+            context: context.to_owned(),
+            output_context: output_context.to_owned(),
+            folded,
+            weights,
+            activation,
+            bypass,
+        };
+        if let Some(add) = bypass {
+            for input in graph.data_inputs(add).filter(|input| found.is_output(graph, input.node)) {
+                self.check_insertion(b, context, "conv_quant", input.node, &[add])?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The checks that inserting would fail at, made beforehand and in the same order.
+    fn check_insertion(
+        &self,
+        b: &Builder<'_>,
+        context: &str,
+        name: &str,
+        producer: NodeId,
+        consumers: &[NodeId],
+    ) -> Result<(), Refusal> {
+        let variable = format!("{context}/{name}/min");
+        b.check_variable_is_new(&variable)
+            .map_err(|error| error.in_node(b.graph.name(producer), b.graph.op(producer)))
+            .map_err(|error| Refusal::new(Outcome::ScopeShared, error))?;
+        check_float(b.graph, producer).map_err(|error| Refusal::new(Outcome::NotFloat, error))?;
+        if all_can_be_rewired(b.graph, producer, consumers) {
+            return Ok(());
+        }
+        Err(Refusal::new(Outcome::InputsShared, not_all_rewired(b.graph, producer, consumers)))
+    }
+
+    /// TensorFlow's `QuantizeOpWithWeights`.
+    fn quantize_layer(&mut self, b: &mut Builder<'_>, op: NodeId, found: &Match) -> Result<Vec<InsertedFakeQuant>> {
+        let options = self.options;
+        let weights_use_ema = found.folded && options.quantize_folded_weights_use_ema;
+        let weights = self.inserter.insert(
+            b,
+            &Insertion {
+                context: &found.context,
+                name: "weights_quant",
+                producer: found.weights,
+                consumers: &[op],
+                role: Role::Weights,
+                moving_average: weights_use_ema,
+                delay_requested: weights_use_ema,
+                initial_min: WIDE_MIN,
+                bits: options.weight_bits,
+                narrow_range: options.weight_narrow_range,
+            },
+        )?;
+        let activation = Insertion {
+            context: &found.output_context,
+            name: "act_quant",
+            producer: found.activation,
+            consumers: self.consumers.consumers(found.activation),
+            role: Role::Activation,
+            initial_min: ACTIVATION_MIN,
+            ..self.activation_insertion()
+        };
+        let mut inserted = vec![weights, self.inserter.insert(b, &activation)?];
+        if let Some(add) = found.bypass {
+            self.quantize_bypass(b, add, found, &mut inserted)?;
+        }
+        Ok(inserted)
+    }
+
+    /// Quantizes what the layer's convolution feeds into the bypass Add.
+    fn quantize_bypass(
+        &mut self,
+        b: &mut Builder<'_>,
+        add: NodeId,
+        found: &Match,
+        inserted: &mut Vec<InsertedFakeQuant>,
+    ) -> Result<()> {
+        let inputs = b.graph.data_inputs(add).count();
+        for index in 0..inputs {
+            let Some(input) = b.graph.data_input(add, index) else { continue };
+            if found.is_output(b.graph, input.node) {
+                let insertion = Insertion {
+                    context: &found.context,
+                    name: "conv_quant",
+                    producer: input.node,
+                    consumers: &[add],
+                    role: Role::BypassInput,
+                    ..self.activation_insertion()
+                };
+                inserted.push(self.inserter.insert(b, &insertion)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// TensorFlow's `QuantizeAddContexts`.
+    fn quantize_add_contexts(&mut self, b: &mut Builder<'_>) -> Result<()> {
+        for context in std::mem::take(&mut self.add_contexts) {
+            let Some(add) = find_add(b.graph, &context) else { continue };
+            let mut layer = new_layer(b.graph, add);
+            let consumers = self.consumers.consumers(add);
+            let insertion = Insertion {
+                context: &context,
+                name: "add_quant",
+                producer: add,
+                consumers,
+                role: Role::Add,
+                ..self.activation_insertion()
+            };
+            if self.options.skip_unmatched && !all_can_be_rewired(b.graph, add, consumers) {
+                layer.outcome = Outcome::InputsShared;
+                layer.detail = Some(not_all_rewired(b.graph, add, consumers).to_string());
+            } else {
+                layer.fake_quants.push(self.inserter.insert(b, &insertion)?);
+            }
+            self.quantized.adds.push(layer);
+        }
+        Ok(())
+    }
+
+    /// What all quantizers of activations have in common; the rest is to be filled in.
+    fn activation_insertion(&self) -> Insertion<'static> {
+        Insertion {
+            context: "",
+            name: "",
+            producer: NodeId(0),
+            consumers: &[],
+            role: Role::Activation,
+            moving_average: true,
+            delay_requested: true,
+            initial_min: WIDE_MIN,
+            bits: self.options.activation_bits,
+            narrow_range: false,
+        }
+    }
+}
+
+const RULES_HINT: &str =
+    "the rules go by TF-Slim's names; try --match topology, or leave the layer out with --exclude or --skip-unmatched";
+
+impl Refusal {
+    fn new(reason: Outcome, error: Error) -> Self {
+        Self { reason, error }
+    }
+}
+
+fn new_layer(graph: &Graph, op: NodeId) -> Layer {
+    Layer {
+        node: graph.name(op).to_owned(),
+        op: graph.op(op).to_owned(),
+        outcome: Outcome::Quantized,
+        detail: None,
+        fake_quants: Vec::new(),
+    }
+}
+
+fn is_folded(name: &str) -> bool {
+    name.ends_with("_Fold")
+}
+
+/// The node whose output the layer multiplies with: `mul_fold` of a folded layer, else the input called weights.
+fn find_weights(graph: &Graph, op: NodeId, context: &str, folded: bool) -> Result<NodeId, Refusal> {
+    if folded {
+        let name = format!("{context}/mul_fold");
+        return graph.find(&name).ok_or_else(|| {
+            let error = graph.error(ErrorKind::Refused, format!("the folded layer lacks its weights '{name}'"), op);
+            Refusal::new(Outcome::NoWeights, error.hint(RULES_HINT))
+        });
+    }
+    graph.data_inputs(op).map(|input| input.node).find(|&node| is_weights(graph, node)).ok_or_else(|| {
+        let error = graph.error(ErrorKind::Refused, "no inputs to quantize: none is called weights", op);
+        Refusal::new(Outcome::NoWeights, error.hint(RULES_HINT))
+    })
+}
+
+/// Whether a layer's input is called weights. What reads a resource variable counts as the `read` of that variable.
+fn is_weights(graph: &Graph, node: NodeId) -> bool {
+    let called_weights = |name: &str| name.contains("/weights/") || name.contains("/depthwise_weights");
+    if called_weights(graph.name(node)) {
+        return true;
+    }
+    let handle = graph.data_input(node, 0).filter(|_| graph.op(node) == "ReadVariableOp");
+    handle.is_some_and(|handle| called_weights(&format!("{}/read", graph.name(handle.node))))
+}
+
+/// TensorFlow's `_GetReluAndAddOperations`: the node that ends the layer, and the bypass Add with their scope.
+fn find_activation_and_bypass<'a>(
+    graph: &Graph,
+    op: NodeId,
+    context: &'a str,
+) -> Result<(NodeId, Option<(NodeId, &'a str)>), Refusal> {
+    if let Some(activation) = endpoint_activation(graph, context) {
+        return Ok((activation, None));
+    }
+    if let Some(above) = parent(context)
+        && let Some(activation) = endpoint_activation(graph, above)
+    {
+        return Ok((activation, find_add(graph, above).map(|add| (add, above))));
+    }
+    let mut consumers = graph.consumers(op);
+    match (consumers.next(), consumers.next()) {
+        (Some(consumer), None) if graph.op(consumer) == "BiasAdd" => Ok((consumer, None)),
+        _ => {
+            let what = "failed to quantize: no Relu6, Relu or Identity in the layer's scope or the one above, and no single BiasAdd";
+            let error = graph.error(ErrorKind::Refused, what, op);
+            Err(Refusal::new(Outcome::NoActivation, error.hint(RULES_HINT)))
+        }
+    }
+}
+
+/// The node `Add` or `add` of that scope.
+fn find_add(graph: &Graph, context: &str) -> Option<NodeId> {
+    ["/Add", "/add"].iter().find_map(|suffix| graph.find(&[context, suffix].concat()))
+}
+
+/// Makes TF-Slim's `update_barrier`, on which training steps wait, wait for all range updates.
+fn update_barrier_waits_for_updates(b: &mut Builder<'_>) -> Result<()> {
+    let Some(barrier) = b.graph.find("update_barrier") else { return Ok(()) };
+    let updates: Vec<NodeId> =
+        b.collections.all_names(UPDATE_QUANT_OPS).iter().filter_map(|name| b.graph.find(name)).collect();
+    if let Some(&known) = updates.iter().find(|&&update| b.graph.control_inputs(barrier).any(|input| input == update)) {
+        let what = format!("'{}' is a control input already: the graph was quantized before", b.graph.name(known));
+        return Err(b
+            .graph
+            .error(ErrorKind::Refused, what, barrier)
+            .hint("rewrite the graph from before it was quantized"));
+    }
+    b.graph.add_control_inputs(barrier, &updates);
+    Ok(())
+}
