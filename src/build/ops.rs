@@ -3,7 +3,7 @@
 use super::{Builder, GlobalStep, Variable};
 use crate::error::Result;
 use crate::graph::attr::Tensor;
-use crate::graph::{NodeId, TensorRef};
+use crate::graph::{Input, NewNode, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
 impl Builder<'_> {
@@ -12,6 +12,15 @@ impl Builder<'_> {
         let node =
             self.op("Const", name, &[], |attrs| attrs.data_type("dtype", value.data_type()).tensor("value", &value))?;
         Ok(node.into())
+    }
+
+    /// A NoOp of exactly that name that waits for `nodes`.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::InvalidGraph`] if the name is taken.
+    pub fn no_op(&mut self, name: &str, nodes: &[NodeId]) -> Result<NodeId> {
+        let inputs: Vec<Input> = nodes.iter().copied().map(Input::Control).collect();
+        self.graph.insert(NewNode { name, op: "NoOp", device: "", inputs: &inputs, attrs: &[] })
     }
 
     /// An op of two float tensors.

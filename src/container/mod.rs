@@ -1,3 +1,177 @@
-//! Files that hold a graph.
+//! Files that hold a graph: a GraphDef, a MetaGraphDef, or a SavedModel, in binary or in text.
+//!
+//! [`Model::open`] tells which it is and finds the graph and the collections inside; everything else stays a range of
+//! the input's bytes. [`Model::to_splice`] says what the file has become. [`text`] turns the text form into the binary
+//! one and back, so that all the rest knows binary only.
 
+mod detect;
+mod meta_graph;
+mod saved_model;
 pub mod text;
+
+use bytes::Bytes;
+
+use crate::collections::Collections;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::write::Splice;
+use crate::graph::{Graph, read, verify};
+use meta_graph::MetaGraph;
+pub use text::MessageKind;
+
+/// How a message is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Protobuf's wire format.
+    Binary,
+    /// Protobuf's text format.
+    Text,
+}
+
+/// What to take for granted when a file is opened.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// The message and its encoding, instead of telling them from the content.
+    pub format: Option<(MessageKind, Encoding)>,
+    /// The tags of the MetaGraphDef to take from a SavedModel; the first one, if empty.
+    pub tag_set: Vec<String>,
+}
+
+/// A file's message with the graph in it.
+#[derive(Debug)]
+pub struct Model {
+    /// The graph.
+    pub graph: Graph,
+    /// The collections of the MetaGraphDef around it; a GraphDef has none.
+    pub collections: Collections,
+    /// The message that the file holds.
+    pub kind: MessageKind,
+    /// How the file stores it.
+    pub encoding: Encoding,
+    /// The tag sets of the other graphs in a SavedModel, which are carried along.
+    pub other_tag_sets: Vec<String>,
+    bytes: Bytes,
+    enclosing: Enclosing,
+}
+
+/// What is around the graph.
+#[derive(Debug)]
+enum Enclosing {
+    Nothing,
+    MetaGraph(MetaGraph),
+    SavedModel(saved_model::Entry, MetaGraph),
+}
+
+/// The largest message that protobuf implementations read.
+const MAX_OUTPUT_BYTES: u64 = i32::MAX as u64;
+
+impl Model {
+    /// Opens a message.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] with the offset, or line and column, at which it stops being one;
+    /// [`ErrorKind::Container`] if it is none of the three or lacks the graph asked for; [`ErrorKind::InvalidGraph`] if
+    /// the graph could not run.
+    pub fn open(bytes: Bytes, options: &OpenOptions) -> Result<Self> {
+        let (kind, encoding) = match options.format {
+            Some(format) => format,
+            None => detect::detect(&bytes)?,
+        };
+        let bytes = match encoding {
+            Encoding::Binary => bytes,
+            Encoding::Text => parse_text(&bytes, kind)?,
+        };
+        let mut other_tag_sets = Vec::new();
+        let (graph_range, collections, enclosing) = match kind {
+            MessageKind::GraphDef => (0..bytes.len(), Collections::default(), Enclosing::Nothing),
+            MessageKind::MetaGraphDef => {
+                let meta = MetaGraph::find(&bytes, 0..bytes.len())?;
+                (meta.graph.clone(), meta.collections(&bytes), Enclosing::MetaGraph(meta))
+            }
+            MessageKind::SavedModel => {
+                let (entry, others) = saved_model::choose(&bytes, &options.tag_set)?;
+                other_tag_sets = others;
+                let meta = MetaGraph::find(&bytes, entry.meta_graph.clone())?;
+                (meta.graph.clone(), meta.collections(&bytes), Enclosing::SavedModel(entry, meta))
+            }
+        };
+        let graph = read::parse(bytes.slice(graph_range))?;
+        verify::check_acyclic(&graph)?;
+        Ok(Self { graph, collections, kind, encoding, other_tag_sets, bytes, enclosing })
+    }
+
+    /// The message in its binary form, as it was opened.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What the message has become, in terms of [`Model::bytes`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if a collection cannot take what was added to it; [`ErrorKind::TooLarge`] if no protobuf
+    /// implementation would read the result.
+    pub fn to_splice(&self) -> Result<Splice> {
+        let changed_collections = match self.enclosing {
+            Enclosing::Nothing => Vec::new(),
+            _ => self.collections.changed()?,
+        };
+        let splice = if !self.graph.has_changes() && changed_collections.is_empty() {
+            let mut unchanged = Splice::default();
+            unchanged.source(0..self.bytes.len());
+            unchanged
+        } else {
+            match &self.enclosing {
+                Enclosing::Nothing => self.graph.to_splice(),
+                Enclosing::MetaGraph(meta) => meta.to_splice(&self.graph, &changed_collections),
+                Enclosing::SavedModel(entry, meta) => {
+                    entry.to_splice(&self.bytes, meta.to_splice(&self.graph, &changed_collections))
+                }
+            }
+        };
+        if splice.len() > MAX_OUTPUT_BYTES {
+            let what = format!("the rewritten file would have {} bytes, and protobuf ends at 2 GiB - 1", splice.len());
+            return Err(Error::new(ErrorKind::TooLarge, what)
+                .hint("keep large weights in a checkpoint instead of in the graph"));
+        }
+        Ok(splice)
+    }
+
+    /// Writes what the message has become.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if `out` fails.
+    pub fn write(&self, splice: &Splice, encoding: Encoding, out: &mut impl std::io::Write) -> Result<()> {
+        match encoding {
+            Encoding::Binary => splice.write_to(out, &self.bytes, &self.graph).map_err(write_failed),
+            Encoding::Text => {
+                let mut binary = Vec::new();
+                splice.write_to(&mut binary, &self.bytes, &self.graph).map_err(write_failed)?;
+                text::print(&binary, self.kind, out).map_err(|error| match error {
+                    text::TextError::Io(error) => write_failed(error),
+                    other => Error::new(ErrorKind::Malformed, format!("cannot be written as text: {other}"))
+                        .hint("write it in binary: choose another ending than .pbtxt or --output-format binary"),
+                })
+            }
+        }
+    }
+}
+
+fn write_failed(error: std::io::Error) -> Error {
+    let hint = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "free some space; nothing was replaced",
+        _ => "nothing was replaced; check the disk",
+    };
+    Error::io("cannot write the output", error).hint(hint)
+}
+
+fn parse_text(bytes: &[u8], kind: MessageKind) -> Result<Bytes> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Error::new(ErrorKind::Malformed, format!("text that is not UTF-8 at byte {}", error.valid_up_to()))
+            .hint("a binary file is read as one without --input-format")
+    })?;
+    let binary = text::parse(text, kind).map_err(|error| {
+        Error::new(ErrorKind::Malformed, format!("not a valid {} in text form: {error}", kind.name()))
+            .hint("check the file at that place, or export it again")
+    })?;
+    Ok(binary.into())
+}

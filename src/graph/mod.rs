@@ -220,6 +220,12 @@ impl Graph {
         !self.is_original(node) || self.nodes[node.index()].edited
     }
 
+    /// Whether anything differs from what the file holds.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.nodes.len() > self.original_count || self.nodes.iter().any(|node| node.edited)
+    }
+
     /// All nodes in order: the file's, then the inserted ones.
     #[allow(clippy::cast_possible_truncation)] // node ids are u32 by construction
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<> {

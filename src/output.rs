@@ -1,0 +1,287 @@
+//! Where a result goes: nothing shows under its path until all of it is there.
+//!
+//! A file is written beside its target, synced, and renamed over it; a SavedModel folder is made beside its target, with
+//! the variables and assets of the folder it came from, and renamed as a whole. Whatever goes wrong before the rename
+//! leaves the target as it was.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::container::Encoding;
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::{Location, SAVED_MODEL_FILES};
+
+/// An opened target.
+#[derive(Debug)]
+pub struct Output {
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    Stdout(io::Stdout),
+    /// A device or pipe, which nothing can be renamed over.
+    Special(File, PathBuf),
+    File(NamedTempFile, PathBuf),
+    Folder {
+        temporary: TempDir,
+        message: File,
+        path: PathBuf,
+    },
+}
+
+impl Output {
+    /// Opens the target for a result made from `input`; `-` is standard output. Fails here, before the long work, if
+    /// there can be no result under that path.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when the folder above is missing or cannot be written; [`ErrorKind::Container`] when a folder
+    /// would have to be replaced.
+    pub fn open(path: &Path, input: &Location, encoding: Encoding) -> Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self { target: Target::Stdout(io::stdout()) });
+        }
+        if let Location::SavedModelFolder { folder, file_name } = input
+            && !is_message_path(path)
+        {
+            return Self::open_folder(path, folder, file_name, encoding);
+        }
+        Self::open_file(path)
+    }
+
+    fn open_file(path: &Path) -> Result<Self> {
+        // A symbolic link stays one: what it points to is replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let target = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => {
+                return Err(Error::new(ErrorKind::Container, format!("the output '{}' is a folder", path.display()))
+                    .hint("name the file to write"));
+            }
+            Ok(metadata) if !metadata.is_file() => {
+                let file = File::options().write(true).open(&path).map_err(|error| unwritable(&path, error))?;
+                Target::Special(file, path)
+            }
+            existing => {
+                let permissions = existing.ok().map(|metadata| metadata.permissions());
+                Target::File(temporary_file(&path, permissions)?, path)
+            }
+        };
+        Ok(Self { target })
+    }
+
+    fn open_folder(path: &Path, input: &Path, input_file: &str, encoding: Encoding) -> Result<Self> {
+        let file_name = SAVED_MODEL_FILES[usize::from(encoding == Encoding::Text)];
+        let same = fs::canonicalize(path).ok().is_some_and(|path| fs::canonicalize(input).ok() == Some(path));
+        if same && file_name != input_file {
+            return Err(Error::new(ErrorKind::Options, format!("'{}' holds a {input_file} already", path.display()))
+                .hint("a SavedModel has one message; write another encoding into another folder"));
+        }
+        if same {
+            return Self::open_file(&path.join(file_name));
+        }
+        if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) || path.is_file() {
+            return Err(Error::new(ErrorKind::Container, format!("the output '{}' exists already", path.display()))
+                .hint("a SavedModel folder is not replaced: remove it first, or write into the input's own folder"));
+        }
+        let temporary = tempfile::Builder::new()
+            .prefix(".tfquant-")
+            .permissions(default_permissions(0o777))
+            .tempdir_in(folder_above(path))
+            .map_err(|error| unwritable(path, error))?;
+        link_others(input, temporary.path()).map_err(|error| unwritable(path, error))?;
+        let message = File::create(temporary.path().join(file_name)).map_err(|error| unwritable(path, error))?;
+        Ok(Self { target: Target::Folder { temporary, message, path: path.to_owned() } })
+    }
+
+    /// Makes what was written appear under its path.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`]; the path is then as it was.
+    pub fn commit(mut self) -> Result<()> {
+        let path = self.path().to_owned();
+        self.flush().map_err(|error| unwritable(&path, error))?;
+        match self.target {
+            Target::Stdout(_) | Target::Special(..) => Ok(()),
+            Target::File(temporary, path) => commit_file(temporary, &path).map_err(|error| unwritable(&path, error)),
+            Target::Folder { temporary, message, path } => {
+                commit_folder(temporary, &message, &path).map_err(|error| unwritable(&path, error))
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match &self.target {
+            Target::Stdout(_) => Path::new("-"),
+            Target::Special(_, path) | Target::File(_, path) | Target::Folder { path, .. } => path,
+        }
+    }
+
+    fn file(&mut self) -> &mut dyn Write {
+        match &mut self.target {
+            Target::Stdout(stdout) => stdout,
+            Target::Special(file, _) => file,
+            Target::File(temporary, _) => temporary.as_file_mut(),
+            Target::Folder { message, .. } => message,
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file().flush()
+    }
+}
+
+/// Writes a whole small file, such as a report, the same way.
+///
+/// # Errors
+/// [`ErrorKind::Io`]; the path is then as it was.
+pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
+    let mut output = Output::open(path, &Location::Stdin, Encoding::Binary)?;
+    output.write_all(contents).map_err(|error| unwritable(path, error))?;
+    output.commit()
+}
+
+fn commit_file(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder_above(path))
+}
+
+fn commit_folder(temporary: TempDir, message: &File, path: &Path) -> io::Result<()> {
+    message.sync_all()?;
+    sync_folder(temporary.path())?;
+    fs::rename(temporary.path(), path)?;
+    drop(temporary.keep());
+    sync_folder(folder_above(path))
+}
+
+/// A rename lasts once the folder it happened in is on disk. Where folders cannot be opened, the system takes care.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn temporary_file(path: &Path, permissions: Option<fs::Permissions>) -> Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(".tfquant-")
+        .permissions(permissions.unwrap_or_else(|| default_permissions(0o666)))
+        .tempfile_in(folder_above(path))
+        .map_err(|error| unwritable(path, error))
+}
+
+/// What a plain `open` would ask for; the process's umask takes its share.
+#[cfg(unix)]
+fn default_permissions(mode: u32) -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(mode)
+}
+
+fn folder_above(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn is_message_path(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "pb" || ending == "pbtxt")
+}
+
+/// Puts everything of a SavedModel folder but its message into another folder: linked where that works, else copied.
+fn link_others(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !SAVED_MODEL_FILES.iter().any(|&message| name == message) {
+            link_tree(&entry.path(), &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
+    let mut pending = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = pending.pop() {
+        if fs::metadata(&from)?.is_dir() {
+            fs::create_dir(&to)?;
+            for entry in fs::read_dir(&from)? {
+                let name = entry?.file_name();
+                pending.push((from.join(&name), to.join(&name)));
+            }
+        } else if fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
+fn unwritable(path: &Path, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "make the output folder first",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "choose a folder that you may write to",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space; nothing was replaced",
+        _ => "nothing was replaced; check the path and the disk",
+    };
+    Error::io(format!("cannot write '{}'", path.display()), error).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_shows_before_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.pb");
+        fs::write(&path, "old").unwrap();
+        let mut output = Output::open(&path, &Location::Stdin, Encoding::Binary).unwrap();
+        output.write_all(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        drop(output);
+        assert_eq!((fs::read(&path).unwrap(), entries(folder.path())), (b"old".to_vec(), vec!["out.pb".to_owned()]));
+
+        write_file(&path, b"new").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), entries(folder.path())), (b"new".to_vec(), vec!["out.pb".to_owned()]));
+    }
+
+    #[test]
+    fn a_saved_model_keeps_its_variables() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("in");
+        fs::create_dir_all(input.join("variables")).unwrap();
+        fs::write(input.join("saved_model.pb"), "message").unwrap();
+        fs::write(input.join("variables/variables.index"), "index").unwrap();
+        let location = Location::SavedModelFolder { folder: input, file_name: "saved_model.pb" };
+
+        let path = folder.path().join("out");
+        let mut output = Output::open(&path, &location, Encoding::Binary).unwrap();
+        output.write_all(b"new message").unwrap();
+        output.commit().unwrap();
+        assert_eq!(fs::read(path.join("saved_model.pb")).unwrap(), b"new message");
+        assert_eq!(fs::read(path.join("variables/variables.index")).unwrap(), b"index");
+        assert_eq!(entries(folder.path()), ["in", "out"]);
+        let again = Output::open(&path, &location, Encoding::Binary).unwrap_err();
+        assert!(again.to_string().ends_with("exists already"));
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_written_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |path: &Path| Output::open(path, &Location::Stdin, Encoding::Binary).unwrap_err();
+        assert!(open(folder.path()).to_string().ends_with("is a folder"));
+        assert_eq!(open(&folder.path().join("none/out.pb")).hint_text(), Some("make the output folder first"));
+    }
+}

@@ -1,0 +1,124 @@
+//! What a rewrite did and why: every decision with a reason code, what was added, and what the user should know.
+//!
+//! [`Report`] is the document behind every form of output; [`json`] is its stable form, [`text`] the table on the
+//! terminal.
+
+pub mod json;
+pub mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::graph::Graph;
+use crate::passes::quantize::{Layer, Outcome};
+
+/// The version of the report's JSON form. It grows when a field changes its meaning or goes; new fields do not count.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything there is to say about one rewrite.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The name and version of the program.
+    pub tool: String,
+    /// The verb: `rewrite`.
+    pub command: String,
+    /// The file that was read.
+    pub input: FileSummary,
+    /// The file that was written, or would be.
+    pub output: FileSummary,
+    /// Whether nothing was written on purpose.
+    pub dry_run: bool,
+    /// The options in force.
+    pub options: BTreeMap<String, serde_json::Value>,
+    /// How many layers there are, and how many of them had which outcome.
+    pub summary: Summary,
+    /// The decision about every layer, in graph order.
+    pub layers: Vec<Layer>,
+    /// The decision about every Add after convolutions.
+    pub adds: Vec<Layer>,
+    /// How many nodes of each op were inserted.
+    pub ops_added: BTreeMap<String, usize>,
+    /// How many input slots of existing nodes read something else now.
+    pub inputs_rewired: usize,
+    /// The global step that had to be created for the delay.
+    pub created_global_step: Option<String>,
+    /// The inserted variables, by name.
+    pub variables: Vec<String>,
+    /// The ops that initialise them, in the same order.
+    pub initializers: Vec<String>,
+    /// The ops that update the ranges.
+    pub update_ops: Vec<String>,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
+    /// How long each stage took, in seconds.
+    pub seconds: BTreeMap<String, f64>,
+}
+
+/// One end of a rewrite.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct FileSummary {
+    /// The path; `-` for a stream.
+    pub path: String,
+    /// `GraphDef`, `MetaGraphDef` or `SavedModel`.
+    pub container: String,
+    /// `binary` or `text`.
+    pub encoding: String,
+    /// The size of the message in its binary form.
+    pub bytes: u64,
+    /// How many nodes the graph has.
+    pub nodes: usize,
+    /// How many functions its library has; they are carried along unchanged.
+    pub functions: usize,
+}
+
+/// The layers in numbers.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    /// Layers the rules speak of.
+    pub layers: usize,
+    /// Layers that were quantized.
+    pub quantized: usize,
+    /// Layers that were not, by reason code.
+    pub skipped: BTreeMap<&'static str, usize>,
+    /// Fake quantizers inserted.
+    pub fake_quants: usize,
+}
+
+impl Summary {
+    /// Counts the outcomes of layers and Adds.
+    #[must_use]
+    pub fn of(layers: &[Layer], adds: &[Layer]) -> Self {
+        let mut summary = Self { layers: layers.len(), ..Self::default() };
+        for layer in layers {
+            if layer.outcome == Outcome::Quantized {
+                summary.quantized += 1;
+            } else {
+                *summary.skipped.entry(layer.outcome.code()).or_default() += 1;
+            }
+        }
+        summary.fake_quants = layers.iter().chain(adds).map(|layer| layer.fake_quants.len()).sum();
+        summary
+    }
+}
+
+/// Something the user should know although the rewrite went through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// A stable code.
+    pub code: &'static str,
+    /// What is the matter, and what to do about it.
+    pub message: String,
+}
+
+/// How many nodes of each op were inserted into the graph.
+#[must_use]
+pub fn ops_added(graph: &Graph) -> BTreeMap<String, usize> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in graph.ids_from(graph.original_count()) {
+        *counts.entry(graph.op(node)).or_default() += 1;
+    }
+    counts.into_iter().map(|(op, count)| (op.to_owned(), count)).collect()
+}

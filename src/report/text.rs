@@ -1,0 +1,70 @@
+//! The report as a short table for people.
+
+use std::fmt::Write;
+
+use super::Report;
+use crate::error::Printable;
+use crate::passes::quantize::{Layer, Outcome};
+
+/// The summary: a fact a line, without colour.
+#[must_use]
+pub fn to_text(report: &Report, every_layer: bool) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "{label:<16}{value}");
+    };
+    let summary = &report.summary;
+    let quantized =
+        format!("{} of {} quantized, {} fake quantizers", summary.quantized, summary.layers, summary.fake_quants);
+    line("layers", quantized);
+    for (code, count) in &summary.skipped {
+        line("  skipped", format!("{count} {code}: {}", explain(code, report)));
+    }
+    if !report.ops_added.is_empty() {
+        let mut kinds: Vec<(&String, &usize)> = report.ops_added.iter().collect();
+        kinds.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let kinds: Vec<String> = kinds.into_iter().map(|(op, count)| format!("{count} {}", Printable(op))).collect();
+        line("ops added", kinds.join(", "));
+    }
+    line("inputs rewired", report.inputs_rewired.to_string());
+    let (input, output) = (&report.input, &report.output);
+    line("nodes", format!("{} → {} ({:+})", input.nodes, output.nodes, signed(output.nodes) - signed(input.nodes)));
+    line("bytes", format!("{} → {}", input.bytes, output.bytes));
+    if input.functions > 0 {
+        line("functions", format!("{} left as they are", input.functions));
+    }
+    if let Some(step) = &report.created_global_step {
+        line("global step", format!("created '{}': make the training loop increment it", Printable(step)));
+    }
+    let seconds: Vec<String> =
+        report.seconds.iter().map(|(stage, seconds)| format!("{stage} {seconds:.3} s")).collect();
+    line("time", seconds.join(", "));
+    if every_layer {
+        for layer in report.layers.iter().chain(&report.adds) {
+            text.push_str(&layer_lines(layer));
+        }
+    }
+    text
+}
+
+fn explain(code: &str, report: &Report) -> &'static str {
+    report.layers.iter().find(|layer| layer.outcome.code() == code).map_or("", |layer| layer.outcome.explanation())
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn layer_lines(layer: &Layer) -> String {
+    let mut text = String::new();
+    let sign = if layer.outcome == Outcome::Quantized { '+' } else { '-' };
+    let _ = writeln!(text, "{sign} {} ({}): {}", Printable(&layer.node), Printable(&layer.op), layer.outcome.code());
+    if let Some(detail) = &layer.detail {
+        let _ = writeln!(text, "    {}", Printable(detail));
+    }
+    for quant in &layer.fake_quants {
+        let (node, tensor) = (Printable(&quant.node), Printable(&quant.tensor));
+        let _ = writeln!(text, "    {node} reads {tensor}, read by {}", Printable(&quant.consumers.join(", ")));
+    }
+    text
+}

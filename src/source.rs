@@ -1,0 +1,149 @@
+//! Opens what is to be read: a file, a SavedModel folder, or standard input.
+//!
+//! Files are memory-mapped and handed on as [`Bytes`], so that neither reading nor slicing copies them. This holds the
+//! only unsafe line of the crate.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use memmap2::Mmap;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The names under which a SavedModel folder holds its message.
+pub const SAVED_MODEL_FILES: [&str; 2] = ["saved_model.pb", "saved_model.pbtxt"];
+
+/// Where bytes came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// Standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+    /// The message of a SavedModel folder.
+    SavedModelFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// The message's file name in it.
+        file_name: &'static str,
+    },
+}
+
+/// An input's bytes and where they came from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where from.
+    pub location: Location,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// Opens a path; `-` is standard input.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when it cannot be read; [`ErrorKind::Container`] for an empty file and for a folder that is no
+/// SavedModel.
+pub fn open(path: &Path) -> Result<Source> {
+    let (location, bytes) = if path == Path::new("-") {
+        (Location::Stdin, read_all(&mut io::stdin().lock(), path)?)
+    } else {
+        let location = locate(path)?;
+        let bytes = map(&location.file().unwrap_or_else(|| path.to_owned()))?;
+        (location, bytes)
+    };
+    if bytes.is_empty() {
+        return Err(Error::new(ErrorKind::Container, format!("{} is empty", describe(path)))
+            .hint("the step that writes it has failed or has not run yet"));
+    }
+    Ok(Source { location, bytes })
+}
+
+impl Location {
+    /// The file that was read, unless it was standard input.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Stdin => None,
+            Self::File(path) => Some(path.clone()),
+            Self::SavedModelFolder { folder, file_name } => Some(folder.join(file_name)),
+        }
+    }
+}
+
+fn locate(path: &Path) -> Result<Location> {
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+    if !metadata.is_dir() {
+        return Ok(Location::File(path.to_owned()));
+    }
+    let file_name = SAVED_MODEL_FILES.into_iter().find(|name| path.join(name).is_file());
+    match file_name {
+        Some(file_name) => Ok(Location::SavedModelFolder { folder: path.to_owned(), file_name }),
+        None => {
+            Err(Error::new(ErrorKind::Container, format!("{} is a folder without a saved_model.pb", describe(path)))
+                .hint("pass a graph file, or the folder that holds saved_model.pb"))
+        }
+    }
+}
+
+fn map(path: &Path) -> Result<Bytes> {
+    let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
+    if !metadata.is_file() {
+        return read_all(&mut file, path);
+    }
+    if metadata.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: the map is private and only read. Should another process cut the file short meanwhile, the kernel ends
+    // this one; nothing was written by then, as outputs are renamed into place last.
+    #[allow(unsafe_code)]
+    let map = unsafe { Mmap::map(&file) }.map_err(|error| unreadable(path, error))?;
+    Ok(Bytes::from_owner(map))
+}
+
+fn read_all(reader: &mut impl Read, path: &Path) -> Result<Bytes> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
+    Ok(bytes.into())
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "check the path; an export step before this one may have failed",
+        io::ErrorKind::PermissionDenied => "check who may read it",
+        _ => "check the path and the disk",
+    };
+    Error::io(format!("cannot read {}", describe(path)), error).hint(hint)
+}
+
+/// A path for a message: quoted, or the name of the stream that `-` means.
+fn describe(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { format!("'{}'", path.display()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_it_cannot_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |path: &Path| open(path).unwrap_err();
+        assert_eq!(error(&folder.path().join("none")).kind(), ErrorKind::Io);
+        assert!(error(folder.path()).to_string().contains("folder without a saved_model.pb"));
+        let empty = folder.path().join("empty.pb");
+        fs::write(&empty, "").unwrap();
+        assert!(error(&empty).to_string().ends_with("is empty"));
+    }
+
+    #[test]
+    fn finds_the_message_of_a_saved_model() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("saved_model.pbtxt"), "x").unwrap();
+        let source = open(folder.path()).unwrap();
+        assert_eq!(source.bytes, "x");
+        assert_eq!(source.location.file(), Some(folder.path().join("saved_model.pbtxt")));
+    }
+}
