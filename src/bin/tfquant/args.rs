@@ -1,0 +1,226 @@
+//! The command line as it is typed, and how it becomes the library's options.
+
+use std::path::PathBuf;
+
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+use tfquant::container::{Encoding, MessageKind, OpenOptions};
+use tfquant::error::Result;
+use tfquant::passes::quantize::{Options, Selection};
+use tfquant::rewrite::{RewriteOptions, check_op_name};
+
+/// Rewrites TensorFlow graph files for simulated quantization.
+#[derive(Debug, Parser)]
+#[command(name = "tfquant", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Insert fake quantizers around the layers of a graph
+    Rewrite(RewriteArgs),
+}
+
+/// Which file to read, and as what.
+#[derive(Debug, Args)]
+pub struct InputArgs {
+    /// GraphDef, MetaGraphDef or SavedModel (file or folder), binary or text; - for standard input
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// Take the input for this, instead of telling it from its content
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub input_format: Option<InputFormat>,
+
+    /// Tags of the graph to take from a SavedModel, separated by commas [default: its first graph]
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub tag_set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum InputFormat {
+    GraphDef,
+    GraphDefText,
+    MetaGraphDef,
+    MetaGraphDefText,
+    SavedModel,
+    SavedModelText,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    Binary,
+    Text,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Ranges follow the data
+    Training,
+    /// Ranges are read from a checkpoint
+    Eval,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Match {
+    /// By the names TF-Slim gives (the rewriter of 2017)
+    Names,
+}
+
+/// Where the result goes and what is said about it.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Where to write the result, in the container it came in; - for standard output
+    #[arg(short, long, value_name = "PATH", required_unless_present = "dry_run")]
+    pub output: Option<PathBuf>,
+
+    /// Write binary or text [default: text when the output ends in .pbtxt]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub output_format: Option<OutputFormat>,
+
+    /// Write what was done, and why, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
+    /// Do all but write the result
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Tell the decision about every layer
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RewriteArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    /// How layers are recognised
+    #[arg(long = "match", value_name = "RULES", value_enum, default_value = "names")]
+    pub rules: Match,
+
+    /// Bits for weights, 2 to 8
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub weight_bits: u8,
+
+    /// Leave the lowest level of weights unused
+    #[arg(long)]
+    pub weight_narrow_range: bool,
+
+    /// Bits for activations, 2 to 8
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub activation_bits: u8,
+
+    /// Decay of the moving averages of activation ranges, 0 to 1
+    #[arg(long, value_name = "F", default_value_t = 0.999, value_parser = decay)]
+    pub ema_decay: f64,
+
+    /// Quantize activations from this global step on [default: from the start]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub quant_delay: Option<i64>,
+
+    /// Collection that range variables enter beside the standard ones
+    #[arg(long, value_name = "NAME", default_value = "moving_average_variables")]
+    pub vars_collection: String,
+
+    /// Whether the graph trains or evaluates
+    #[arg(long, value_enum, default_value = "training")]
+    pub mode: Mode,
+
+    /// Follow folded weights by moving averages too
+    #[arg(long)]
+    pub quantize_folded_weights_use_ema: bool,
+
+    /// Quantize alone, without folding batch norms
+    #[arg(long)]
+    pub no_fold_batch_norms: bool,
+
+    /// Touch only layers whose op's name matches (repeatable)
+    #[arg(long, value_name = "REGEX")]
+    pub include: Vec<String>,
+
+    /// Leave alone layers whose op's name matches (repeatable)
+    #[arg(long, value_name = "REGEX")]
+    pub exclude: Vec<String>,
+
+    /// Leave a layer that the rules refuse as it is, instead of failing
+    #[arg(long)]
+    pub skip_unmatched: bool,
+
+    /// Add a NoOp of this name that initialises all new variables
+    #[arg(long, value_name = "NAME")]
+    pub init_op: Option<String>,
+
+    /// Add a NoOp of this name that updates all ranges
+    #[arg(long, value_name = "NAME")]
+    pub update_op: Option<String>,
+}
+
+fn decay(text: &str) -> Result<f64, String> {
+    let decay: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&decay) { Ok(decay) } else { Err("not between 0 and 1".to_owned()) }
+}
+
+impl InputArgs {
+    /// How to open the input.
+    pub fn open_options(&self) -> OpenOptions {
+        let format = self.input_format.map(|format| match format {
+            InputFormat::GraphDef => (MessageKind::GraphDef, Encoding::Binary),
+            InputFormat::GraphDefText => (MessageKind::GraphDef, Encoding::Text),
+            InputFormat::MetaGraphDef => (MessageKind::MetaGraphDef, Encoding::Binary),
+            InputFormat::MetaGraphDefText => (MessageKind::MetaGraphDef, Encoding::Text),
+            InputFormat::SavedModel => (MessageKind::SavedModel, Encoding::Binary),
+            InputFormat::SavedModelText => (MessageKind::SavedModel, Encoding::Text),
+        });
+        OpenOptions { format, tag_set: self.tag_set.clone() }
+    }
+}
+
+impl OutputArgs {
+    /// The encoding of the result. A folder says nothing by its name and keeps the encoding it came in.
+    pub fn encoding(&self, folder_of: Option<Encoding>) -> Encoding {
+        let is_text_path = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "pbtxt");
+        match self.output_format {
+            Some(OutputFormat::Text) => Encoding::Text,
+            Some(OutputFormat::Binary) => Encoding::Binary,
+            None if self.output.as_ref().is_some_and(is_text_path) => Encoding::Text,
+            None => folder_of.unwrap_or(Encoding::Binary),
+        }
+    }
+}
+
+impl RewriteArgs {
+    /// The library's options, checked.
+    pub fn rewrite_options(&self) -> Result<RewriteOptions> {
+        for name in [&self.init_op, &self.update_op].into_iter().flatten() {
+            check_op_name(name)?;
+        }
+        let quantize = Options {
+            weight_bits: self.weight_bits,
+            weight_narrow_range: self.weight_narrow_range,
+            activation_bits: self.activation_bits,
+            ema_decay: self.ema_decay,
+            quant_delay: self.quant_delay,
+            vars_collection: self.vars_collection.clone(),
+            is_training: self.mode == Mode::Training,
+            quantize_folded_weights_use_ema: self.quantize_folded_weights_use_ema,
+            selection: Selection::new(&self.include, &self.exclude)?,
+            skip_unmatched: self.skip_unmatched,
+        };
+        Ok(RewriteOptions { quantize, init_op: self.init_op.clone(), update_op: self.update_op.clone() })
+    }
+}

@@ -1,0 +1,86 @@
+//! How long each stage takes, and a bar on the terminal while a big file is written.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Smaller outputs are done before a bar could be read.
+const BAR_FROM_BYTES: u64 = 64 << 20;
+
+/// Times the stages of a run.
+pub struct Stages {
+    visible: bool,
+    seconds: BTreeMap<String, f64>,
+}
+
+impl Stages {
+    /// Shows progress if that is wanted and standard error is a terminal.
+    pub fn new(wanted: bool) -> Self {
+        Self { visible: wanted && io::stderr().is_terminal(), seconds: BTreeMap::new() }
+    }
+
+    /// Runs one stage behind a spinner.
+    pub fn run<T>(&mut self, stage: &'static str, work: impl FnOnce() -> T) -> T {
+        let spinner = self.bar(None, stage);
+        let started = Instant::now();
+        let result = work();
+        self.finish(stage, started, &spinner);
+        result
+    }
+
+    /// Runs the stage that writes `length` bytes to `out`.
+    pub fn write<W: Write, T>(&mut self, length: u64, out: &mut W, work: impl FnOnce(&mut Counted<'_, W>) -> T) -> T {
+        let bar = self.bar((length >= BAR_FROM_BYTES).then_some(length), "write");
+        let started = Instant::now();
+        let result = work(&mut Counted { out, bar: &bar });
+        self.finish("write", started, &bar);
+        result
+    }
+
+    fn finish(&mut self, stage: &str, started: Instant, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        self.seconds.insert(stage.to_owned(), started.elapsed().as_secs_f64());
+    }
+
+    fn bar(&self, length: Option<u64>, stage: &'static str) -> ProgressBar {
+        if !self.visible {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr()).with_message(stage);
+        if length.is_some()
+            && let Ok(style) = ProgressStyle::with_template("{msg:8} {bar:40} {bytes}/{total_bytes} {eta}")
+        {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
+    /// The time each stage took, in seconds.
+    pub fn into_seconds(self) -> BTreeMap<String, f64> {
+        self.seconds
+    }
+}
+
+/// A writer that moves a bar.
+pub struct Counted<'a, W> {
+    out: &'a mut W,
+    bar: &'a ProgressBar,
+}
+
+/// Large ranges are handed on in steps, so that the bar moves.
+const STEP_BYTES: usize = 8 << 20;
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(&bytes[..bytes.len().min(STEP_BYTES)])?;
+        self.bar.inc(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,52 @@
+//! What is said on standard error: errors with their hints, warnings, summaries; coloured where that is wanted.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::ColorChoice;
+use tfquant::error::{Error, ErrorKind, Printable};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default();
+
+/// Obeys `--color`; `auto` looks at the terminal and at NO_COLOR.
+pub fn choose_color(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// Prints text as it is.
+pub fn say(text: &str) {
+    let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
+/// Prints a warning.
+pub fn warn(message: &str) {
+    say(&format!("{WARNING}warning:{WARNING:#} {}\n", Printable(message)));
+}
+
+/// Prints what went wrong and what to do next; says how the program ends.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    let known = error.downcast_ref::<Error>();
+    if known.is_some_and(is_broken_pipe) {
+        return ExitCode::from(1);
+    }
+    say(&format!("{ERROR}error:{ERROR:#} {}\n", Printable(&error.to_string())));
+    if let Some(hint) = known.and_then(Error::hint_text) {
+        say(&format!("{HINT}hint:{HINT:#} {}\n", Printable(hint)));
+    }
+    let wrong_usage = known.is_some_and(|error| error.kind() == ErrorKind::Options);
+    ExitCode::from(if wrong_usage { 2 } else { 1 })
+}
+
+/// Whoever read our output has had enough.
+fn is_broken_pipe(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
+}
