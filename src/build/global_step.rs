@@ -4,9 +4,9 @@ use super::Builder;
 use super::variable::InitialValue;
 use crate::collections::{GLOBAL_STEP, GLOBAL_VARIABLES};
 use crate::error::{ErrorKind, Result};
-use crate::graph::TensorRef;
 use crate::graph::attr::Tensor;
 use crate::graph::name::{InputName, parse_input};
+use crate::graph::{NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
 /// The tensor that counts training steps.
@@ -18,8 +18,8 @@ pub struct GlobalStep {
     pub data_type: DataType,
     /// Whether the tensor is the handle of a resource variable, to be read before use.
     pub is_resource: bool,
-    /// Whether it had to be created.
-    pub created: bool,
+    /// The variable that had to be created for it.
+    pub created: Option<NodeId>,
 }
 
 impl Builder<'_> {
@@ -36,7 +36,12 @@ impl Builder<'_> {
         for key in [GLOBAL_VARIABLES, GLOBAL_STEP] {
             self.collections.add_variable(self.graph, key, &variable);
         }
-        Ok(GlobalStep { tensor: variable.node.into(), data_type: DataType::DtInt64, is_resource: false, created: true })
+        Ok(GlobalStep {
+            tensor: variable.read,
+            data_type: DataType::DtInt64,
+            is_resource: false,
+            created: Some(variable.node),
+        })
     }
 
     fn find_global_step(&self) -> Option<TensorRef> {
@@ -67,7 +72,7 @@ impl Builder<'_> {
         if self.graph.rank(tensor).is_some_and(|rank| rank != 0) {
             return Err(self.bad_global_step("is not a scalar", tensor));
         }
-        Ok(GlobalStep { tensor, data_type, is_resource, created: false })
+        Ok(GlobalStep { tensor, data_type, is_resource, created: None })
     }
 
     fn bad_global_step(&self, what: &str, tensor: TensorRef) -> crate::error::Error {

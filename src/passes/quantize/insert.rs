@@ -44,9 +44,9 @@ impl<'o> Inserter<'o> {
         Self { options, global_step: None, ranks: HashMap::new(), inputs_rewired: 0, updates: Vec::new() }
     }
 
-    /// The global step, if a delay needed it.
-    pub fn global_step(&self) -> Option<GlobalStep> {
-        self.global_step
+    /// The global step that had to be created for a delay.
+    pub fn created_global_step(&self) -> Option<NodeId> {
+        self.global_step.and_then(|step| step.created)
     }
 
     /// TensorFlow's `_InsertQuantOp`.
@@ -125,6 +125,11 @@ pub(super) fn not_all_rewired(graph: &Graph, producer: NodeId, consumers: &[Node
 
 /// Fake quantizers exist for 32-bit floats alone.
 pub(super) fn check_float(graph: &Graph, producer: NodeId) -> Result<()> {
+    if matches!(graph.op(producer), "NoOp" | "Assert" | "ControlTrigger" | "Abort") {
+        return Err(graph
+            .error(ErrorKind::Refused, "a node without outputs stands where a tensor to quantize should be", producer)
+            .hint("the node's name makes it look like an activation; rename it or --exclude the layer"));
+    }
     match graph.tensor_type(producer.into()) {
         None | Some(DataType::DtFloat | DataType::DtFloatRef | DataType::DtInvalid) => Ok(()),
         Some(other) => {

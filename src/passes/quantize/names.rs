@@ -76,9 +76,9 @@ pub fn quantize(builder: &mut Builder<'_>, options: &Options) -> Result<Quantize
     pass.quantize_add_contexts(builder)?;
     update_barrier_waits_for_updates(builder)?;
 
-    let created = pass.inserter.global_step().filter(|step| step.created);
+    let created = pass.inserter.created_global_step();
     Ok(Quantized {
-        created_global_step: created.map(|step| builder.graph.name(step.tensor.node).to_owned()),
+        created_global_step: created.map(|step| builder.graph.name(step).to_owned()),
         inputs_rewired: pass.inserter.inputs_rewired,
         updates: pass.inserter.updates,
         ..pass.quantized
@@ -422,8 +422,15 @@ fn find_add(graph: &Graph, context: &str) -> Option<NodeId> {
 /// Makes TF-Slim's `update_barrier`, on which training steps wait, wait for all range updates.
 fn update_barrier_waits_for_updates(b: &mut Builder<'_>) -> Result<()> {
     let Some(barrier) = b.graph.find("update_barrier") else { return Ok(()) };
-    let updates: Vec<NodeId> =
-        b.collections.all_names(UPDATE_QUANT_OPS).iter().filter_map(|name| b.graph.find(name)).collect();
+    let mut updates = Vec::new();
+    for name in b.collections.all_names(UPDATE_QUANT_OPS) {
+        let Some(update) = b.graph.find(&name) else {
+            let what = format!("the collection '{UPDATE_QUANT_OPS}' holds '{name}', which is no op");
+            return Err(Error::new(ErrorKind::Refused, what)
+                .hint("that collection is for the updates of ranges; empty it, or choose another --vars-collection"));
+        };
+        updates.push(update);
+    }
     if let Some(&known) = updates.iter().find(|&&update| b.graph.control_inputs(barrier).any(|input| input == update)) {
         let what = format!("'{}' is a control input already: the graph was quantized before", b.graph.name(known));
         return Err(b
