@@ -426,7 +426,9 @@ fn update_barrier_waits_for_updates(b: &mut Builder<'_>) -> Result<()> {
     for name in b.collections.all_names(UPDATE_QUANT_OPS) {
         let Some(update) = b.graph.find(&name) else {
             let what = format!("the collection '{UPDATE_QUANT_OPS}' holds '{name}', which is no op");
-            return Err(Error::new(ErrorKind::Refused, what)
+            return Err(b
+                .graph
+                .error(ErrorKind::Refused, what, barrier)
                 .hint("that collection is for the updates of ranges; empty it, or choose another --vars-collection"));
         };
         updates.push(update);
