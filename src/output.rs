@@ -5,13 +5,15 @@
 //! leaves the target as it was.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::container::Encoding;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::write::Sink;
 use crate::source::{Location, SAVED_MODEL_FILES};
 
 /// An opened target.
@@ -136,6 +138,22 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file().flush()
+    }
+}
+
+impl Sink for Output {
+    fn copy_from(&mut self, file: &File, range: Range<u64>) -> io::Result<bool> {
+        let mut to = match &self.target {
+            Target::Stdout(_) | Target::Special(..) => return Ok(false),
+            Target::File(temporary, _) => temporary.as_file(),
+            Target::Folder { message, .. } => message,
+        };
+        let mut from = file;
+        from.seek(SeekFrom::Start(range.start))?;
+        let length = range.end - range.start;
+        // From file to file, this asks the kernel to copy.
+        let copied = io::copy(&mut from.take(length), &mut to)?;
+        if copied == length { Ok(true) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 

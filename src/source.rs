@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use memmap2::Mmap;
@@ -38,6 +39,8 @@ pub struct Source {
     pub location: Location,
     /// The bytes.
     pub bytes: Bytes,
+    /// The file that holds them, where they are mapped from one.
+    pub file: Option<Arc<File>>,
 }
 
 /// Opens a path; `-` is standard input.
@@ -46,18 +49,19 @@ pub struct Source {
 /// [`ErrorKind::Io`] when it cannot be read; [`ErrorKind::Container`] for an empty file and for a folder that is no
 /// SavedModel.
 pub fn open(path: &Path) -> Result<Source> {
-    let (location, bytes) = if path == Path::new("-") {
-        (Location::Stdin, read_all(&mut io::stdin().lock(), path)?)
+    let source = if path == Path::new("-") {
+        let bytes = read_all(&mut io::stdin().lock(), path)?;
+        Source { location: Location::Stdin, bytes, file: None }
     } else {
         let location = locate(path)?;
-        let bytes = map(&location.file().unwrap_or_else(|| path.to_owned()))?;
-        (location, bytes)
+        let (bytes, file) = map(&location.file().unwrap_or_else(|| path.to_owned()))?;
+        Source { location, bytes, file }
     };
-    if bytes.is_empty() {
+    if source.bytes.is_empty() {
         return Err(Error::new(ErrorKind::Container, format!("{} is empty", describe(path)))
             .hint("the step that writes it has failed or has not run yet"));
     }
-    Ok(Source { location, bytes })
+    Ok(source)
 }
 
 impl Location {
@@ -87,20 +91,20 @@ fn locate(path: &Path) -> Result<Location> {
     }
 }
 
-fn map(path: &Path) -> Result<Bytes> {
+fn map(path: &Path) -> Result<(Bytes, Option<Arc<File>>)> {
     let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
     let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
     if !metadata.is_file() {
-        return read_all(&mut file, path);
+        return Ok((read_all(&mut file, path)?, None));
     }
     if metadata.len() == 0 {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), None));
     }
     // SAFETY: the map is private and only read. Should another process cut the file short meanwhile, the kernel ends
     // this one; nothing was written by then, as outputs are renamed into place last.
     #[allow(unsafe_code)]
     let map = unsafe { Mmap::map(&file) }.map_err(|error| unreadable(path, error))?;
-    Ok(Bytes::from_owner(map))
+    Ok((Bytes::from_owner(map), Some(Arc::new(file))))
 }
 
 fn read_all(reader: &mut impl Read, path: &Path) -> Result<Bytes> {

@@ -9,12 +9,16 @@ mod meta_graph;
 mod saved_model;
 pub mod text;
 
+use std::fs::File;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::collections::Collections;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::write::Splice;
+use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, read, verify};
+use crate::source::Source;
 use meta_graph::MetaGraph;
 pub use text::MessageKind;
 
@@ -50,6 +54,8 @@ pub struct Model {
     /// The tag sets of the other graphs in a SavedModel, which are carried along.
     pub other_tag_sets: Vec<String>,
     bytes: Bytes,
+    /// The file that holds `bytes`.
+    file: Option<Arc<File>>,
     enclosing: Enclosing,
 }
 
@@ -96,7 +102,17 @@ impl Model {
         };
         let graph = read::parse(bytes.slice(graph_range))?;
         verify::check_acyclic(&graph)?;
-        Ok(Self { graph, collections, kind, encoding, other_tag_sets, bytes, enclosing })
+        Ok(Self { graph, collections, kind, encoding, other_tag_sets, bytes, file: None, enclosing })
+    }
+
+    /// Opens what a source holds; large parts of its file can then be copied without reading them.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_source(source: &Source, options: &OpenOptions) -> Result<Self> {
+        let mut model = Self::open(source.bytes.clone(), options)?;
+        model.file = source.file.clone().filter(|_| model.encoding == Encoding::Binary);
+        Ok(model)
     }
 
     /// The message in its binary form, as it was opened.
@@ -140,12 +156,13 @@ impl Model {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if `out` fails.
-    pub fn write(&self, splice: &Splice, encoding: Encoding, out: &mut impl std::io::Write) -> Result<()> {
+    pub fn write(&self, splice: &Splice, encoding: Encoding, out: &mut impl Sink) -> Result<()> {
+        let input = SpliceInput { bytes: &self.bytes, file: self.file.as_deref() };
         match encoding {
-            Encoding::Binary => splice.write_to(out, &self.bytes, &self.graph).map_err(write_failed),
+            Encoding::Binary => splice.write_to(out, &input, &self.graph).map_err(write_failed),
             Encoding::Text => {
                 let mut binary = Vec::new();
-                splice.write_to(&mut binary, &self.bytes, &self.graph).map_err(write_failed)?;
+                splice.write_to(&mut binary, &input, &self.graph).map_err(write_failed)?;
                 text::print(&binary, self.kind, out).map_err(|error| match error {
                     text::TextError::Io(error) => write_failed(error),
                     other => Error::new(ErrorKind::Malformed, format!("cannot be written as text: {other}"))

@@ -3,6 +3,7 @@
 //! The result is a [`Splice`], which the containers embed in theirs and the writer streams; its length is known before
 //! the first byte is written, which is what a length-delimited field around it needs.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 
@@ -96,36 +97,79 @@ impl Splice {
         self
     }
 
-    /// Writes the output. `source` are the bytes that the ranges are of, `graph` the graph whose nodes were inserted.
+    /// Writes the output. `input` is what the ranges are of, `graph` the graph whose nodes were inserted.
     ///
     /// # Errors
     /// Whatever `out` fails with.
-    pub fn write_to(&self, out: &mut impl Write, source: &[u8], graph: &Graph) -> io::Result<()> {
+    pub fn write_to(&self, out: &mut impl Sink, input: &SpliceInput<'_>, graph: &Graph) -> io::Result<()> {
+        let mut pending = Vec::with_capacity(FLUSH_BYTES + 4096);
         for chunk in &self.chunks {
             match chunk {
-                Chunk::Source(range) => out.write_all(&source[range.clone()])?,
-                Chunk::Bytes(bytes) => out.write_all(bytes)?,
-                Chunk::InsertedNodes(_) => write_inserted(out, graph)?,
+                Chunk::Source(range) if range.len() >= FLUSH_BYTES => {
+                    flush(&mut pending, out)?;
+                    input.copy(range, out)?;
+                }
+                Chunk::Source(range) => pending.extend_from_slice(&input.bytes[range.clone()]),
+                Chunk::Bytes(bytes) => pending.extend_from_slice(bytes),
+                Chunk::InsertedNodes(_) => {
+                    for node in graph.ids_from(graph.original_count) {
+                        graph.encode_inserted(node, &mut pending);
+                        if pending.len() >= FLUSH_BYTES {
+                            flush(&mut pending, out)?;
+                        }
+                    }
+                }
+            }
+            if pending.len() >= FLUSH_BYTES {
+                flush(&mut pending, out)?;
             }
         }
-        Ok(())
+        flush(&mut pending, out)
     }
 }
 
-/// Inserted nodes are encoded into a buffer of about this many bytes before it is written out.
+/// Small pieces are gathered up to about this many bytes before they are written; larger ones are not gathered.
 const FLUSH_BYTES: usize = 1 << 18;
 
-fn write_inserted(out: &mut impl Write, graph: &Graph) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(FLUSH_BYTES + 4096);
-    for node in graph.ids_from(graph.original_count) {
-        graph.encode_inserted(node, &mut buffer);
-        if buffer.len() >= FLUSH_BYTES {
-            out.write_all(&buffer)?;
-            buffer.clear();
-        }
-    }
-    out.write_all(&buffer)
+fn flush(pending: &mut Vec<u8>, out: &mut impl Sink) -> io::Result<()> {
+    out.write_all(pending)?;
+    pending.clear();
+    Ok(())
 }
+
+/// The bytes that a splice's ranges are of.
+#[derive(Debug, Clone, Copy)]
+pub struct SpliceInput<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// The file that holds just these bytes, if there is one: the system can then copy without us reading.
+    pub file: Option<&'a File>,
+}
+
+impl SpliceInput<'_> {
+    fn copy(&self, range: &Range<usize>, out: &mut impl Sink) -> io::Result<()> {
+        if let Some(file) = self.file
+            && out.copy_from(file, range.start as u64..range.end as u64)?
+        {
+            return Ok(());
+        }
+        out.write_all(&self.bytes[range.clone()])
+    }
+}
+
+/// Where a splice is written.
+pub trait Sink: Write {
+    /// Copies a range of a file from file to file, if this is one; says whether it did.
+    ///
+    /// # Errors
+    /// When reading or writing fails.
+    fn copy_from(&mut self, file: &File, range: Range<u64>) -> io::Result<bool> {
+        let _ = (file, range);
+        Ok(false)
+    }
+}
+
+impl Sink for Vec<u8> {}
 
 impl Graph {
     /// The GraphDef as it is now, in terms of the bytes it was read from. A graph without edits is one range.
@@ -282,7 +326,7 @@ mod tests {
     fn written(graph: &Graph, source: &[u8]) -> Vec<u8> {
         let splice = graph.to_splice();
         let mut out = Vec::new();
-        splice.write_to(&mut out, source, graph).unwrap();
+        splice.write_to(&mut out, &SpliceInput { bytes: source, file: None }, graph).unwrap();
         assert_eq!(out.len() as u64, splice.len());
         out
     }

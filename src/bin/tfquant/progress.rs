@@ -1,10 +1,13 @@
 //! How long each stage takes, and a bar on the terminal while a big file is written.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tfquant::graph::write::Sink;
 
 /// Smaller outputs are done before a bar could be read.
 const BAR_FROM_BYTES: u64 = 64 << 20;
@@ -31,7 +34,7 @@ impl Stages {
     }
 
     /// Runs the stage that writes `length` bytes to `out`.
-    pub fn write<W: Write, T>(&mut self, length: u64, out: &mut W, work: impl FnOnce(&mut Counted<'_, W>) -> T) -> T {
+    pub fn write<W: Sink, T>(&mut self, length: u64, out: &mut W, work: impl FnOnce(&mut Counted<'_, W>) -> T) -> T {
         let bar = self.bar((length >= BAR_FROM_BYTES).then_some(length), "write");
         let started = Instant::now();
         let result = work(&mut Counted { out, bar: &bar });
@@ -71,9 +74,24 @@ pub struct Counted<'a, W> {
 }
 
 /// Large ranges are handed on in steps, so that the bar moves.
-const STEP_BYTES: usize = 8 << 20;
+const STEP_BYTES: usize = 16 << 20;
 
-impl<W: Write> Write for Counted<'_, W> {
+impl<W: Sink> Sink for Counted<'_, W> {
+    fn copy_from(&mut self, file: &File, range: Range<u64>) -> io::Result<bool> {
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min(start + STEP_BYTES as u64);
+            if !self.out.copy_from(file, start..end)? {
+                return Ok(false);
+            }
+            self.bar.inc(end - start);
+            start = end;
+        }
+        Ok(true)
+    }
+}
+
+impl<W: Sink> Write for Counted<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(&bytes[..bytes.len().min(STEP_BYTES)])?;
         self.bar.inc(written as u64);

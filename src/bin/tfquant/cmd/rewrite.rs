@@ -18,7 +18,7 @@ pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
     let options = args.rewrite_options()?;
     let mut stages = Stages::new(!args.output.quiet);
     let source = source::open(&args.input.model)?;
-    let mut model = stages.run("read", || Model::open(source.bytes.clone(), &args.input.open_options()))?;
+    let mut model = stages.run("read", || Model::open_source(&source, &args.input.open_options()))?;
     let mut report = stages.run("rewrite", || rewrite(&mut model, &options))?;
     report.input.path = args.input.model.display().to_string();
     finish(&model, &source, &args.output, report, stages)
