@@ -40,6 +40,16 @@ pub struct Builder<'g> {
     colocation: Vec<NodeId>,
     control: Option<ControlRegion>,
     attrs: Attrs,
+    colocated: Colocated,
+}
+
+/// What colocation with some nodes puts into a new node.
+#[derive(Debug, Default)]
+struct Colocated {
+    with: Vec<NodeId>,
+    /// The encoded `_class` attribute.
+    class: Vec<u8>,
+    device: String,
 }
 
 /// `control_dependencies`: new nodes wait for `nodes`, unless they read a node that does so already.
@@ -62,6 +72,7 @@ impl<'g> Builder<'g> {
             colocation: Vec::new(),
             control: None,
             attrs: Attrs::default(),
+            colocated: Colocated::default(),
         }
     }
 
@@ -93,7 +104,7 @@ impl<'g> Builder<'g> {
     /// `Graph.unique_name`: the name below the current scope, with a suffix if it is taken; taken from now on.
     fn unique_name(&mut self, name: &str) -> String {
         let full = [self.scope.as_str(), name].concat();
-        self.names.unique(self.graph, full)
+        self.names.unique(self.graph, full, false)
     }
 
     /// The current scope as a name: what an op is called that was given its scope as its name.
@@ -134,7 +145,8 @@ impl<'g> Builder<'g> {
         inputs: &[TensorRef],
         attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
     ) -> Result<NodeId> {
-        let full = self.unique_name(name);
+        let full = [self.scope.as_str(), name].concat();
+        let full = self.names.unique(self.graph, full, true);
         self.op_named(op, &full, inputs, attrs)
     }
 
@@ -164,31 +176,32 @@ impl<'g> Builder<'g> {
                 all.extend(others.map(|&node| Input::Control(node)));
             }
         }
+        if self.colocation != self.colocated.with {
+            self.colocated = self.colocated_with(&self.colocation);
+        }
         let mut encoder = std::mem::take(&mut self.attrs);
-        encoder.clear();
-        let device = self.put_colocation(&mut encoder);
+        encoder.clear().encoded(&self.colocated.class);
         attrs(&mut encoder);
-        let inserted =
-            self.graph.insert(NewNode { name, op, device: &device, inputs: &all, attrs: encoder.as_bytes() });
+        let device = &self.colocated.device;
+        let inserted = self.graph.insert(NewNode { name, op, device, inputs: &all, attrs: encoder.as_bytes() });
         self.attrs = encoder;
         inserted
     }
 
-    /// Writes the `_class` that colocation asks for; returns the device that comes with it.
-    fn put_colocation(&self, attrs: &mut Attrs) -> String {
-        if self.colocation.is_empty() {
-            return String::new();
-        }
-        let mut device = String::new();
+    /// The groups of all the nodes, and the device of the first that asks for one.
+    fn colocated_with(&self, nodes: &[NodeId]) -> Colocated {
         let mut groups: BTreeSet<Bytes> = BTreeSet::new();
-        for &node in &self.colocation {
+        let mut device = "";
+        for &node in nodes {
             groups.extend(self.graph.colocation_groups(node));
-            let other = self.graph.device(node);
             if device.is_empty() {
-                other.clone_into(&mut device);
+                device = self.graph.device(node);
             }
         }
-        attrs.strs("_class", &groups.into_iter().collect::<Vec<_>>());
-        device
+        let mut class = Attrs::default();
+        if !groups.is_empty() {
+            class.strs("_class", &groups.into_iter().collect::<Vec<_>>());
+        }
+        Colocated { with: nodes.to_vec(), class: class.as_bytes().to_vec(), device: device.to_owned() }
     }
 }

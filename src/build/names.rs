@@ -11,11 +11,14 @@ pub struct NamesInUse {
 }
 
 impl NamesInUse {
-    /// `name`, or `name_1`, `name_2`, … whichever is free first; taken from now on.
-    pub fn unique(&mut self, graph: &Graph, name: String) -> String {
+    /// `name`, or `name_1`, `name_2`, … whichever is free first; taken from now on. What is asked for a node that is
+    /// about to be inserted need not be remembered: the graph will.
+    pub fn unique(&mut self, graph: &Graph, name: String, for_node: bool) -> String {
         let uses = self.uses(graph, &name);
         if uses == 0 {
-            self.asked.insert(name.clone(), 1);
+            if !for_node {
+                self.asked.insert(name.clone(), 1);
+            }
             return name;
         }
         let mut suffix = uses;
@@ -50,7 +53,7 @@ mod tests {
             graph.insert(NewNode { name, op: "NoOp", device: "", inputs: &[], attrs: &[] }).unwrap();
         }
         let mut names = NamesInUse::default();
-        let mut next = |name: &str| names.unique(&graph, name.to_owned());
+        let mut next = |name: &str| names.unique(&graph, name.to_owned(), false);
         assert_eq!([next("a"), next("a"), next("b"), next("b")], ["a_1", "a_3", "b", "b_1"]);
         assert_eq!(next("b_1"), "b_1_1");
     }

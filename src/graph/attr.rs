@@ -15,14 +15,8 @@ impl Graph {
     /// The attribute fields of a node, one after the other: in the file for an original node.
     pub fn attr_entries(&self, node: NodeId) -> impl Iterator<Item = (&str, &[u8])> {
         let body = self.body(node);
-        Fields::new(body).map_while(Result::ok).filter(|part| part.is_message(field::NODE_ATTR)).filter_map(
-            move |part| {
-                let entry = &body[part.value()];
-                let key = std::str::from_utf8(&entry[wire::last_bytes(entry, 1)?]).ok()?;
-                let value = wire::last_bytes(entry, 2).map_or(&[][..], |value| &entry[value]);
-                Some((key, value))
-            },
-        )
+        let parts = Fields::new(body).map_while(Result::ok).filter(|part| part.is_message(field::NODE_ATTR));
+        parts.filter_map(|part| map_entry(&body[part.value()]))
     }
 
     /// The NodeDef's fields of an original node, the attribute fields of an inserted one.
@@ -124,12 +118,26 @@ impl Graph {
     /// TensorFlow's `Operation.colocation_groups`.
     #[must_use]
     pub fn colocation_groups(&self, node: NodeId) -> Vec<Bytes> {
-        let listed = match self.attr(node, "_class") {
-            Some(Value::List(list)) => list.s.into_iter().filter(|class| class.starts_with(b"loc:@")).collect(),
-            _ => Vec::new(),
-        };
+        let value = self.attr_bytes(node, "_class").unwrap_or_default();
+        let list = wire::last_bytes(value, 1).map_or(&[][..], |list| &value[list]);
+        let parts = Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(2));
+        let groups = parts.map(|part| &list[part.value()]).filter(|group| group.starts_with(b"loc:@"));
+        let listed: Vec<Bytes> = groups.map(Bytes::copy_from_slice).collect();
         if listed.is_empty() { vec![Bytes::from(format!("loc:@{}", self.name(node)))] } else { listed }
     }
+}
+
+/// Splits a map entry with a string key: the key and the bytes of the value.
+fn map_entry(entry: &[u8]) -> Option<(&str, &[u8])> {
+    let (mut key, mut value) = (None, &[][..]);
+    for part in Fields::new(entry).map_while(Result::ok) {
+        match part.number {
+            1 if part.is_message(1) => key = Some(&entry[part.value()]),
+            2 if part.is_message(2) => value = &entry[part.value()],
+            _ => {}
+        }
+    }
+    Some((std::str::from_utf8(key?).ok()?, value))
 }
 
 /// Encodes the attributes of one node. Call in alphabetical order, which is the order they are written in.
@@ -149,6 +157,12 @@ impl Attrs {
     /// Starts the next node's.
     pub fn clear(&mut self) -> &mut Self {
         self.bytes.clear();
+        self
+    }
+
+    /// Attribute fields that are encoded already.
+    pub fn encoded(&mut self, fields: &[u8]) -> &mut Self {
+        self.bytes.extend_from_slice(fields);
         self
     }
 
