@@ -235,7 +235,9 @@ mod tests {
 
     fn collection(number: u32, values: &[&[u8]]) -> Bytes {
         let mut list = Vec::new();
-        values.iter().for_each(|value| put_bytes(&mut list, 1, value));
+        for value in values {
+            put_bytes(&mut list, 1, value);
+        }
         let mut definition = Vec::new();
         put_bytes(&mut definition, number, &list);
         wire::put_uint(&mut definition, 77, 1);

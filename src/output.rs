@@ -92,7 +92,7 @@ impl Output {
             .prefix(".tfquant-")
             .permissions(default_permissions(0o777))
             .tempdir_in(folder_above(path))
-            .map_err(|error| unwritable(path, error))?;
+            .map_err(|error| unwritable(path, plain(&error)))?;
         link_others(input, temporary.path()).map_err(|error| unwritable(path, error))?;
         let message = File::create(temporary.path().join(file_name)).map_err(|error| unwritable(path, error))?;
         Ok(Self { target: Target::Folder { temporary, message, path: path.to_owned() } })
@@ -187,11 +187,12 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn temporary_file(path: &Path, permissions: Option<fs::Permissions>) -> Result<NamedTempFile> {
+    fs::metadata(folder_above(path)).map_err(|error| unwritable(path, error))?;
     tempfile::Builder::new()
         .prefix(".tfquant-")
         .permissions(permissions.unwrap_or_else(|| default_permissions(0o666)))
         .tempfile_in(folder_above(path))
-        .map_err(|error| unwritable(path, error))
+        .map_err(|error| unwritable(path, plain(&error)))
 }
 
 /// What a plain `open` would ask for; the process's umask takes its share.
@@ -237,6 +238,11 @@ fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Without the name of a temporary file, which would say nothing to anyone.
+fn plain(error: &io::Error) -> io::Error {
+    error.kind().into()
 }
 
 fn unwritable(path: &Path, error: io::Error) -> Error {

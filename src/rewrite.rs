@@ -40,7 +40,9 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
     if let Some(name) = &options.update_op {
         builder.no_op(name, &quantized.updates)?;
     }
-    verify::check_acyclic(&model.graph)?;
+    verify::check_acyclic(&model.graph).map_err(|error| {
+        error.hint("a layer depends on a node that would have to wait for that layer's own range updates; --exclude it")
+    })?;
 
     let graph = &model.graph;
     let names = |nodes: &[NodeId]| nodes.iter().map(|&node| graph.name(node).to_owned()).collect::<Vec<_>>();

@@ -52,6 +52,7 @@ fn known_stranger(bytes: &[u8]) -> Option<&'static str> {
 
 /// What the fields seen so far speak for.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // one observation each
 struct Shape {
     node: bool,
     schema_version: bool,
@@ -73,7 +74,7 @@ impl Shape {
             }
             (3, WireType::Varint) => self.only_in_graph = true,
             (4, WireType::Length) if wire::last_varint(value, 1).is_some() => self.only_in_graph = true,
-            (3 | 4 | 5 | 6 | 7, WireType::Length) => self.only_in_meta_graph = true,
+            (3..=7, WireType::Length) => self.only_in_meta_graph = true,
             _ => {}
         }
     }

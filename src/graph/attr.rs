@@ -227,7 +227,9 @@ impl Attrs {
     pub fn ints(&mut self, name: &str, values: &[i64]) -> &mut Self {
         self.entry(name, |out| {
             let mut packed = Vec::new();
-            values.iter().for_each(|&value| put_varint(&mut packed, value.cast_unsigned()));
+            for &value in values {
+                put_varint(&mut packed, value.cast_unsigned());
+            }
             put_header(out, 1, wire::field_len(packed.len()));
             put_bytes(out, 3, &packed);
         })

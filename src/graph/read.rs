@@ -38,7 +38,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
             .hint("protobuf ends at 2 GiB - 1; keep the weights in a checkpoint instead of in the graph"));
     }
     let mut graph = Graph {
-        source: source.clone(),
+        source,
         nodes: Vec::new(),
         original_count: 0,
         insertion_point: 0,
@@ -50,6 +50,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         index: hashbrown::HashTable::new(),
         hasher: hashbrown::DefaultHashBuilder::default(),
     };
+    let source = graph.source.clone();
     for entry in Fields::new(&source) {
         let entry = entry?;
         if entry.is_message(field::GRAPH_NODE) {
@@ -111,7 +112,7 @@ fn wrong_kind(offset: usize) -> Error {
     WireError { what: "a node's field is not of the kind it has in a GraphDef", offset }.into()
 }
 
-fn text<'a>(body: &'a [u8], part: Field, base: usize) -> Result<&'a str, WireError> {
+fn text(body: &[u8], part: Field, base: usize) -> Result<&str, WireError> {
     str::from_utf8(&body[part.value()]).map_err(|error| WireError {
         what: "text that is not UTF-8",
         offset: base + part.value_start + error.valid_up_to(),

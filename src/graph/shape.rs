@@ -103,6 +103,7 @@ impl Graph {
         }
     }
 
+    #[allow(clippy::too_many_lines, clippy::match_same_arms)] // a table
     fn rank_rule(&self, tensor: TensorRef) -> Rule {
         if let Some(rank) = self.recorded_rank(tensor) {
             return Rule::Known(Some(rank));

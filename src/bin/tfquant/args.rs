@@ -102,6 +102,7 @@ pub struct OutputArgs {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct RewriteArgs {
     #[command(flatten)]
     pub input: InputArgs,

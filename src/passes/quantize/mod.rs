@@ -15,6 +15,7 @@ pub use selection::Selection;
 
 /// What to quantize, and how: the arguments of TensorFlow's `Quantize`, and which layers to leave alone.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // as many as TensorFlow's function has
 pub struct Options {
     /// Bits for weights, 2 to 8.
     pub weight_bits: u8,

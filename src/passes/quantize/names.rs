@@ -195,13 +195,13 @@ impl Pass<'_> {
         };
         let folded = is_folded(name);
         let weights = find_weights(graph, op, context, folded)?;
-        self.check_insertion(b, context, "weights_quant", weights, &[op])?;
+        check_insertion(b, context, "weights_quant", weights, &[op])?;
         let (activation, bypass) = find_activation_and_bypass(graph, op, context)?;
         let (bypass, output_context) = match bypass {
             Some((add, above)) => (Some(add), above),
             None => (None, context),
         };
-        self.check_insertion(b, output_context, "act_quant", activation, self.consumers.consumers(activation))?;
+        check_insertion(b, output_context, "act_quant", activation, self.consumers.consumers(activation))?;
         let found = Match {
             context: context.to_owned(),
             output_context: output_context.to_owned(),
@@ -212,30 +212,10 @@ impl Pass<'_> {
         };
         if let Some(add) = bypass {
             for input in graph.data_inputs(add).filter(|input| found.is_output(graph, input.node)) {
-                self.check_insertion(b, context, "conv_quant", input.node, &[add])?;
+                check_insertion(b, context, "conv_quant", input.node, &[add])?;
             }
         }
         Ok(found)
-    }
-
-    /// The checks that inserting would fail at, made beforehand and in the same order.
-    fn check_insertion(
-        &self,
-        b: &Builder<'_>,
-        context: &str,
-        name: &str,
-        producer: NodeId,
-        consumers: &[NodeId],
-    ) -> Result<(), Refusal> {
-        let variable = format!("{context}/{name}/min");
-        b.check_variable_is_new(&variable)
-            .map_err(|error| error.in_node(b.graph.name(producer), b.graph.op(producer)))
-            .map_err(|error| Refusal::new(Outcome::ScopeShared, error))?;
-        check_float(b.graph, producer).map_err(|error| Refusal::new(Outcome::NotFloat, error))?;
-        if all_can_be_rewired(b.graph, producer, consumers) {
-            return Ok(());
-        }
-        Err(Refusal::new(Outcome::InputsShared, not_all_rewired(b.graph, producer, consumers)))
     }
 
     /// TensorFlow's `QuantizeOpWithWeights`.
@@ -341,6 +321,25 @@ impl Pass<'_> {
     }
 }
 
+/// The checks that inserting would fail at, made beforehand and in the same order.
+fn check_insertion(
+    b: &Builder<'_>,
+    context: &str,
+    name: &str,
+    producer: NodeId,
+    consumers: &[NodeId],
+) -> Result<(), Refusal> {
+    let variable = format!("{context}/{name}/min");
+    b.check_variable_is_new(&variable)
+        .map_err(|error| error.in_node(b.graph.name(producer), b.graph.op(producer)))
+        .map_err(|error| Refusal::new(Outcome::ScopeShared, error))?;
+    check_float(b.graph, producer).map_err(|error| Refusal::new(Outcome::NotFloat, error))?;
+    if all_can_be_rewired(b.graph, producer, consumers) {
+        return Ok(());
+    }
+    Err(Refusal::new(Outcome::InputsShared, not_all_rewired(b.graph, producer, consumers)))
+}
+
 const RULES_HINT: &str =
     "the rules go by TF-Slim's names; try --match topology, or leave the layer out with --exclude or --skip-unmatched";
 
@@ -389,12 +388,15 @@ fn is_weights(graph: &Graph, node: NodeId) -> bool {
     handle.is_some_and(|handle| called_weights(&format!("{}/read", graph.name(handle.node))))
 }
 
+/// A bypass Add and the scope it was found in.
+type Bypass<'a> = (NodeId, &'a str);
+
 /// TensorFlow's `_GetReluAndAddOperations`: the node that ends the layer, and the bypass Add with their scope.
 fn find_activation_and_bypass<'a>(
     graph: &Graph,
     op: NodeId,
     context: &'a str,
-) -> Result<(NodeId, Option<(NodeId, &'a str)>), Refusal> {
+) -> Result<(NodeId, Option<Bypass<'a>>), Refusal> {
     if let Some(activation) = endpoint_activation(graph, context) {
         return Ok((activation, None));
     }

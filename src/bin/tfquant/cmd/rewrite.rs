@@ -1,14 +1,13 @@
 //! `tfquant rewrite`: open, rewrite, write, report.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tfquant::container::Model;
+use tfquant::container::{Encoding, Model};
 use tfquant::output::{Output, write_file};
 use tfquant::report::{Report, json, text};
 use tfquant::rewrite::rewrite;
-use tfquant::source::{self, Location, Source};
+use tfquant::source::{self, Location};
 
 use crate::args::{OutputArgs, RewriteArgs};
 use crate::progress::Stages;
@@ -19,33 +18,47 @@ pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
     let mut stages = Stages::new(!args.output.quiet);
     let source = source::open(&args.input.model)?;
     let mut model = stages.run("read", || Model::open_source(&source, &args.input.open_options()))?;
+    let target = Target::open(&args.output, &source.location, model.encoding)?;
     let mut report = stages.run("rewrite", || rewrite(&mut model, &options))?;
     report.input.path = args.input.model.display().to_string();
-    finish(&model, &source, &args.output, report, stages)
+    finish(&model, target, &args.output, report, stages)
+}
+
+/// The output, opened before the long work.
+struct Target {
+    output: Output,
+    encoding: Encoding,
+}
+
+impl Target {
+    /// None for a dry run.
+    fn open(args: &OutputArgs, input: &Location, input_encoding: Encoding) -> Result<Option<Self>> {
+        let Some(path) = args.output.as_deref().filter(|_| !args.dry_run) else { return Ok(None) };
+        let in_folder = matches!(input, Location::SavedModelFolder { .. }).then_some(input_encoding);
+        let encoding = args.encoding(in_folder);
+        Ok(Some(Self { output: Output::open(path, input, encoding)?, encoding }))
+    }
 }
 
 /// Writes the result and what there is to say about it.
 fn finish(
     model: &Model,
-    source: &Source,
+    target: Option<Target>,
     args: &OutputArgs,
     mut report: Report,
     mut stages: Stages,
 ) -> Result<ExitCode> {
     let splice = model.to_splice()?;
     report.output.bytes = splice.len();
+    report.output.path = args.output.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     report.dry_run = args.dry_run;
-    if let Some(path) = args.output.as_deref().filter(|_| !args.dry_run) {
-        let in_folder = matches!(source.location, Location::SavedModelFolder { .. }).then_some(model.encoding);
-        let encoding = args.encoding(in_folder);
-        let mut output = Output::open(path, &source.location, encoding)?;
+    if let Some(Target { mut output, encoding }) = target {
         stages.write(splice.len(), &mut output, |out| model.write(&splice, encoding, out))?;
         output.commit()?;
-        report.output.path = path.display().to_string();
     }
     report.seconds = stages.into_seconds();
     if let Some(path) = &args.report {
-        write_report(path, &report)?;
+        write_file(path, json::to_json(&report).as_bytes())?;
     }
     if !args.quiet {
         terminal::say(&text::to_text(&report, args.verbose));
@@ -54,8 +67,4 @@ fn finish(
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn write_report(path: &Path, report: &Report) -> Result<()> {
-    Ok(write_file(path, json::to_json(report).as_bytes())?)
 }
