@@ -9,6 +9,7 @@ pub mod attr;
 pub mod name;
 pub mod read;
 pub mod shape;
+pub mod static_shape;
 pub mod verify;
 pub mod write;
 
