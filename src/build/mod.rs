@@ -5,7 +5,9 @@
 //! [`crate::quant_ops`] call them in the order in which the Python code does, as the order decides about suffixes.
 
 mod cond;
+mod device;
 mod global_step;
+mod layer;
 mod moving_average;
 mod names;
 mod ops;
@@ -39,6 +41,8 @@ pub struct Builder<'g> {
     scope: String,
     colocation: Vec<NodeId>,
     control: Option<ControlRegion>,
+    /// The device that nodes request which are colocated with nothing.
+    device: String,
     attrs: Attrs,
     colocated: Colocated,
 }
@@ -71,6 +75,7 @@ impl<'g> Builder<'g> {
             scope: String::new(),
             colocation: Vec::new(),
             control: None,
+            device: String::new(),
             attrs: Attrs::default(),
             colocated: Colocated::default(),
         }
@@ -83,6 +88,18 @@ impl<'g> Builder<'g> {
     pub fn name_scope<T>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let full = self.unique_name(name);
         self.inside(full, body)
+    }
+
+    /// Runs `body` inside the scope of that full name, which may exist already; without a name, at the root.
+    pub(crate) fn existing_scope<T>(
+        &mut self,
+        scope: Option<&str>,
+        body: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        match scope {
+            Some(scope) => self.inside(scope.to_owned(), body),
+            None => self.root_scope(body),
+        }
     }
 
     /// Runs `body` at the root scope.
@@ -182,7 +199,7 @@ impl<'g> Builder<'g> {
         let mut encoder = std::mem::take(&mut self.attrs);
         encoder.clear().encoded(&self.colocated.class);
         attrs(&mut encoder);
-        let device = &self.colocated.device;
+        let device = if self.colocation.is_empty() { &self.device } else { &self.colocated.device };
         let inserted = self.graph.insert(NewNode { name, op, device, inputs: &all, attrs: encoder.as_bytes() });
         self.attrs = encoder;
         inserted

@@ -45,6 +45,12 @@ impl Builder<'_> {
         })
     }
 
+    /// `tf.rsqrt(x)` of a float tensor.
+    pub(crate) fn rsqrt(&mut self, x: TensorRef) -> Result<TensorRef> {
+        let node = self.op("Rsqrt", "Rsqrt", &[x], |attrs| attrs.data_type("T", DataType::DtFloat))?;
+        Ok(node.into())
+    }
+
     /// `tf.identity(x, name=name)`.
     pub(crate) fn identity(&mut self, name: &str, x: TensorRef, data_type: DataType) -> Result<TensorRef> {
         let node = self.op("Identity", name, &[x], |attrs| attrs.data_type("T", data_type))?;
