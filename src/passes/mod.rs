@@ -3,5 +3,6 @@
 //! [`common`] and [`input_to_ops`] hold what TensorFlow's rewriter shares between its passes.
 
 pub mod common;
+pub mod fold_batch_norms;
 pub mod input_to_ops;
 pub mod quantize;
