@@ -6,6 +6,7 @@ use crate::build::Builder;
 use crate::container::{Encoding, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, verify};
+use crate::passes::fold_batch_norms;
 use crate::passes::quantize::{self, names};
 use crate::report::{self, FileSummary, Report, SCHEMA_VERSION, Summary, Warning};
 
@@ -14,6 +15,8 @@ use crate::report::{self, FileSummary, Report, SCHEMA_VERSION, Summary, Warning}
 pub struct RewriteOptions {
     /// How to quantize.
     pub quantize: quantize::Options,
+    /// Whether to leave batch norms as they are, instead of folding them first.
+    pub keep_batch_norms: bool,
     /// The name of a NoOp to add that runs all new initialisers.
     pub init_op: Option<String>,
     /// The name of a NoOp to add that runs all range updates.
@@ -31,6 +34,15 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
     for name in [&options.init_op, &options.update_op].into_iter().flatten() {
         check_free(builder.graph, name)?;
     }
+    let batch_norms = if options.keep_batch_norms {
+        Vec::new()
+    } else {
+        let fold = fold_batch_norms::Options {
+            selection: options.quantize.selection.clone(),
+            skip_unmatched: options.quantize.skip_unmatched,
+        };
+        fold_batch_norms::names::fold_batch_norms(&mut builder, &fold)?
+    };
     let quantized = names::quantize(&mut builder, &options.quantize)?;
     let initializers: Vec<NodeId> = builder.variables.iter().map(|variable| variable.initializer).collect();
     let variables: Vec<NodeId> = builder.variables.iter().map(|variable| variable.node).collect();
@@ -58,6 +70,7 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
         variables: names(&variables),
         initializers: names(&initializers),
         update_ops: names(&quantized.updates),
+        batch_norms,
         layers: quantized.layers,
         adds: quantized.adds,
         output: summarize(model),

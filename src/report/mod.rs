@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::graph::Graph;
+use crate::passes::fold_batch_norms::BatchNorm;
 use crate::passes::quantize::{Layer, Outcome};
 
 /// The version of the report's JSON form. It grows when a field changes its meaning or goes; new fields do not count.
@@ -35,6 +36,8 @@ pub struct Report {
     pub options: BTreeMap<String, serde_json::Value>,
     /// How many layers there are, and how many of them had which outcome.
     pub summary: Summary,
+    /// The decision about every batch norm, if they were to be folded.
+    pub batch_norms: Vec<BatchNorm>,
     /// The decision about every layer, in graph order.
     pub layers: Vec<Layer>,
     /// The decision about every Add after convolutions.

@@ -222,6 +222,12 @@ impl RewriteArgs {
             selection: Selection::new(&self.include, &self.exclude)?,
             skip_unmatched: self.skip_unmatched,
         };
-        Ok(RewriteOptions { quantize, init_op: self.init_op.clone(), update_op: self.update_op.clone() })
+        let keep_batch_norms = self.no_fold_batch_norms;
+        Ok(RewriteOptions {
+            quantize,
+            keep_batch_norms,
+            init_op: self.init_op.clone(),
+            update_op: self.update_op.clone(),
+        })
     }
 }
