@@ -1,0 +1,141 @@
+"""Runs the binary, loads what it wrote, and knows in numpy what a fake quantizer does."""
+
+import json
+import subprocess
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import models
+
+
+class Tfquant:
+    """The binary, with a folder for models and their rewritten counterparts."""
+
+    def __init__(self, binary, folder):
+        self.binary = binary
+        self.folder = folder
+
+    def rewrite(self, model, *options, output=None):
+        """Rewrites a model; returns where the result is, and the report."""
+        output = self.folder / (output or f"{model.stem}_q{model.suffix}")
+        report = output.with_suffix(".json")
+        options = ["--no-fold-batch-norms", *map(str, options)]
+        self.run("rewrite", model, "-o", output, "--report", report, *options)
+        return output, json.loads(report.read_text())
+
+    def run(self, *arguments):
+        command = [str(self.binary), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stderr}"
+
+    def meta_graph(self, name="model.meta", **model):
+        """Exports a model as MetaGraphDef."""
+        path = self.folder / name
+        with tf.Graph().as_default() as graph:
+            models.build(**model)
+            tf.train.export_meta_graph(str(path), graph=graph, as_text=path.suffix == ".pbtxt")
+        return path
+
+    def graph_def(self, name="model.pb", **model):
+        """Exports a model as bare GraphDef."""
+        path = self.folder / name
+        with tf.Graph().as_default() as graph:
+            models.build(**model)
+            tf.io.write_graph(graph.as_graph_def(), str(path.parent), path.name, as_text=path.suffix == ".pbtxt")
+        return path
+
+    def training_graph(self, *options, **model):
+        """Loads a rewritten model, ready to be trained, into the default graph; returns its fake quantizers."""
+        path, report = self.rewrite(self.meta_graph(**model), *options)
+        tf.train.import_meta_graph(str(path))
+        return fake_quants(report)
+
+
+class FakeQuant:
+    """One fake quantizer of the default graph, as the report tells of it."""
+
+    def __init__(self, entry):
+        graph = tf.get_default_graph()
+        self.op = graph.get_operation_by_name(entry["node"])
+        self.scope = entry["node"].rpartition("/")[0]
+        self.role = entry["role"]
+        self.bits = entry["bits"]
+        self.narrow = entry["narrow_range"]
+        self.tensor = graph.get_tensor_by_name(entry["tensor"])
+        self.consumers = [graph.get_operation_by_name(name) for name in entry["consumers"]]
+        self.min, self.max = (variable(name) for name in entry["range"])
+
+    def __repr__(self):
+        return self.op.name
+
+    @property
+    def input(self):
+        return self.op.inputs[0]
+
+    @property
+    def output(self):
+        return self.op.outputs[0]
+
+    @property
+    def range(self):
+        """What the quantizer takes for its range's ends: in training, the range just updated."""
+        return list(self.op.inputs)[1:]
+
+
+def fake_quants(report):
+    """All fake quantizers of the default graph, which must be those that the report tells of."""
+    entries = [entry for layer in report["layers"] + report["adds"] for entry in layer["fake_quants"]]
+    found = [FakeQuant(entry) for entry in entries]
+    in_graph = {op for op in tf.get_default_graph().get_operations() if op.type == "FakeQuantWithMinMaxVars"}
+    assert {fake_quant.op for fake_quant in found} == in_graph, "report and graph disagree about the fake quantizers"
+    assert found, "nothing was quantized"
+    return found
+
+
+def variable(name):
+    """The variable of that name in the default graph's collections."""
+    found = [variable for variable in tf.global_variables() if variable.op.name == name]
+    assert len(found) == 1, f"{len(found)} variables are called {name}"
+    return found[0]
+
+
+def variables_of(meta_graph):
+    """The names of all variables of an exported model."""
+    with tf.Graph().as_default():
+        tf.train.import_meta_graph(str(meta_graph))
+        return {variable.op.name for variable in tf.global_variables()}
+
+
+def session():
+    """A session with all variables initialised, by way of the collections."""
+    session = tf.Session(config=tf.ConfigProto(intra_op_parallelism_threads=1))
+    session.run(tf.global_variables_initializer())
+    return session
+
+
+def read_graph_def(path):
+    graph_def = tf.GraphDef()
+    graph_def.ParseFromString(path.read_bytes())
+    return graph_def
+
+
+def nudged(low, high, bits, narrow):
+    """The range's ends moved so that zero is a level, and the distance of levels: what FakeQuant documents."""
+    lowest, highest = float(narrow), 2.0**bits - 1
+    scale = (np.float64(high) - np.float64(low)) / (highest - lowest)
+    zero = np.clip(np.round(lowest - low / scale), lowest, highest)
+    return (lowest - zero) * scale, (highest - zero) * scale, scale
+
+
+def assert_on_grid(values, original, limits, bits, narrow, what):
+    """The values are the original ones, rounded to the levels of the range."""
+    low, high, scale = nudged(*limits, bits, narrow)
+    steps = (values.astype(np.float64) - low) / scale
+    off = np.abs(steps - np.round(steps)).max()
+    assert off < 1e-2, f"{what}: a value lies {off} steps off the grid"
+    levels = len(np.unique(np.round(steps)))
+    assert levels <= 2**bits - narrow, f"{what}: {levels} levels"
+    assert np.abs(np.round(low / scale) - low / scale) < 1e-6, f"{what}: zero is no level"
+    moved = np.abs(values - np.clip(original, low, high)).max()
+    assert moved <= scale * 0.51, f"{what}: a value was moved by {moved / scale} steps"
