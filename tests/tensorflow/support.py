@@ -93,6 +93,15 @@ def fake_quants(report):
     return found
 
 
+def tensor(name):
+    return tf.get_default_graph().get_tensor_by_name(name)
+
+
+def minimize_loss():
+    """Adds an optimizer to the default graph; returns its training op."""
+    return tf.train.AdamOptimizer(0.01).minimize(tensor("loss:0"), tf.train.get_global_step())
+
+
 def variable(name):
     """The variable of that name in the default graph's collections."""
     found = [variable for variable in tf.global_variables() if variable.op.name == name]
