@@ -1,0 +1,114 @@
+//! The graphs that tfquant makes are the graphs that TensorFlow's own rewriter made, and it refuses what that refused.
+//!
+//! The cases are in `testdata/names` (TensorFlow 1.5.0 with the rewriter of October 2017).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
+#[path = "support/cases.rs"]
+mod cases;
+#[path = "support/compare.rs"]
+mod compare;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use bytes::Bytes;
+use cases::{Case, OptionSet, Outcome};
+use serde_json::Value;
+use tfquant::container::{Encoding, Model, OpenOptions};
+use tfquant::error::{Error, Result};
+use tfquant::passes::quantize::Options;
+use tfquant::rewrite::{RewriteOptions, rewrite};
+
+#[test]
+fn layers_found_by_name_are_quantized_as_tensorflow_does() {
+    check("names", 860, |set| !set.fold);
+}
+
+/// Runs every chosen set of every case, which must be at least `least` many.
+fn check(folder: &str, least: usize, chosen: fn(&OptionSet) -> bool) {
+    let archives = cases::archives(folder);
+    let (next, sets, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let take = || archives.get(next.fetch_add(1, Ordering::Relaxed));
+    let work = || {
+        while let Some(archive) = take() {
+            let case: Case = cases::read(archive);
+            for set in case.sets.iter().filter(|set| chosen(set)) {
+                sets.fetch_add(1, Ordering::Relaxed);
+                if let Err(failure) = check_set(&case, set) {
+                    failures.lock().unwrap().push(format!("{folder}/{}/{}: {failure}", case.name, set.name));
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    assert!(failures.is_empty(), "{} sets differ:\n{}", failures.len(), failures.join("\n"));
+    let sets = sets.into_inner();
+    assert!(sets >= least, "{sets} sets were checked instead of {least}: cases are missing");
+}
+
+fn check_set(case: &Case, set: &OptionSet) -> Result<(), String> {
+    match (run(&case.before, set), &set.outcome) {
+        (Ok(actual), Outcome::Rewritten(expected)) => {
+            let differences = compare::differences(expected.clone(), actual);
+            let shown: Vec<&str> = differences.iter().take(5).map(String::as_str).collect();
+            if shown.is_empty() {
+                return Ok(());
+            }
+            Err(format!("{} differences\n    {}", differences.len(), shown.join("\n    ")))
+        }
+        (Err(refusal), Outcome::Refused { ops, .. }) if ops.iter().any(|op| names(&refusal, op)) => Ok(()),
+        (Err(refusal), Outcome::Refused { error, ops }) => {
+            Err(format!("refused, but names none of {ops:?}: {refusal}\n    TensorFlow: {error}"))
+        }
+        (Err(refusal), Outcome::Rewritten(_)) => Err(format!("refused: {refusal}")),
+        (Ok(_), Outcome::Refused { error, .. }) => Err(format!("went through; TensorFlow: {error}")),
+    }
+}
+
+/// Whether the message gives that name, whole.
+fn names(refusal: &Error, op: &str) -> bool {
+    let text = refusal.to_string();
+    text.match_indices(op).any(|(start, _)| {
+        let continues = |next: Option<char>| next.is_some_and(|next| next.is_alphanumeric() || "_/.-".contains(next));
+        !continues(text[..start].chars().next_back()) && !continues(text[start + op.len()..].chars().next())
+    })
+}
+
+fn run(before: &Bytes, set: &OptionSet) -> Result<Bytes> {
+    let mut model = Model::open(before.clone(), &OpenOptions::default())?;
+    rewrite(&mut model, &RewriteOptions { quantize: quantize_options(set), ..RewriteOptions::default() })?;
+    let splice = model.to_splice()?;
+    let mut output = Vec::new();
+    model.write(&splice, Encoding::Binary, &mut output)?;
+    assert_eq!(splice.len(), output.len() as u64, "the length that was told beforehand");
+    Ok(output.into())
+}
+
+fn quantize_options(set: &OptionSet) -> Options {
+    let mut options = Options::default();
+    for (key, value) in &set.options {
+        let bits = |value: &Value| u8::try_from(value.as_u64().unwrap()).unwrap();
+        match key.as_str() {
+            "weight_bits" => options.weight_bits = bits(value),
+            "weight_narrow_range" => options.weight_narrow_range = value.as_bool().unwrap(),
+            "activation_bits" => options.activation_bits = bits(value),
+            "ema_decay" => options.ema_decay = value.as_f64().unwrap(),
+            "quant_delay" => options.quant_delay = value.as_i64(),
+            "vars_collection" => value.as_str().unwrap().clone_into(&mut options.vars_collection),
+            "is_training" => options.is_training = value.as_bool().unwrap(),
+            "quantize_folded_weights_use_ema" => {
+                options.quantize_folded_weights_use_ema = value.as_bool().unwrap();
+            }
+            other => panic!("no option '{other}'"),
+        }
+    }
+    options
+}

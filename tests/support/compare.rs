@@ -1,0 +1,179 @@
+//! Whether two MetaGraphDefs hold the same graph, node for node.
+//!
+//! The same node names; of each node the same op, device, data inputs in order, control inputs whatever their order, and
+//! attributes, tensors by value and `_output_shapes` left out (TensorFlow writes them anew). The same collections, whose
+//! messages are compared decoded, as protobuf writes maps in any order, and whatever the order of their values.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::Message;
+use tfquant::proto::tensorflow::attr_value::{ListValue, Value};
+use tfquant::proto::tensorflow::collection_def::Kind;
+use tfquant::proto::tensorflow::{
+    AttrValue, CollectionDef, CondContextDef, DataType, MetaGraphDef, NodeDef, TensorProto, VariableDef,
+    WhileContextDef,
+};
+
+/// What is different, one line each; nothing if the graphs are the same.
+pub fn differences(expected: Bytes, actual: Bytes) -> Vec<String> {
+    let expected = MetaGraphDef::decode(expected).expect("TensorFlow's result is a MetaGraphDef");
+    let actual = match MetaGraphDef::decode(actual) {
+        Ok(actual) => actual,
+        Err(error) => return vec![format!("the output is no MetaGraphDef: {error}")],
+    };
+    let mut lines = Vec::new();
+    compare_nodes(&nodes(&expected), &nodes(&actual), &mut lines);
+    if actual.graph_def.as_ref().map(|graph| graph.node.len()) != Some(nodes(&actual).len()) {
+        lines.push("a node name comes twice".to_owned());
+    }
+    let (expected, actual) = (collections(&expected), collections(&actual));
+    for key in union(&expected, &actual) {
+        let (expected, actual) = (expected.get(key), actual.get(key));
+        if expected != actual {
+            lines.push(format!("collection {key}: expected {expected:?}, got {actual:?}"));
+        }
+    }
+    lines
+}
+
+fn nodes(meta_graph: &MetaGraphDef) -> BTreeMap<&str, &NodeDef> {
+    let graph = meta_graph.graph_def.as_ref().expect("a graph");
+    graph.node.iter().map(|node| (node.name.as_str(), node)).collect()
+}
+
+fn union<'a, T>(a: &'a BTreeMap<impl AsRef<str> + Ord, T>, b: &'a BTreeMap<impl AsRef<str> + Ord, T>) -> Vec<&'a str> {
+    let mut keys: Vec<&str> = a.keys().map(AsRef::as_ref).chain(b.keys().map(AsRef::as_ref)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn compare_nodes(expected: &BTreeMap<&str, &NodeDef>, actual: &BTreeMap<&str, &NodeDef>, lines: &mut Vec<String>) {
+    for name in union(expected, actual) {
+        match (expected.get(name), actual.get(name)) {
+            (Some(expected), Some(actual)) => compare_node(expected, actual, lines),
+            (Some(missing), None) => lines.push(format!("missing node {name} ({})", missing.op)),
+            (None, Some(extra)) => lines.push(format!("extra node {name} ({})", extra.op)),
+            (None, None) => {}
+        }
+    }
+}
+
+fn compare_node(expected: &NodeDef, actual: &NodeDef, lines: &mut Vec<String>) {
+    let name = &expected.name;
+    let mut compare = |what: &str, expected: &dyn std::fmt::Debug, actual: &dyn std::fmt::Debug, same: bool| {
+        if !same {
+            lines.push(format!("{name} {what}: expected {expected:?}, got {actual:?}"));
+        }
+    };
+    compare("op", &expected.op, &actual.op, expected.op == actual.op);
+    compare("device", &expected.device, &actual.device, expected.device == actual.device);
+    let (ours, theirs) = (inputs(actual), inputs(expected));
+    compare("inputs", &theirs, &ours, theirs == ours);
+    for key in union(&expected.attr, &actual.attr) {
+        if key != "_output_shapes" {
+            let (expected, actual) = (expected.attr.get(key), actual.attr.get(key));
+            let same = expected.map(canonical) == actual.map(canonical);
+            compare(&format!("attribute {key}"), &expected, &actual, same);
+        }
+    }
+}
+
+/// Data inputs in order, then control inputs by name.
+fn inputs(node: &NodeDef) -> Vec<&str> {
+    let (mut controls, mut inputs): (Vec<&str>, Vec<&str>) =
+        node.input.iter().map(String::as_str).partition(|input| input.starts_with('^'));
+    for input in &mut inputs {
+        *input = input.strip_suffix(":0").unwrap_or(input);
+    }
+    controls.sort_unstable();
+    inputs.append(&mut controls);
+    inputs
+}
+
+/// The same bytes for attributes that mean the same.
+fn canonical(attr: &AttrValue) -> Vec<u8> {
+    match &attr.value {
+        Some(Value::Tensor(tensor)) => {
+            let values = TensorProto { tensor_content: tensor_values(tensor), ..without_values(tensor) };
+            AttrValue { value: Some(Value::Tensor(values)) }.encode_to_vec()
+        }
+        Some(Value::List(list)) if !list.s.is_empty() => {
+            let mut list: ListValue = list.clone();
+            list.s.sort();
+            AttrValue { value: Some(Value::List(list)) }.encode_to_vec()
+        }
+        _ => attr.encode_to_vec(),
+    }
+}
+
+fn without_values(tensor: &TensorProto) -> TensorProto {
+    if elements(tensor).is_none() {
+        return tensor.clone();
+    }
+    TensorProto { dtype: tensor.dtype, tensor_shape: tensor.tensor_shape.clone(), ..TensorProto::default() }
+}
+
+/// The tensor's values as its fields list them, encoded one by one; nothing for types that graphs spell one way only.
+fn elements(tensor: &TensorProto) -> Option<Vec<Vec<u8>>> {
+    fn encode<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<Vec<u8>> {
+        values.iter().map(|&value| bytes(value).to_vec()).collect()
+    }
+    match tensor.dtype() {
+        DataType::DtFloat => Some(encode(&tensor.float_val, f32::to_le_bytes)),
+        DataType::DtDouble => Some(encode(&tensor.double_val, f64::to_le_bytes)),
+        DataType::DtInt32 => Some(encode(&tensor.int_val, i32::to_le_bytes)),
+        DataType::DtInt64 => Some(encode(&tensor.int64_val, i64::to_le_bytes)),
+        DataType::DtBool => Some(encode(&tensor.bool_val, |value| [u8::from(value)])),
+        _ => None,
+    }
+}
+
+/// All values of a tensor in row-major order: as they are, or the last one listed repeated, or zeros.
+fn tensor_values(tensor: &TensorProto) -> Bytes {
+    let Some(mut elements) = elements(tensor) else { return tensor.tensor_content.clone() };
+    if !tensor.tensor_content.is_empty() {
+        return tensor.tensor_content.clone();
+    }
+    let dims = tensor.tensor_shape.iter().flat_map(|shape| &shape.dim);
+    let count = usize::try_from(dims.map(|dim| dim.size).product::<i64>()).unwrap_or(0);
+    let width = match tensor.dtype() {
+        DataType::DtDouble | DataType::DtInt64 => 8,
+        DataType::DtBool => 1,
+        _ => 4,
+    };
+    let last = elements.last().cloned().unwrap_or(vec![0; width]);
+    elements.resize(count.max(elements.len()), last);
+    elements.concat().into()
+}
+
+fn collections(meta_graph: &MetaGraphDef) -> BTreeMap<&str, Vec<String>> {
+    let filled = meta_graph.collection_def.iter().filter(|(_, collection)| collection.kind.is_some());
+    filled.map(|(key, collection)| (key.as_str(), values(key, collection))).collect()
+}
+
+/// The values of a collection, decoded and sorted; the first line tells their kind.
+fn values(key: &str, collection: &CollectionDef) -> Vec<String> {
+    let (kind, mut values) = match &collection.kind {
+        Some(Kind::NodeList(list)) => ("nodes", list.value.clone()),
+        Some(Kind::BytesList(list)) => ("bytes", list.value.iter().map(|value| message(key, value)).collect()),
+        other => ("other", vec![format!("{other:?}")]),
+    };
+    values.sort();
+    values.insert(0, kind.to_owned());
+    values
+}
+
+fn message(key: &str, value: &Bytes) -> String {
+    fn decoded<M: Message + Default + std::fmt::Debug>(value: &Bytes) -> Option<String> {
+        M::decode(value.clone()).ok().map(|message| format!("{message:?}"))
+    }
+    let decoded = match key {
+        "cond_context" => decoded::<CondContextDef>(value),
+        "while_context" => decoded::<WhileContextDef>(value),
+        _ if key.contains("variables") || key.contains("vars") || key == "global_step" => decoded::<VariableDef>(value),
+        _ => None,
+    };
+    decoded.unwrap_or_else(|| format!("{value:?}"))
+}
