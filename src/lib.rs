@@ -5,6 +5,7 @@ pub mod collections;
 pub mod container;
 pub mod error;
 pub mod graph;
+pub mod inspect;
 pub mod output;
 pub mod passes;
 pub mod proto;

@@ -4,6 +4,7 @@
 //! terminal.
 
 pub mod json;
+pub mod plan;
 pub mod text;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use crate::progress::Stages;
 use crate::terminal;
 
 pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
-    let options = args.rewrite_options()?;
+    let options = args.passes.rewrite_options()?;
     let mut stages = Stages::new(!args.output.quiet);
     let source = source::open(&args.input.model)?;
     let mut model = stages.run("read", || Model::open_source(&source, &args.input.open_options()))?;
