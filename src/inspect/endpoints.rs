@@ -91,7 +91,7 @@ pub fn inputs(graph: &Graph, signatures: &Signatures) -> Vec<Endpoint> {
 }
 
 /// What is read: the signatures' outputs, then tensors that nobody reads, then tensors that only summaries or gradients
-/// read; among each, those computed from an input first, the farthest from it first.
+/// read; among each, the farthest from an input first. What depends on no input is an output only if nothing does.
 #[must_use]
 pub fn outputs(graph: &Graph, signatures: &Signatures) -> Vec<Endpoint> {
     let mut found: Vec<Endpoint> =
@@ -136,13 +136,10 @@ pub fn ranked_ends(graph: &Graph) -> Vec<NodeId> {
     ends(graph).into_iter().map(|end| end.node).collect()
 }
 
-/// The ends that nobody reads, of those that some input reaches; all that nobody reads, if no input reaches any.
+/// The ends that nobody reads.
 #[must_use]
 pub fn unread_ends(graph: &Graph) -> Vec<NodeId> {
-    let mut ends = ends(graph);
-    ends.retain(|end| !end.watched);
-    let any_fed = ends.iter().any(|end| end.fed);
-    ends.into_iter().filter(|end| end.fed == any_fed).map(|end| end.node).collect()
+    ends(graph).into_iter().filter(|end| !end.watched).map(|end| end.node).collect()
 }
 
 /// A node where results leave the graph.
@@ -150,8 +147,6 @@ struct End {
     node: NodeId,
     /// Whether summaries or gradients read it.
     watched: bool,
-    /// Whether it depends on an input.
-    fed: bool,
 }
 
 fn ends(graph: &Graph) -> Vec<End> {
@@ -161,14 +156,18 @@ fn ends(graph: &Graph) -> Vec<End> {
         roles[node.index()] = role(graph, node, &roles);
     }
     let depth = depths(graph, &order);
-    let mut ends: Vec<NodeId> =
-        graph.ids().filter(|&node| matches!(roles[node.index()], Role::End | Role::Watched)).collect();
+    let abandoned = abandoned(graph, &order);
+    let is_end = |node: NodeId| matches!(roles[node.index()], Role::End | Role::Watched) && !abandoned[node.index()];
+    let mut ends: Vec<NodeId> = graph.ids().filter(|&node| is_end(node)).collect();
     let rank = |node: NodeId| {
         let depth = depth[node.index()];
-        (roles[node.index()] == Role::Watched, depth == 0, std::cmp::Reverse(depth), node)
+        (roles[node.index()] == Role::Watched, std::cmp::Reverse(depth), node)
     };
     ends.sort_by_key(|&node| rank(node));
-    let end = |node: NodeId| End { node, watched: roles[node.index()] == Role::Watched, fed: depth[node.index()] > 0 };
+    if ends.iter().any(|node| depth[node.index()] > 0) {
+        ends.retain(|node| depth[node.index()] > 0);
+    }
+    let end = |node: NodeId| End { node, watched: roles[node.index()] == Role::Watched };
     ends.into_iter().map(end).collect()
 }
 
@@ -218,6 +217,23 @@ fn depths(graph: &Graph, order: &[NodeId]) -> Vec<u32> {
     depth
 }
 
+/// Which nodes only follow a layer that was left behind when its batch norm was folded: its twin `…_Fold` took over.
+fn abandoned(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
+    let mut abandoned = vec![false; graph.len()];
+    for &node in order {
+        let name = graph.name(node);
+        let took_over = name.ends_with("_Fold") || name.ends_with("_fold");
+        let is_layer = matches!(graph.op(node), "Conv2D" | "DepthwiseConv2dNative" | "MatMul");
+        abandoned[node.index()] = !took_over
+            && if is_layer {
+                graph.find(&[name, "_Fold"].concat()).is_some()
+            } else {
+                graph.data_inputs(node).any(|input| abandoned[input.node.index()])
+            };
+    }
+    abandoned
+}
+
 /// Whether a node only holds what others read.
 fn is_source(graph: &Graph, node: NodeId) -> bool {
     match graph.op(node) {
@@ -229,7 +245,10 @@ fn is_source(graph: &Graph, node: NodeId) -> bool {
         | "Variable"
         | "VarHandleOp"
         | "ReadVariableOp" => true,
-        "Identity" => graph.data_input(node, 0).is_some_and(|input| is_variable(graph, input.node)),
+        // What a variable is read through, and the pivots of a conditional.
+        "Identity" => graph
+            .data_input(node, 0)
+            .is_some_and(|input| is_variable(graph, input.node) || graph.op(input.node) == "Switch"),
         _ => false,
     }
 }

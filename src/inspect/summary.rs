@@ -196,7 +196,12 @@ fn parameter(graph: &Graph, node: NodeId) -> Option<Tensor> {
     Some(Tensor { node: graph.name(node).to_owned(), op: graph.op(node).to_owned(), dtype, shape, bytes })
 }
 
-/// Adds up what is a parameter: variables, and Consts that no variable starts from.
+/// Consts of at most so many elements are axes, shapes and factors, not parameters.
+fn least(dtype: &str) -> u64 {
+    if matches!(dtype, "int32" | "int64") { 16 } else { 1 }
+}
+
+/// Adds up what is a parameter: variables, and Consts that no variable starts from and that are more than a setting.
 fn count(graph: &Graph, tensors: &[(NodeId, Tensor)]) -> Parameters {
     let initial_values: HashSet<NodeId> = graph
         .ids()
@@ -207,8 +212,9 @@ fn count(graph: &Graph, tensors: &[(NodeId, Tensor)]) -> Parameters {
     let mut parameters = Parameters::default();
     for (node, tensor) in tensors {
         let (Some(elements), Some(bytes)) = (tensor.shape.elements(), tensor.bytes) else { continue };
-        let is_float_const = graph.op(*node) == "Const" && !initial_values.contains(node);
-        if !is_float_const && !is_variable(graph, *node) {
+        let is_learnt =
+            is_variable(graph, *node) || (!initial_values.contains(node) && elements > least(&tensor.dtype));
+        if !is_learnt {
             continue;
         }
         let by_dtype = parameters.by_dtype.entry(tensor.dtype.clone()).or_default();

@@ -1,5 +1,6 @@
 //! What is said on standard error: errors with their hints, warnings, summaries; coloured where that is wanted.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -44,7 +45,9 @@ pub fn paint(text: &str, style: impl Fn(&str) -> Option<Style>) -> String {
     for line in text.split_inclusive('\n') {
         let word = line.split([' ', '\n']).next().unwrap_or_default();
         match style(word) {
-            Some(style) => painted.push_str(&format!("{style}{word}{style:#}{}", &line[word.len()..])),
+            Some(style) => {
+                let _ = write!(painted, "{style}{word}{style:#}{}", &line[word.len()..]);
+            }
             None => painted.push_str(line),
         }
     }

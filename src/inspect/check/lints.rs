@@ -51,16 +51,17 @@ fn uninitialized(graph: &Graph, quants: &[FakeQuant]) -> Vec<Finding> {
 fn unsaved(graph: &Graph) -> Vec<Finding> {
     let savers: Vec<NodeId> = graph.ids().filter(|&node| graph.op(node) == "SaveV2").collect();
     let Some(&saver) = savers.first() else { return Vec::new() };
-    let mut saved = HashSet::new();
+    let mut names_saved = HashSet::new();
     for &saver in &savers {
         match graph.data_input(saver, 1).and_then(|names| strings(graph, names)) {
-            Some(names) => saved.extend(names),
+            Some(names) => names_saved.extend(names),
             None => return Vec::new(),
         }
-        saved.extend(graph.data_inputs(saver).skip(3).map(|input| variable_behind(graph, input)));
+        names_saved.extend(graph.data_inputs(saver).skip(3).map(|input| variable_behind(graph, input)));
     }
     let variables = graph.ids().filter(|&node| is_variable(graph, node));
-    let missed: Vec<&str> = variables.map(|node| graph.name(node)).filter(|name| !saved.contains(*name)).collect();
+    let missed: Vec<&str> =
+        variables.map(|node| graph.name(node)).filter(|name| !names_saved.contains(*name)).collect();
     let Some(first) = missed.first() else { return Vec::new() };
     let message = format!("the Saver misses {} variables, '{first}' first: make a new Saver", missed.len());
     vec![Finding::warning("saver_misses_variables", graph.name(saver), message)]
@@ -107,7 +108,9 @@ pub fn of_ranges(reached: &Reached<'_>, quants: &[FakeQuant], target: Target) ->
 
 fn is_symmetric(quant: &FakeQuant) -> bool {
     match &quant.range {
-        Range::Constant { min, max } => quant.narrow_range && min.iter().zip(max).all(|(min, max)| -min == *max),
+        Range::Constant { min, max } => {
+            quant.narrow_range && min.iter().zip(max).all(|(min, max)| (-min).to_bits() == max.to_bits())
+        }
         _ => quant.narrow_range,
     }
 }
@@ -127,7 +130,7 @@ fn of_range(reached: &Reached<'_>, quant: &FakeQuant, min: &[f32], max: &[f32]) 
         let message = format!("the range [{min}, {max}] does not hold zero: padding and Relu need an exact zero");
         return Some(Finding::warning("range_without_zero", name, message));
     }
-    if find(|min, max| min == max).is_some() {
+    if find(|min, max| min >= max).is_some() {
         return Some(Finding::warning("empty_range", name, "min and max are the same: was it ever trained?"));
     }
     let producer = graph.op(reached.producer(quant.input).node);

@@ -21,7 +21,7 @@ pub struct Reached<'g> {
     /// The graph.
     pub graph: &'g Graph,
     outputs: &'g [TensorRef],
-    reached: Vec<bool>,
+    needed: Vec<bool>,
     /// Nodes that no input reaches: their values are known when the graph is converted.
     constant: Vec<bool>,
     /// The nodes of L2 normalisations, which a converter makes one op of, with a fixed range.
@@ -45,10 +45,10 @@ impl<'g> Reached<'g> {
     /// Walks back from the outputs.
     #[must_use]
     pub fn new(graph: &'g Graph, outputs: &'g [TensorRef]) -> Self {
-        let mut reached = vec![false; graph.len()];
+        let mut needed = vec![false; graph.len()];
         let mut pending: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
         while let Some(node) = pending.pop() {
-            if !std::mem::replace(&mut reached[node.index()], true) {
+            if !std::mem::replace(&mut needed[node.index()], true) {
                 pending.extend(values_read(graph, node).map(|input| input.node));
             }
         }
@@ -62,15 +62,15 @@ impl<'g> Reached<'g> {
                 _ => graph.data_input(node, 0).is_some() && inputs.all(|input| constant[input.node.index()]),
             };
         }
-        let products = graph.ids().filter(|&node| reached[node.index()] && graph.op(node) == "Mul");
+        let products = graph.ids().filter(|&node| needed[node.index()] && graph.op(node) == "Mul");
         let normalizing = products.filter_map(|product| l2_normalization(graph, product)).flatten().collect();
-        Self { graph, outputs, reached, constant, normalizing }
+        Self { graph, outputs, needed, constant, normalizing }
     }
 
     /// Whether the outputs depend on the node's values.
     #[must_use]
     pub fn contains(&self, node: NodeId) -> bool {
-        self.reached[node.index()]
+        self.needed[node.index()]
     }
 
     /// Whether the node's values are known when the graph is converted.

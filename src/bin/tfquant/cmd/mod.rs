@@ -24,5 +24,5 @@ fn open(input: &InputArgs) -> Result<(Model, String)> {
 /// Opens another model in the same way.
 fn open_path(path: &Path, input: &InputArgs) -> Result<(Model, String)> {
     let source = source::open(path)?;
-    Ok((Model::open(source.bytes, &input.open_options())?, path.display().to_string()))
+    Ok((Model::open_source(&source, &input.open_options())?, path.display().to_string()))
 }
