@@ -13,6 +13,7 @@ use crate::graph::{Graph, NodeId, TensorRef};
 use crate::inspect::endpoints::is_variable;
 use crate::inspect::fake_quant::is_fake_quant;
 use crate::inspect::order::topological;
+use crate::inspect::tensor::small_floats;
 use crate::passes::common::canonical_op;
 use crate::proto::tensorflow::DataType;
 
@@ -145,11 +146,9 @@ impl<'g> Reached<'g> {
             | "Transpose"
             | "Pad"
             | "PadV2"
-            | "MirrorPad"
             | "Mean"
             | "Split"
             | "SplitV"
-            | "DepthToSpace"
             | "SpaceToDepth"
             | "Concat"
             | "ConcatV2"
@@ -215,13 +214,16 @@ impl<'g> Reached<'g> {
         if scales {
             return self.is_affine(node);
         }
-        if is_activation(next) {
+        if is_activation(next) || self.is_relu1(reader) {
             return is_arithmetic(op)
                 || matches!(
                     op,
                     "BiasAdd" | "MaxPool" | "AvgPool" | "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3"
                 )
                 || is_layer(op);
+        }
+        if next == "Maximum" {
+            return self.is_relu1(node);
         }
         // A factor or summand of a layer's input is merged into the layer's weights.
         is_layer(next) && is_arithmetic(op) && by_constant(node)
@@ -249,6 +251,20 @@ impl<'g> Reached<'g> {
         let shifted = graph.data_input(gate, 0).map(|input| self.producer(input).node);
         let gated = shifted.filter(|&node| graph.op(gate) == "Relu6" && by_constant(node)).and_then(factor);
         graph.op(product) == "Mul" && gated.is_some_and(|gated| graph.data_inputs(product).any(|input| input == gated))
+    }
+
+    /// Whether the node is the first half of `max(min(x, 1), -1)`, which a converter takes for an activation.
+    fn is_relu1(&self, minimum: NodeId) -> bool {
+        let bound = |node: NodeId| {
+            let inputs = self.graph.data_inputs(node);
+            inputs.filter_map(|input| small_floats(self.graph, input, 1)?.first().copied()).next()
+        };
+        self.graph.op(minimum) == "Minimum"
+            && bound(minimum) == Some(1.0)
+            && match self.readers(minimum.into()).as_slice() {
+                &[maximum] => self.graph.op(maximum) == "Maximum" && bound(maximum) == Some(-1.0),
+                _ => false,
+            }
     }
 
     /// Whether the node is a layer, or arithmetic with constants that is merged into the layer before it.
