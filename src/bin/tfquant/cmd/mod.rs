@@ -12,6 +12,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use tfquant::container::Model;
+use tfquant::output::write_file;
+use tfquant::report::html::{self, PageData};
 use tfquant::source;
 
 use crate::args::InputArgs;
@@ -25,4 +27,11 @@ fn open(input: &InputArgs) -> Result<(Model, String)> {
 fn open_path(path: &Path, input: &InputArgs) -> Result<(Model, String)> {
     let source = source::open(path)?;
     Ok((Model::open_source(&source, &input.open_options())?, path.display().to_string()))
+}
+
+/// Writes the page that `--html` asks for.
+fn write_page(path: &Path, page: &PageData<'_>) -> Result<()> {
+    let mut html = Vec::new();
+    html::write(page, &mut html)?;
+    Ok(write_file(path, &html)?)
 }

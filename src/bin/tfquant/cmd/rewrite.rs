@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tfquant::container::{Encoding, Model};
 use tfquant::output::{Output, write_file};
+use tfquant::report::html::PageData;
 use tfquant::report::{Report, json, plan, text};
 use tfquant::rewrite::rewrite;
 use tfquant::source::{self, Location};
 
+use super::write_page;
 use crate::args::{OutputArgs, RewriteArgs};
 use crate::progress::Stages;
 use crate::terminal;
@@ -24,6 +26,9 @@ pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
     report.input.path = args.input.model.display().to_string();
     if let Some(path) = &args.plan {
         write_file(path, json::to_json(&report).as_bytes())?;
+    }
+    if let Some(path) = &args.html.html {
+        write_page(path, &PageData::of_rewrite(&model.graph, &report))?;
     }
     if args.output.dry_run && !args.output.quiet {
         terminal::print(&terminal::paint(&plan::to_text(&report), terminal::line_style))?;
