@@ -77,6 +77,15 @@ impl Collections {
         collections
     }
 
+    /// The keys of all collections, those added included, in alphabetical order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        let mut keys: Vec<&str> = self.original.keys().chain(self.added.keys()).map(String::as_str).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     /// The values of a collection in the file, as they are encoded.
     fn values(&self, key: &str, kind: Kind) -> Vec<Bytes> {
         let Some(bytes) = self.original.get(key) else { return Vec::new() };

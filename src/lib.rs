@@ -6,6 +6,7 @@ pub mod container;
 pub mod error;
 pub mod graph;
 pub mod graph_matcher;
+pub mod inspect;
 pub mod output;
 pub mod passes;
 pub mod proto;

@@ -18,7 +18,7 @@ mod field {
 }
 
 /// Where the parts of a MetaGraphDef lie in the file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MetaGraph {
     /// The message.
     span: Range<usize>,
@@ -60,6 +60,11 @@ impl MetaGraph {
                     .hint("export the meta graph again, with its graph"))
             }
         }
+    }
+
+    /// The whole message.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
     }
 
     /// The collections, by key; of a key that comes twice, the last.

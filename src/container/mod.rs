@@ -41,7 +41,7 @@ pub struct OpenOptions {
 }
 
 /// A file's message with the graph in it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// The graph.
     pub graph: Graph,
@@ -60,7 +60,7 @@ pub struct Model {
 }
 
 /// What is around the graph.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Enclosing {
     Nothing,
     MetaGraph(MetaGraph),
@@ -119,6 +119,15 @@ impl Model {
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The MetaGraphDef around the graph, as it was opened; a GraphDef has none.
+    #[must_use]
+    pub fn meta_graph(&self) -> Option<Bytes> {
+        match &self.enclosing {
+            Enclosing::Nothing => None,
+            Enclosing::MetaGraph(meta) | Enclosing::SavedModel(_, meta) => Some(self.bytes.slice(meta.span())),
+        }
     }
 
     /// What the message has become, in terms of [`Model::bytes`].

@@ -14,7 +14,7 @@ mod field {
 }
 
 /// Where the chosen MetaGraphDef lies in the file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// The message.
     pub meta_graph: Range<usize>,

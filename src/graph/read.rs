@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::name::{InputName, parse_input};
 use super::{Graph, Input, NodeId, Span, TensorRef, length};
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{Field, Fields, WireError};
+use crate::wire::{Field, Fields, WireError, last_bytes};
 
 /// Field numbers of GraphDef and NodeDef.
 pub(super) mod field {
@@ -68,6 +68,26 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         read_inputs(&mut graph, &source, node)?;
     }
     Ok(graph)
+}
+
+impl Graph {
+    /// The functions of the graph's library: name and encoded FunctionDef, in file order.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        messages(&self.source, field::GRAPH_LIBRARY)
+            .flat_map(|library| messages(library, field::LIBRARY_FUNCTION))
+            .map(|function| (function_name(function).unwrap_or_default(), function))
+    }
+}
+
+fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    let fields = Fields::new(message).map_while(Result::ok).filter(move |part| part.is_message(number));
+    fields.map(move |part| &message[part.value()])
+}
+
+/// The name in a FunctionDef's signature.
+fn function_name(function: &[u8]) -> Option<&str> {
+    let signature = &function[last_bytes(function, 1)?];
+    str::from_utf8(&signature[last_bytes(signature, 1)?]).ok()
 }
 
 fn count_functions(library: &[u8]) -> Result<usize, WireError> {

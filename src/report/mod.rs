@@ -3,7 +3,9 @@
 //! [`Report`] is the document behind every form of output; [`json`] is its stable form, [`text`] the table on the
 //! terminal.
 
+pub mod html;
 pub mod json;
+pub mod plan;
 pub mod text;
 
 use std::collections::BTreeMap;

@@ -25,6 +25,18 @@ pub struct Cli {
 pub enum Verb {
     /// Insert fake quantizers around the layers of a graph
     Rewrite(RewriteArgs),
+    /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
+    Summary(SummaryArgs),
+    /// Tell whether a converter will take a graph, and what looks wrong in it
+    Check(CheckArgs),
+    /// Tell what the rules say about each layer, and why
+    Explain(ExplainArgs),
+    /// Tell how two graphs differ, node by node
+    Diff(DiffArgs),
+    /// Print the completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man,
 }
 
 /// Which file to read, and as what.
@@ -110,6 +122,20 @@ pub struct RewriteArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
+    /// Write the plan as JSON, for review
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
+
+    #[command(flatten)]
+    pub passes: PassArgs,
+}
+
+/// How the passes decide.
+#[derive(Debug, Args)]
+pub struct PassArgs {
     /// How layers are recognised
     #[arg(long = "match", value_name = "RULES", value_enum, default_value = "names")]
     pub rules: Match,
@@ -171,6 +197,116 @@ pub struct RewriteArgs {
     pub update_op: Option<String>,
 }
 
+/// A page to look at.
+#[derive(Debug, Args)]
+pub struct HtmlArgs {
+    /// Write the graph and what is decided about it as one page that a browser opens from disk
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SummaryArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Tell every output, op, variable and function, however many there are
+    #[arg(long)]
+    pub all: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Target {
+    /// TFLite with unsigned 8-bit tensors
+    TfliteUint8,
+    /// TFLite with signed 8-bit tensors
+    TfliteInt8,
+    /// No converter in particular
+    Any,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what nobody reads]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub outputs: Vec<String>,
+
+    /// Converter that is to take the graph
+    #[arg(long, value_enum, default_value = "tflite-uint8")]
+    pub target: Target,
+
+    /// Compare the ranges of MODEL, an eval graph, with those of this training graph
+    #[arg(long, value_name = "TRAIN")]
+    pub against: Option<PathBuf>,
+
+    /// Compare the variables with the keys of this checkpoint
+    #[arg(long, value_name = "PREFIX")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// The node to explain [default: every layer, those left alone in detail]
+    #[arg(value_name = "NODE", conflicts_with = "all")]
+    pub node: Option<String>,
+
+    /// Explain every layer in detail
+    #[arg(long)]
+    pub all: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
+
+    #[command(flatten)]
+    pub passes: PassArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// The file to compare with
+    #[arg(value_name = "OTHER")]
+    pub other: PathBuf,
+
+    /// Look at the nodes of this scope alone
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
 fn decay(text: &str) -> Result<f64, String> {
     let decay: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=1.0).contains(&decay) { Ok(decay) } else { Err("not between 0 and 1".to_owned()) }
@@ -204,7 +340,7 @@ impl OutputArgs {
     }
 }
 
-impl RewriteArgs {
+impl PassArgs {
     /// The library's options, checked.
     pub fn rewrite_options(&self) -> Result<RewriteOptions> {
         for name in [&self.init_op, &self.update_op].into_iter().flatten() {

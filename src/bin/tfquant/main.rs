@@ -25,5 +25,11 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.verb {
         Verb::Rewrite(args) => cmd::rewrite::run(args),
+        Verb::Summary(args) => cmd::summary::run(args),
+        Verb::Check(args) => cmd::check::run(args),
+        Verb::Explain(args) => cmd::explain::run(args),
+        Verb::Diff(args) => cmd::diff::run(args),
+        Verb::Completions(args) => cmd::completions::run(args),
+        Verb::Man => cmd::man::run(),
     }
 }

@@ -1,5 +1,6 @@
 //! What is said on standard error: errors with their hints, warnings, summaries; coloured where that is wanted.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use tfquant::error::{Error, ErrorKind, Printable};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const ADDED: Style = AnsiColor::Green.on_default();
 const HINT: Style = AnsiColor::Cyan.on_default();
 
 /// Obeys `--color`; `auto` looks at the terminal and at NO_COLOR.
@@ -24,6 +26,43 @@ pub fn choose_color(choice: ColorChoice) {
 /// Prints text as it is.
 pub fn say(text: &str) {
     let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
+/// Prints a result on standard output. Whoever reads it may have had enough, which is no failure.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("cannot write to standard output", error).hint("check where the output goes").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Paints the first word of each line that `style` knows, where colour is wanted.
+pub fn paint(text: &str, style: impl Fn(&str) -> Option<Style>) -> String {
+    let mut painted = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let word = line.split([' ', '\n']).next().unwrap_or_default();
+        match style(word) {
+            Some(style) => {
+                let _ = write!(painted, "{style}{word}{style:#}{}", &line[word.len()..]);
+            }
+            None => painted.push_str(line),
+        }
+    }
+    painted
+}
+
+/// The colour of a line by its first word.
+pub fn line_style(word: &str) -> Option<Style> {
+    Some(match word {
+        "error" | "-" => ERROR,
+        "warning" | "~" => WARNING,
+        "+" | "insert" => ADDED,
+        "near" | "reason" => HINT,
+        _ => return None,
+    })
 }
 
 /// Prints a warning.

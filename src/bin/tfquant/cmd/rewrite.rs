@@ -5,22 +5,34 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tfquant::container::{Encoding, Model};
 use tfquant::output::{Output, write_file};
-use tfquant::report::{Report, json, text};
+use tfquant::report::html::PageData;
+use tfquant::report::{Report, json, plan, text};
 use tfquant::rewrite::rewrite;
 use tfquant::source::{self, Location};
 
+use super::write_page;
 use crate::args::{OutputArgs, RewriteArgs};
 use crate::progress::Stages;
 use crate::terminal;
 
 pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
-    let options = args.rewrite_options()?;
+    let options = args.passes.rewrite_options()?;
     let mut stages = Stages::new(!args.output.quiet);
     let source = source::open(&args.input.model)?;
     let mut model = stages.run("read", || Model::open_source(&source, &args.input.open_options()))?;
     let target = Target::open(&args.output, &source.location, model.encoding)?;
     let mut report = stages.run("rewrite", || rewrite(&mut model, &options))?;
+    report.dry_run = args.output.dry_run;
     report.input.path = args.input.model.display().to_string();
+    if let Some(path) = &args.plan {
+        write_file(path, json::to_json(&report).as_bytes())?;
+    }
+    if let Some(path) = &args.html.html {
+        write_page(path, &PageData::of_rewrite(&model.graph, &report))?;
+    }
+    if args.output.dry_run && !args.output.quiet {
+        terminal::print(&terminal::paint(&plan::to_text(&report), terminal::line_style))?;
+    }
     finish(&model, target, &args.output, report, stages)
 }
 
@@ -51,7 +63,6 @@ fn finish(
     let splice = model.to_splice()?;
     report.output.bytes = splice.len();
     report.output.path = args.output.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    report.dry_run = args.dry_run;
     if let Some(Target { mut output, encoding }) = target {
         stages.write(splice.len(), &mut output, |out| model.write(&splice, encoding, out))?;
         output.commit()?;

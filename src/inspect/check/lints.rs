@@ -1,0 +1,202 @@
+//! What looks wrong in a graph although it may pass a converter.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::ranges::Reached;
+use super::{Finding, Target};
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::inspect::endpoints::{self, is_variable};
+use crate::inspect::fake_quant::{self, FakeQuant, Range, State, is_fake_quant};
+use crate::inspect::tensor::strings;
+
+/// What is wrong with the graph as a whole.
+#[must_use]
+pub fn of_graph(graph: &Graph, quants: &[FakeQuant], state: State) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if state == State::Training
+        && let Some(quant) = quants.iter().find(|quant| matches!(quant.range, Range::Updated(_)))
+    {
+        let message =
+            "the graph updates its ranges while it runs: converters want an eval rewrite of the inference graph";
+        findings.push(Finding::error("training_rewrite", graph.name(quant.node), message));
+    }
+    if let Some(node) = graph.ids().find(|&node| endpoints::is_gradient(graph.name(node))) {
+        let message = "the graph holds gradients: extract the inference graph before converting";
+        findings.push(Finding::warning("gradients_present", graph.name(node), message));
+    }
+    findings.extend(uninitialized(graph, quants));
+    findings.extend(unsaved(graph));
+    findings
+}
+
+/// Range variables that nothing gives a value.
+fn uninitialized(graph: &Graph, quants: &[FakeQuant]) -> Vec<Finding> {
+    let is_set = |variable: NodeId| {
+        graph.consumers(variable).any(|reader| {
+            graph.op(reader).starts_with("Assign") && graph.data_input(reader, 0) == Some(variable.into())
+        })
+    };
+    let mut seen = HashSet::new();
+    let variables = quants.iter().flat_map(|quant| quant.range.variables());
+    variables
+        .filter(|&variable| seen.insert(variable) && !is_set(variable))
+        .map(|variable| {
+            let message = "the range variable is never given a value";
+            Finding::error("uninitialized_range", graph.name(variable), message)
+        })
+        .collect()
+}
+
+/// Variables that the graph's Savers do not save.
+fn unsaved(graph: &Graph) -> Vec<Finding> {
+    let savers: Vec<NodeId> = graph.ids().filter(|&node| graph.op(node) == "SaveV2").collect();
+    let Some(&saver) = savers.first() else { return Vec::new() };
+    let mut names_saved = HashSet::new();
+    for &saver in &savers {
+        match graph.data_input(saver, 1).and_then(|names| strings(graph, names)) {
+            Some(names) => names_saved.extend(names),
+            None => return Vec::new(),
+        }
+        names_saved.extend(graph.data_inputs(saver).skip(3).map(|input| variable_behind(graph, input)));
+    }
+    let variables = graph.ids().filter(|&node| is_variable(graph, node));
+    let missed: Vec<&str> =
+        variables.map(|node| graph.name(node)).filter(|name| !names_saved.contains(*name)).collect();
+    let Some(first) = missed.first() else { return Vec::new() };
+    let message = format!("the Saver misses {} variables, '{first}' first: make a new Saver", missed.len());
+    vec![Finding::warning("saver_misses_variables", graph.name(saver), message)]
+}
+
+fn variable_behind(graph: &Graph, mut tensor: TensorRef) -> String {
+    for _ in 0..8 {
+        if is_variable(graph, tensor.node) {
+            break;
+        }
+        match graph.data_input(tensor.node, 0) {
+            Some(input) => tensor = input,
+            None => break,
+        }
+    }
+    graph.name(tensor.node).to_owned()
+}
+
+/// What is wrong with single ranges, and with ranges that meet.
+#[must_use]
+pub fn of_ranges(reached: &Reached<'_>, quants: &[FakeQuant], target: Target) -> Vec<Finding> {
+    let graph = reached.graph;
+    let mut findings = Vec::new();
+    for quant in quants.iter().filter(|quant| reached.contains(quant.node)) {
+        let name = graph.name(quant.node);
+        if let Range::Constant { min, max } = &quant.range {
+            findings.extend(of_range(reached, quant, min, max));
+        }
+        if target != Target::Any && quant.bits != 8 {
+            let message = format!("{} bits: TFLite's 8-bit kernels use all 8 whatever the graph says", quant.bits);
+            findings.push(Finding::warning("bits_ignored", name, message));
+        }
+        if target == Target::TfliteInt8 && reached.is_constant(quant.input.node) && !is_symmetric(quant) {
+            let message = "int8 weights have symmetric ranges: make them narrow and max = -min";
+            findings.push(Finding::warning("weights_not_symmetric", name, message));
+        }
+    }
+    findings.extend(of_weights(reached));
+    let concats = graph.ids().filter(|&node| reached.contains(node) && matches!(graph.op(node), "Concat" | "ConcatV2"));
+    let by_node: HashMap<NodeId, &FakeQuant> = quants.iter().map(|quant| (quant.node, quant)).collect();
+    findings.extend(concats.filter_map(|concat| of_concat(reached, concat, &by_node)));
+    findings
+}
+
+fn is_symmetric(quant: &FakeQuant) -> bool {
+    match &quant.range {
+        Range::Constant { min, max } => {
+            quant.narrow_range && min.iter().zip(max).all(|(min, max)| (-min).to_bits() == max.to_bits())
+        }
+        _ => quant.narrow_range,
+    }
+}
+
+fn of_range(reached: &Reached<'_>, quant: &FakeQuant, min: &[f32], max: &[f32]) -> Option<Finding> {
+    let graph = reached.graph;
+    let name = graph.name(quant.node);
+    let ends = || min.iter().zip(max);
+    let find = |is: fn(f32, f32) -> bool| ends().find(|&(&min, &max)| is(min, max));
+    if let Some((min, max)) = find(|min, max| !min.is_finite() || !max.is_finite()) {
+        return Some(Finding::error("range_not_finite", name, format!("the range is [{min}, {max}]")));
+    }
+    if let Some((min, max)) = find(|min, max| min > max) {
+        return Some(Finding::error("min_above_max", name, format!("the range is [{min}, {max}]")));
+    }
+    if let Some((min, max)) = find(|min, max| min > 0.0 || max < 0.0) {
+        let message = format!("the range [{min}, {max}] does not hold zero: padding and Relu need an exact zero");
+        return Some(Finding::warning("range_without_zero", name, message));
+    }
+    if find(|min, max| min >= max).is_some() {
+        return Some(Finding::warning("empty_range", name, "min and max are the same: was it ever trained?"));
+    }
+    let producer = graph.op(reached.producer(quant.input).node);
+    if producer == "Relu6"
+        && let Some((min, max)) = find(|min, max| min < 0.0 || max > 6.0)
+    {
+        let message = format!("the range [{min}, {max}] is wider than the [0, 6] of the Relu6 before it");
+        return Some(Finding::warning("relu6_range_wide", name, message));
+    }
+    let untouched = |min: f32, max: f32| min.to_bits() == (-6.0f32).to_bits() && max.to_bits() == 6.0f32.to_bits();
+    if ends().any(|(&min, &max)| untouched(min, max)) {
+        let message = "the range is [-6, 6], with which rewriters start: was it ever trained?";
+        return Some(Finding::warning("initial_range", name, message));
+    }
+    None
+}
+
+/// Layers whose constant weights have no fake quantizer although the layer's input has been quantized.
+fn of_weights(reached: &Reached<'_>) -> Vec<Finding> {
+    let graph = reached.graph;
+    let any = graph.ids().any(|node| reached.contains(node) && is_fake_quant(graph.op(node)));
+    let is_layer = |node: &NodeId| matches!(graph.op(*node), "Conv2D" | "DepthwiseConv2dNative" | "MatMul");
+    let unquantized = graph.ids().filter(|node| any && reached.contains(*node) && is_layer(node)).filter_map(|layer| {
+        let weights = graph.data_input(layer, 1).filter(|weights| reached.is_constant(weights.node))?;
+        let is_quantized = passes_fake_quant(graph, weights);
+        (!is_quantized).then(|| {
+            let message = format!(
+                "the weights '{}' have no fake quantizer: their range will be that of their elements",
+                graph.name(weights.node)
+            );
+            Finding::warning("weights_without_range", graph.name(layer), message)
+        })
+    });
+    unquantized.collect()
+}
+
+fn passes_fake_quant(graph: &Graph, mut tensor: TensorRef) -> bool {
+    for _ in 0..8 {
+        if is_fake_quant(graph.op(tensor.node)) {
+            return true;
+        }
+        match graph.data_input(tensor.node, 0) {
+            Some(input) => tensor = input,
+            None => break,
+        }
+    }
+    false
+}
+
+fn of_concat(reached: &Reached<'_>, concat: NodeId, quants: &HashMap<NodeId, &FakeQuant>) -> Option<Finding> {
+    let graph = reached.graph;
+    let mut ranges: Vec<(f32, f32)> = Vec::new();
+    for input in graph.data_inputs(concat) {
+        let range = &quants.get(&reached.producer(input).node)?.range;
+        match range {
+            fake_quant::Range::Constant { min, max } => ranges.push((*min.first()?, *max.first()?)),
+            _ => return None,
+        }
+        if ranges.len() + 1 == graph.data_inputs(concat).count() && graph.op(concat) == "ConcatV2" {
+            break;
+        }
+    }
+    let differ = ranges.windows(2).any(|pair| pair[0] != pair[1]);
+    differ.then(|| {
+        let ranges: Vec<String> = ranges.iter().map(|(min, max)| format!("[{min}, {max}]")).collect();
+        let message = format!("the inputs have different ranges and will be requantized: {}", ranges.join(" "));
+        Finding::warning("concat_ranges_differ", graph.name(concat), message)
+    })
+}

@@ -1,0 +1,376 @@
+//! Which tensors a converter that reads fake quantizers would refuse as "lacking min/max data".
+//!
+//! The walk goes back from the outputs. A tensor needs a range of its own unless it is a constant (its range is that of
+//! its elements; biases need none), an input (its range is given on the command line), handed on by an op that moves
+//! values about without changing them, made by an op whose range is fixed, merged by the converter into the op that
+//! alone reads it, or an unmerged activation's input, whose range follows from its output. What reads `Shape` and its
+//! like reads no values.
+
+use hashbrown::HashSet;
+
+use super::Finding;
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::inspect::endpoints::is_variable;
+use crate::inspect::fake_quant::is_fake_quant;
+use crate::inspect::order::topological;
+use crate::inspect::tensor::small_floats;
+use crate::passes::common::canonical_op;
+use crate::proto::tensorflow::DataType;
+
+/// The part of a graph that its outputs depend on.
+pub struct Reached<'g> {
+    /// The graph.
+    pub graph: &'g Graph,
+    outputs: &'g [TensorRef],
+    needed: Vec<bool>,
+    /// Nodes that no input reaches: their values are known when the graph is converted.
+    constant: Vec<bool>,
+    /// The nodes of L2 normalisations, which a converter makes one op of, with a fixed range.
+    normalizing: HashSet<NodeId>,
+}
+
+/// How an op's output gets its range.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It is there, or given with the conversion.
+    Known,
+    /// It is that of the tensor that the op hands on.
+    HandedOn,
+    /// The op is not there for a converter.
+    Alias,
+    /// It has to come from a fake quantizer.
+    Computed,
+}
+
+impl<'g> Reached<'g> {
+    /// Walks back from the outputs.
+    #[must_use]
+    pub fn new(graph: &'g Graph, outputs: &'g [TensorRef]) -> Self {
+        let mut needed = vec![false; graph.len()];
+        let mut pending: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
+        while let Some(node) = pending.pop() {
+            if !std::mem::replace(&mut needed[node.index()], true) {
+                pending.extend(values_read(graph, node).map(|input| input.node));
+            }
+        }
+        let mut constant = vec![false; graph.len()];
+        for node in topological(graph) {
+            let mut inputs = graph.data_inputs(node);
+            constant[node.index()] = match graph.op(node) {
+                "Const" => true,
+                op if is_variable(graph, node) || reads_only_shape(op) => true,
+                op if feeds(op) => false,
+                _ => graph.data_input(node, 0).is_some() && inputs.all(|input| constant[input.node.index()]),
+            };
+        }
+        let products = graph.ids().filter(|&node| needed[node.index()] && graph.op(node) == "Mul");
+        let normalizing = products.filter_map(|product| l2_normalization(graph, product)).flatten().collect();
+        Self { graph, outputs, needed, constant, normalizing }
+    }
+
+    /// Whether the outputs depend on the node's values.
+    #[must_use]
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.needed[node.index()]
+    }
+
+    /// Whether the node's values are known when the graph is converted.
+    #[must_use]
+    pub fn is_constant(&self, node: NodeId) -> bool {
+        self.constant[node.index()]
+    }
+
+    /// The nodes that read the tensor's values, looking through ops that a converter removes.
+    #[must_use]
+    pub fn readers(&self, tensor: TensorRef) -> Vec<NodeId> {
+        let graph = self.graph;
+        let mut readers = Vec::new();
+        let mut pending = vec![tensor];
+        let mut seen = HashSet::new();
+        while let Some(tensor) = pending.pop() {
+            for reader in graph.tensor_consumers(tensor).filter(|&reader| self.contains(reader)) {
+                if !values_read(graph, reader).any(|input| input == tensor) || !seen.insert(reader) {
+                    continue;
+                }
+                if self.origin(reader) == Origin::Alias {
+                    pending.push(reader.into());
+                } else {
+                    readers.push(reader);
+                }
+            }
+        }
+        readers.sort_unstable();
+        readers
+    }
+
+    /// What produces the tensor, looking through ops that a converter removes.
+    #[must_use]
+    pub fn producer(&self, mut tensor: TensorRef) -> TensorRef {
+        let mut steps = self.graph.len();
+        while self.origin(tensor.node) == Origin::Alias && steps > 0 {
+            match self.graph.data_input(tensor.node, 0) {
+                Some(input) => tensor = input,
+                None => break,
+            }
+            steps -= 1;
+        }
+        tensor
+    }
+
+    fn origin(&self, node: NodeId) -> Origin {
+        if self.is_constant(node) || self.normalizing.contains(&node) {
+            return Origin::Known;
+        }
+        match self.graph.op(node) {
+            op if is_fake_quant(op) || feeds(op) => Origin::Known,
+            "Sigmoid" | "Softmax" | "Tanh" => Origin::Known,
+            "Identity"
+            | "StopGradient"
+            | "PreventGradient"
+            | "CheckNumerics"
+            | "Snapshot"
+            | "PlaceholderWithDefault"
+            | "IdentityN" => Origin::Alias,
+            "MaxPool"
+            | "MaxPoolV2"
+            | "AvgPool"
+            | "Reshape"
+            | "Squeeze"
+            | "ExpandDims"
+            | "ResizeBilinear"
+            | "ResizeNearestNeighbor"
+            | "Slice"
+            | "StridedSlice"
+            | "Gather"
+            | "GatherV2"
+            | "Transpose"
+            | "Pad"
+            | "PadV2"
+            | "Mean"
+            | "Split"
+            | "SplitV"
+            | "SpaceToDepth"
+            | "Concat"
+            | "ConcatV2"
+            | "Pack"
+            | "Max"
+            | "Sum"
+            | "Tile"
+            | "TopK"
+            | "TopKV2" => Origin::HandedOn,
+            op if is_activation(op) && self.follows_pooling(node) => Origin::HandedOn,
+            _ => Origin::Computed,
+        }
+    }
+
+    /// Whether the activation is merged into pooling, which hands on its range.
+    fn follows_pooling(&self, activation: NodeId) -> bool {
+        let Some(input) = self.graph.data_input(activation, 0) else { return false };
+        matches!(self.graph.op(input.node), "MaxPool" | "AvgPool") && self.graph.tensor_consumers(input).count() == 1
+    }
+
+    /// Whether the tensor carries a range, or is merged into an op whose output does.
+    fn has_range(&self, tensor: TensorRef) -> bool {
+        if self.is_lone_batch_norm(tensor.node) {
+            return false;
+        }
+        let readers = self.readers(tensor);
+        let op = |node: NodeId| self.graph.op(node);
+        if readers.iter().any(|&reader| is_fake_quant(op(reader))) {
+            return true;
+        }
+        if readers.iter().any(|&reader| is_activation(op(reader)) && self.is_quantized(reader)) {
+            return true;
+        }
+        match readers.as_slice() {
+            &[reader] => {
+                !self.is_output(tensor) && (self.merges(tensor.node, reader) || self.is_in_hard_swish(tensor, reader))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the node is a batch norm that a converter makes a product and a sum of.
+    fn is_lone_batch_norm(&self, node: NodeId) -> bool {
+        canonical_op(self.graph.op(node)) == "FusedBatchNorm" && !self.is_affine(node)
+    }
+
+    fn is_quantized(&self, node: NodeId) -> bool {
+        self.readers(node.into()).iter().any(|&reader| is_fake_quant(self.graph.op(reader)))
+    }
+
+    /// Whether the walk begins at the tensor, or at what is the same to a converter.
+    fn is_output(&self, tensor: TensorRef) -> bool {
+        self.outputs.iter().any(|&output| self.producer(output) == tensor)
+    }
+
+    /// Whether a converter makes one op of `node` and the only op that reads it.
+    fn merges(&self, node: NodeId, reader: NodeId) -> bool {
+        let graph = self.graph;
+        let by_constant = |node: NodeId| graph.data_inputs(node).any(|input| self.is_constant(input.node));
+        let is_arithmetic = |op: &str| matches!(op, "Add" | "AddV2" | "Sub" | "Mul" | "RealDiv" | "Div");
+        let (op, next) = (graph.op(node), canonical_op(graph.op(reader)));
+        let scales = matches!(next, "BiasAdd" | "FusedBatchNorm") || (is_arithmetic(next) && by_constant(reader));
+        if scales {
+            return self.is_affine(node);
+        }
+        if is_activation(next) || self.is_relu1(reader) {
+            return is_arithmetic(op)
+                || matches!(
+                    op,
+                    "BiasAdd" | "MaxPool" | "AvgPool" | "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3"
+                )
+                || is_layer(op);
+        }
+        if next == "Maximum" {
+            return self.is_relu1(node);
+        }
+        // A factor or summand of a layer's input is merged into the layer's weights.
+        is_layer(next) && is_arithmetic(op) && by_constant(node)
+    }
+
+    /// Whether the tensor is inside `x · Relu6(x + 3) / 6`, which a converter makes one op of.
+    fn is_in_hard_swish(&self, tensor: TensorRef, reader: NodeId) -> bool {
+        let graph = self.graph;
+        let op = graph.op(reader);
+        let factor = |node: NodeId| graph.data_inputs(node).find(|input| !self.is_constant(input.node));
+        let by_constant = |node: NodeId| graph.data_inputs(node).any(|input| self.is_constant(input.node));
+        let (gate, product) = match graph.op(tensor.node) {
+            "Relu6" if matches!(op, "Mul" | "RealDiv") && by_constant(reader) => {
+                match self.readers(reader.into()).as_slice() {
+                    &[product] => (tensor.node, product),
+                    _ => return false,
+                }
+            }
+            "Mul" | "RealDiv" if op == "Mul" && by_constant(tensor.node) => match factor(tensor.node) {
+                Some(input) => (self.producer(input).node, reader),
+                None => return false,
+            },
+            _ => return false,
+        };
+        let shifted = graph.data_input(gate, 0).map(|input| self.producer(input).node);
+        let gated = shifted.filter(|&node| graph.op(gate) == "Relu6" && by_constant(node)).and_then(factor);
+        graph.op(product) == "Mul" && gated.is_some_and(|gated| graph.data_inputs(product).any(|input| input == gated))
+    }
+
+    /// Whether the node is the first half of `max(min(x, 1), -1)`, which a converter takes for an activation.
+    fn is_relu1(&self, minimum: NodeId) -> bool {
+        let bound = |node: NodeId| {
+            let inputs = self.graph.data_inputs(node);
+            inputs.filter_map(|input| small_floats(self.graph, input, 1)?.first().copied()).next()
+        };
+        self.graph.op(minimum) == "Minimum"
+            && bound(minimum) == Some(1.0)
+            && match self.readers(minimum.into()).as_slice() {
+                &[maximum] => self.graph.op(maximum) == "Maximum" && bound(maximum) == Some(-1.0),
+                _ => false,
+            }
+    }
+
+    /// Whether the node is a layer, or arithmetic with constants that is merged into the layer before it.
+    fn is_affine(&self, mut node: NodeId) -> bool {
+        for _ in 0..MAX_MERGED {
+            let op = self.graph.op(node);
+            if is_layer(op) {
+                return true;
+            }
+            let mut variable = self.graph.data_inputs(node).filter(|input| !self.is_constant(input.node));
+            let (Some(input), None) = (variable.next(), variable.next()) else { return false };
+            let merged = matches!(
+                op,
+                "BiasAdd"
+                    | "FusedBatchNorm"
+                    | "FusedBatchNormV2"
+                    | "FusedBatchNormV3"
+                    | "Add"
+                    | "AddV2"
+                    | "Sub"
+                    | "Mul"
+                    | "RealDiv"
+                    | "Div"
+                    | "Identity"
+            );
+            if !merged || self.readers(input).len() != 1 {
+                return false;
+            }
+            node = input.node;
+        }
+        false
+    }
+}
+
+/// The nodes of `x · rsqrt(max(sum(x²), ε))` that ends in `product`, if that is what it is.
+fn l2_normalization(graph: &Graph, product: NodeId) -> Option<[NodeId; 5]> {
+    let operand = |node: NodeId, ops: &[&str]| {
+        graph.data_inputs(node).map(|input| input.node).find(|&input| ops.contains(&graph.op(input)))
+    };
+    let rsqrt = operand(product, &["Rsqrt"])?;
+    let bounded = operand(rsqrt, &["Maximum", "Add", "AddV2"])?;
+    let sum = operand(bounded, &["Sum"])?;
+    let square = operand(sum, &["Square"])?;
+    let normalized = graph.data_input(square, 0)?;
+    graph.data_inputs(product).any(|input| input == normalized).then_some([product, rsqrt, bounded, sum, square])
+}
+
+/// More arithmetic with constants than this does not follow one layer.
+const MAX_MERGED: usize = 16;
+
+fn is_layer(op: &str) -> bool {
+    matches!(op, "Conv2D" | "DepthwiseConv2dNative" | "MatMul")
+}
+
+fn is_activation(op: &str) -> bool {
+    matches!(op, "Relu" | "Relu6")
+}
+
+/// Whether values come into the graph here.
+fn feeds(op: &str) -> bool {
+    matches!(op, "Placeholder" | "PlaceholderV2" | "IteratorGetNext" | "QueueDequeueV2" | "QueueDequeueManyV2")
+}
+
+fn reads_only_shape(op: &str) -> bool {
+    matches!(op, "Shape" | "ShapeN" | "Rank" | "Size")
+}
+
+/// The tensors whose values an op works on: not the range of a fake quantizer, nothing where only the shape counts.
+fn values_read(graph: &Graph, node: NodeId) -> impl Iterator<Item = TensorRef> {
+    let op = graph.op(node);
+    let count = if reads_only_shape(op) {
+        0
+    } else if is_fake_quant(op) {
+        1
+    } else {
+        usize::MAX
+    };
+    graph.data_inputs(node).take(count)
+}
+
+/// Every tensor that a converter would refuse, in graph order.
+#[must_use]
+pub fn lacking(reached: &Reached<'_>) -> Vec<Finding> {
+    let graph = reached.graph;
+    let computed = graph.ids().filter(|&node| reached.contains(node) && reached.origin(node) == Origin::Computed);
+    let lacking = computed.filter_map(|node| {
+        let tensor = TensorRef::from(node);
+        let is_float = matches!(graph.tensor_type(tensor), None | Some(DataType::DtFloat));
+        if !is_float || reached.has_range(tensor) {
+            return None;
+        }
+        Some(Finding::error("lacking_range", graph.name(node), describe(reached, tensor)))
+    });
+    lacking.collect()
+}
+
+fn describe(reached: &Reached<'_>, tensor: TensorRef) -> String {
+    let graph = reached.graph;
+    let op = graph.op(tensor.node);
+    if reached.is_lone_batch_norm(tensor.node) {
+        return format!("{op} follows no layer it could be folded into, and the product inside it lacks min/max data");
+    }
+    match reached.readers(tensor).first() {
+        Some(&reader) => {
+            format!("{op} lacks min/max data and is read by {} ({})", graph.name(reader), graph.op(reader))
+        }
+        None => format!("{op} lacks min/max data and is an output"),
+    }
+}

@@ -1,0 +1,314 @@
+//! `tfquant summary`: what a graph is, for somebody who has never seen it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use hashbrown::HashSet;
+use serde::Serialize;
+
+use super::endpoints::{self, Endpoint, Signatures, is_saving, is_variable};
+use super::fake_quant::{FakeQuant, State, fake_quants};
+use super::tensor::{self, Shape, data_type_name, element_bytes};
+use super::{SCHEMA_VERSION, TOOL, file_summary};
+use crate::container::Model;
+use crate::error::Printable;
+use crate::graph::{Graph, NodeId};
+use crate::report::FileSummary;
+
+/// How many of the biggest tensors are told.
+const BIGGEST: usize = 10;
+
+/// Everything `tfquant summary` says.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The name and version of the program.
+    pub tool: String,
+    /// `summary`.
+    pub command: String,
+    /// The file.
+    pub model: FileSummary,
+    /// The TensorFlow that wrote it, if the file says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensorflow_version: Option<String>,
+    /// The tensors that are fed.
+    pub inputs: Vec<Endpoint>,
+    /// The tensors that are read, the likeliest first.
+    pub outputs: Vec<Endpoint>,
+    /// How many nodes there are of each op.
+    pub ops: BTreeMap<String, usize>,
+    /// What the graph was given or has learnt.
+    pub parameters: Parameters,
+    /// The variables, in graph order.
+    pub variables: Vec<Tensor>,
+    /// How many nodes steer the control flow, by op.
+    pub control_flow: BTreeMap<String, usize>,
+    /// The while-loops, by the name of their frame.
+    pub loops: Vec<String>,
+    /// The functions of the library.
+    pub functions: Vec<String>,
+    /// How far it is quantized.
+    pub quantization: Quantization,
+    /// The biggest Consts and variables, the biggest first.
+    pub biggest: Vec<Tensor>,
+}
+
+/// Consts and variables in numbers, those of optimizers and Savers left out.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Parameters {
+    /// How many elements there are.
+    pub elements: u64,
+    /// How many bytes they take in memory.
+    pub bytes: u64,
+    /// The same by element type.
+    pub by_dtype: BTreeMap<String, DtypeParameters>,
+}
+
+/// The parameters of one element type.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct DtypeParameters {
+    /// How many tensors.
+    pub tensors: usize,
+    /// How many elements.
+    pub elements: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// A Const or a variable.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tensor {
+    /// The node's name.
+    pub node: String,
+    /// The node's op.
+    pub op: String,
+    /// The element type.
+    pub dtype: String,
+    /// The dimensions.
+    pub shape: Shape,
+    /// How many bytes it takes in memory; null where the shape is not known.
+    pub bytes: Option<u64>,
+}
+
+/// How far a graph is quantized.
+#[derive(Debug, Clone, Serialize)]
+pub struct Quantization {
+    /// The state.
+    pub state: State,
+    /// How many fake quantizers there are.
+    pub fake_quants: usize,
+    /// How many of them use how many bits.
+    pub bits: BTreeMap<i64, usize>,
+    /// How many Conv2D, DepthwiseConv2dNative and MatMul ops there are.
+    pub layers: usize,
+}
+
+/// Looks a model over. `path` is what the user called it.
+#[must_use]
+pub fn summarize(model: &Model, path: &str) -> Summary {
+    let graph = &model.graph;
+    let meta_graph = model.meta_graph().unwrap_or_default();
+    let signatures = Signatures::read(graph, &meta_graph);
+    let tensors = parameters(graph);
+    let mut biggest: Vec<&(NodeId, Tensor)> = tensors.iter().collect();
+    biggest.sort_by_key(|(node, tensor)| (std::cmp::Reverse(tensor.bytes.unwrap_or(0)), *node));
+    let quants = fake_quants(graph);
+    Summary {
+        schema_version: SCHEMA_VERSION,
+        tool: TOOL.to_owned(),
+        command: "summary".to_owned(),
+        model: file_summary(model, path),
+        tensorflow_version: endpoints::tensorflow_version(&meta_graph),
+        inputs: endpoints::inputs(graph, &signatures),
+        outputs: endpoints::outputs(graph, &signatures),
+        ops: histogram(graph, |_| true),
+        parameters: count(graph, &tensors),
+        variables: tensors
+            .iter()
+            .filter(|(node, _)| is_variable(graph, *node))
+            .map(|(_, tensor)| tensor.clone())
+            .collect(),
+        control_flow: histogram(graph, is_control_flow),
+        loops: loops(graph),
+        functions: graph.functions().map(|(name, _)| name.to_owned()).collect(),
+        quantization: quantization(graph, &quants),
+        biggest: biggest.into_iter().take(BIGGEST).map(|(_, tensor)| tensor.clone()).collect(),
+    }
+}
+
+fn histogram(graph: &Graph, counts: impl Fn(&str) -> bool) -> BTreeMap<String, usize> {
+    let mut ops: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in graph.ids().filter(|&node| counts(graph.op(node))) {
+        *ops.entry(graph.op(node)).or_default() += 1;
+    }
+    ops.into_iter().map(|(op, count)| (op.to_owned(), count)).collect()
+}
+
+fn is_control_flow(op: &str) -> bool {
+    let op = op.strip_prefix("Ref").unwrap_or(op);
+    matches!(
+        op,
+        "Switch"
+            | "Merge"
+            | "Enter"
+            | "Exit"
+            | "NextIteration"
+            | "LoopCond"
+            | "If"
+            | "StatelessIf"
+            | "While"
+            | "StatelessWhile"
+            | "Case"
+            | "StatelessCase"
+            | "PartitionedCall"
+            | "StatefulPartitionedCall"
+    )
+}
+
+fn loops(graph: &Graph) -> Vec<String> {
+    let enters = graph.ids().filter(|&node| matches!(graph.op(node), "Enter" | "RefEnter"));
+    let mut frames: Vec<String> = enters.filter_map(|node| graph.attr_str(node, "frame_name")).collect();
+    frames.sort();
+    frames.dedup();
+    frames
+}
+
+/// The Consts and variables that belong to the model, in graph order.
+fn parameters(graph: &Graph) -> Vec<(NodeId, Tensor)> {
+    graph
+        .ids()
+        .filter(|&node| (graph.op(node) == "Const" || is_variable(graph, node)) && !is_saving(graph, node))
+        .filter(|&node| !endpoints::is_gradient(graph.name(node)))
+        .filter_map(|node| Some((node, parameter(graph, node)?)))
+        .collect()
+}
+
+fn parameter(graph: &Graph, node: NodeId) -> Option<Tensor> {
+    let (data_type, shape) = if graph.op(node) == "Const" {
+        let header = tensor::header(graph, node)?;
+        (header.data_type, header.shape)
+    } else {
+        (graph.attr_type(node, "dtype")?, tensor::shape(graph, node.into()))
+    };
+    let bytes = shape.elements().zip(element_bytes(data_type)).and_then(|(count, size)| count.checked_mul(size));
+    let dtype = data_type_name(data_type);
+    Some(Tensor { node: graph.name(node).to_owned(), op: graph.op(node).to_owned(), dtype, shape, bytes })
+}
+
+/// Consts of at most so many elements are axes, shapes and factors, not parameters.
+fn least(dtype: &str) -> u64 {
+    if matches!(dtype, "int32" | "int64") { 16 } else { 1 }
+}
+
+/// Adds up what is a parameter: variables, and Consts that no variable starts from and that are more than a setting.
+fn count(graph: &Graph, tensors: &[(NodeId, Tensor)]) -> Parameters {
+    let initial_values: HashSet<NodeId> = graph
+        .ids()
+        .filter(|&node| graph.op(node).starts_with("Assign"))
+        .flat_map(|node| graph.data_inputs(node).skip(1))
+        .map(|input| input.node)
+        .collect();
+    let mut parameters = Parameters::default();
+    for (node, tensor) in tensors {
+        let (Some(elements), Some(bytes)) = (tensor.shape.elements(), tensor.bytes) else { continue };
+        let is_learnt =
+            is_variable(graph, *node) || (!initial_values.contains(node) && elements > least(&tensor.dtype));
+        if !is_learnt {
+            continue;
+        }
+        let by_dtype = parameters.by_dtype.entry(tensor.dtype.clone()).or_default();
+        by_dtype.tensors += 1;
+        by_dtype.elements = by_dtype.elements.saturating_add(elements);
+        by_dtype.bytes = by_dtype.bytes.saturating_add(bytes);
+        parameters.elements = parameters.elements.saturating_add(elements);
+        parameters.bytes = parameters.bytes.saturating_add(bytes);
+    }
+    parameters
+}
+
+fn quantization(graph: &Graph, quants: &[FakeQuant]) -> Quantization {
+    let mut bits: BTreeMap<i64, usize> = BTreeMap::new();
+    for quant in quants {
+        *bits.entry(quant.bits).or_default() += 1;
+    }
+    let is_layer = |&node: &NodeId| matches!(graph.op(node), "Conv2D" | "DepthwiseConv2dNative" | "MatMul");
+    let layers = graph.ids().filter(is_layer).filter(|&node| !endpoints::is_gradient(graph.name(node))).count();
+    Quantization { state: State::of(quants), fake_quants: quants.len(), bits, layers }
+}
+
+/// The summary for people and grep: a fact a line, its kind first. Outputs, ops and variables past the first `most` are
+/// counted instead of told, if there is a limit.
+#[must_use]
+pub fn to_text(summary: &Summary, most: Option<usize>) -> String {
+    let mut text = Lines::default();
+    let model = &summary.model;
+    let version = summary.tensorflow_version.as_ref().map(|version| format!(", TensorFlow {version}"));
+    text.line(
+        "file",
+        &format!("{} ({}, {}{})", model.path, model.container, model.encoding, version.unwrap_or_default()),
+    );
+    text.line("nodes", &format!("{} in {} bytes", model.nodes, model.bytes));
+    text.list("input", summary.inputs.iter().map(describe_endpoint), None);
+    text.list("output", summary.outputs.iter().map(describe_endpoint), most);
+    let quantization = &summary.quantization;
+    text.line("quantization", quantization.state.describe());
+    if quantization.fake_quants > 0 {
+        let bits = quantization.bits.iter().map(|(bits, count)| format!("{count} of {bits} bits"));
+        text.line("fake quants", &bits.collect::<Vec<_>>().join(", "));
+    }
+    text.line("layers", &format!("{} Conv2D, DepthwiseConv2dNative and MatMul", quantization.layers));
+    let parameters = &summary.parameters;
+    text.line("parameters", &format!("{} elements, {} bytes", parameters.elements, parameters.bytes));
+    for (dtype, part) in &parameters.by_dtype {
+        text.line(
+            "parameters",
+            &format!("{dtype}: {} elements, {} bytes, {} tensors", part.elements, part.bytes, part.tensors),
+        );
+    }
+    let mut ops: Vec<(&String, &usize)> = summary.ops.iter().collect();
+    ops.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    text.list("op", ops.into_iter().map(|(op, count)| format!("{count} {op}")), most);
+    text.list("variable", summary.variables.iter().map(describe_tensor), most);
+    text.list("control flow", summary.control_flow.iter().map(|(op, count)| format!("{count} {op}")), None);
+    text.list("loop", summary.loops.iter().cloned(), None);
+    text.list("function", summary.functions.iter().cloned(), most);
+    text.list("biggest", summary.biggest.iter().map(describe_tensor), None);
+    text.0
+}
+
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, kind: &str, fact: &str) {
+        let _ = writeln!(self.0, "{kind:<14}{}", Printable(fact));
+    }
+
+    fn list(&mut self, kind: &str, facts: impl Iterator<Item = String>, most: Option<usize>) {
+        let mut left = 0;
+        for (index, fact) in facts.enumerate() {
+            if most.is_some_and(|most| index >= most) {
+                left += 1;
+            } else {
+                self.line(kind, &fact);
+            }
+        }
+        if left > 0 {
+            self.line(kind, &format!("and {left} more (--all tells them)"));
+        }
+    }
+}
+
+fn describe_endpoint(endpoint: &Endpoint) -> String {
+    let Endpoint { node, tensor, op, dtype, shape, signature } = endpoint;
+    let name = if tensor.ends_with(":0") { node } else { tensor };
+    let signature = signature.as_ref().map(|signature| format!(", signature {signature}"));
+    format!("{name} {dtype} {shape} ({op}{})", signature.unwrap_or_default())
+}
+
+fn describe_tensor(tensor: &Tensor) -> String {
+    let Tensor { node, op, dtype, shape, bytes } = tensor;
+    let bytes = bytes.map(|bytes| format!(", {bytes} bytes"));
+    format!("{node} {dtype} {shape} ({op}{})", bytes.unwrap_or_default())
+}

@@ -1,0 +1,81 @@
+//! The plan of a rewrite for people and grep: a fact a line, its kind first.
+
+use std::fmt::Write;
+
+use super::Report;
+use crate::error::Printable;
+use crate::passes::quantize::{InsertedFakeQuant, Layer, Outcome, Role};
+
+/// Everything the rewrite does, or would do.
+#[must_use]
+pub fn to_text(report: &Report) -> String {
+    let mut text = String::new();
+    for layer in report.layers.iter().chain(&report.adds) {
+        push_layer(&mut text, layer);
+        push_inserts(&mut text, layer);
+    }
+    for (op, count) in &report.ops_added {
+        let _ = writeln!(text, "ops {count} {}", Printable(op));
+    }
+    if let Some(step) = &report.created_global_step {
+        let _ = writeln!(text, "global_step {}", Printable(step));
+    }
+    for (kind, names) in [("variable", &report.variables), ("update", &report.update_ops)] {
+        for name in names {
+            let _ = writeln!(text, "{kind} {}", Printable(name));
+        }
+    }
+    text.push_str(&totals(report));
+    text
+}
+
+/// The numbers in one line.
+#[must_use]
+pub fn totals(report: &Report) -> String {
+    let summary = &report.summary;
+    let skipped: Vec<String> = summary.skipped.iter().map(|(code, count)| format!(", {count} {code}")).collect();
+    format!(
+        "total {} layers: {} quantized{}; {} fake quantizers, {} inputs rewired\n",
+        summary.layers,
+        summary.quantized,
+        skipped.concat(),
+        summary.fake_quants,
+        report.inputs_rewired
+    )
+}
+
+/// What was decided about a layer, and why.
+pub fn push_layer(text: &mut String, layer: &Layer) {
+    let (name, op, outcome) = (Printable(&layer.node), Printable(&layer.op), layer.outcome);
+    let _ = if outcome == Outcome::Quantized {
+        writeln!(text, "layer {name} ({op}): quantized")
+    } else {
+        writeln!(text, "layer {name} ({op}): {}: {}", outcome.code(), outcome.explanation())
+    };
+}
+
+/// What is inserted for a layer.
+pub fn push_inserts(text: &mut String, layer: &Layer) {
+    for quant in &layer.fake_quants {
+        push_insert(text, layer, quant);
+    }
+}
+
+fn push_insert(text: &mut String, layer: &Layer, quant: &InsertedFakeQuant) {
+    let role = match quant.role {
+        Role::Weights => "weights",
+        Role::Activation => "activation",
+        Role::BypassInput => "bypass input",
+        Role::Add => "add",
+    };
+    let narrow = if quant.narrow_range { ", narrow" } else { "" };
+    let _ = writeln!(
+        text,
+        "insert {} ({role} of {}, {} bits{narrow}) reads {}, read by {}",
+        Printable(&quant.node),
+        Printable(&layer.node),
+        quant.bits,
+        Printable(&quant.tensor),
+        Printable(&quant.consumers.join(" "))
+    );
+}
