@@ -6,17 +6,20 @@ use crate::build::Builder;
 use crate::container::{Encoding, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, verify};
-use crate::passes::fold_batch_norms;
-use crate::passes::quantize::{self, names};
+use crate::passes::fold_batch_norms::{self, BatchNorm, Outcome};
+use crate::passes::quantize;
+use crate::passes::quantize::names::{self, Quantized};
 use crate::report::{self, FileSummary, Report, SCHEMA_VERSION, Summary, Warning};
 
 /// What to do to a model.
 #[derive(Debug, Clone, Default)]
 pub struct RewriteOptions {
-    /// How to quantize.
-    pub quantize: quantize::Options,
-    /// Whether to leave batch norms as they are, instead of folding them first.
-    pub keep_batch_norms: bool,
+    /// How to fold batch norms, if at all. Folding comes first.
+    pub fold: Option<fold_batch_norms::Options>,
+    /// Whether a batch norm that stays unfolded is an error.
+    pub strict_fold: bool,
+    /// How to quantize, if at all.
+    pub quantize: Option<quantize::Options>,
     /// The name of a NoOp to add that runs all new initialisers.
     pub init_op: Option<String>,
     /// The name of a NoOp to add that runs all range updates.
@@ -29,21 +32,22 @@ pub struct RewriteOptions {
 /// Those of the passes; [`ErrorKind::Options`] if the name of a gathering op is taken. The model is then of no use.
 pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
     let input = summarize(model);
-    let warnings = warnings_before(model);
+    let mut warnings = warnings_before(model);
     let mut builder = Builder::new(&mut model.graph, &mut model.collections);
     for name in [&options.init_op, &options.update_op].into_iter().flatten() {
         check_free(builder.graph, name)?;
     }
-    let batch_norms = if options.keep_batch_norms {
-        Vec::new()
-    } else {
-        let fold = fold_batch_norms::Options {
-            selection: options.quantize.selection.clone(),
-            skip_unmatched: options.quantize.skip_unmatched,
-        };
-        fold_batch_norms::names::fold_batch_norms(&mut builder, &fold)?
+    let batch_norms = match &options.fold {
+        Some(fold) => fold_batch_norms::names::fold_batch_norms(&mut builder, fold)?,
+        None => Vec::new(),
     };
-    let quantized = names::quantize(&mut builder, &options.quantize)?;
+    if options.strict_fold {
+        check_all_folded(builder.graph, &batch_norms)?;
+    }
+    let quantized = match &options.quantize {
+        Some(quantize) => names::quantize(&mut builder, quantize)?,
+        None => Quantized::default(),
+    };
     let initializers: Vec<NodeId> = builder.variables.iter().map(|variable| variable.initializer).collect();
     let variables: Vec<NodeId> = builder.variables.iter().map(|variable| variable.node).collect();
     if let Some(name) = &options.init_op {
@@ -56,16 +60,18 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
         error.hint("a layer depends on a node that would have to wait for that layer's own range updates; --exclude it")
     })?;
 
+    warnings.extend(warnings_after(model, options, &variables, &quantized));
     let graph = &model.graph;
     let names = |nodes: &[NodeId]| nodes.iter().map(|&node| graph.name(node).to_owned()).collect::<Vec<_>>();
-    let mut report = Report {
+    let folded = batch_norms.iter().filter(|batch_norm| batch_norm.outcome == Outcome::Folded).count();
+    Ok(Report {
         schema_version: SCHEMA_VERSION,
         tool: concat!("tfquant ", env!("CARGO_PKG_VERSION")).to_owned(),
-        command: "rewrite".to_owned(),
-        options: describe(&options.quantize),
+        command: if options.quantize.is_some() { "rewrite" } else { "fold" }.to_owned(),
+        options: options.quantize.as_ref().map(describe).unwrap_or_default(),
         summary: Summary::of(&quantized.layers, &quantized.adds),
         ops_added: report::ops_added(graph),
-        inputs_rewired: quantized.inputs_rewired,
+        inputs_rewired: quantized.inputs_rewired + folded,
         created_global_step: quantized.created_global_step,
         variables: names(&variables),
         initializers: names(&initializers),
@@ -77,9 +83,22 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
         input,
         warnings,
         ..Report::default()
+    })
+}
+
+fn check_all_folded(graph: &Graph, batch_norms: &[BatchNorm]) -> Result<()> {
+    let left = |batch_norm: &&BatchNorm| !matches!(batch_norm.outcome, Outcome::Folded | Outcome::NotSelected);
+    let Some(batch_norm) = batch_norms.iter().find(left) else { return Ok(()) };
+    let what = format!(
+        "{} batch norms stay unfolded, the first ({})",
+        batch_norms.iter().filter(left).count(),
+        batch_norm.outcome.code()
+    );
+    let error = match graph.find(&batch_norm.node) {
+        Some(node) => graph.error(ErrorKind::Refused, what, node),
+        None => Error::new(ErrorKind::Refused, what).in_node(&batch_norm.node, &batch_norm.op),
     };
-    report.warnings.extend(warnings_after(model, &report));
-    Ok(report)
+    Err(error.hint("leave out --strict-fold to see the reason for each in the report, or --exclude their layers"))
 }
 
 fn check_free(graph: &Graph, name: &str) -> Result<()> {
@@ -156,19 +175,25 @@ fn warnings_before(model: &Model) -> Vec<Warning> {
     warnings
 }
 
-fn warnings_after(model: &Model, report: &Report) -> Vec<Warning> {
+fn warnings_after(
+    model: &Model,
+    options: &RewriteOptions,
+    variables: &[NodeId],
+    quantized: &Quantized,
+) -> Vec<Warning> {
     let graph = &model.graph;
     let mut warnings = Vec::new();
     let saver = graph.ids().find(|&node| matches!(graph.op(node), "SaveV2" | "Save" | "SaveSlices"));
-    if let Some(node) = saver.filter(|_| !report.variables.is_empty()) {
+    if let Some(node) = saver.filter(|_| !variables.is_empty()) {
         let message = format!(
             "the graph carries a Saver ('{}') that does not know the {} new variables: make a new Saver after loading the graph",
             graph.name(node),
-            report.variables.len()
+            variables.len()
         );
         warnings.push(Warning { code: "saver_misses_variables", message });
     }
-    if report.summary.quantized == 0 {
+    let any_quantized = quantized.layers.iter().any(|layer| layer.outcome == quantize::Outcome::Quantized);
+    if options.quantize.is_some() && !any_quantized {
         let message = "no layer was quantized".to_owned();
         warnings.push(Warning { code: "nothing_quantized", message });
     }

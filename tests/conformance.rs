@@ -84,7 +84,7 @@ fn names(refusal: &Error, op: &str) -> bool {
 
 fn run(before: &Bytes, set: &OptionSet) -> Result<Bytes> {
     let mut model = Model::open(before.clone(), &OpenOptions::default())?;
-    rewrite(&mut model, &RewriteOptions { quantize: quantize_options(set), ..RewriteOptions::default() })?;
+    rewrite(&mut model, &RewriteOptions { quantize: Some(quantize_options(set)), ..RewriteOptions::default() })?;
     let splice = model.to_splice()?;
     let mut output = Vec::new();
     model.write(&splice, Encoding::Binary, &mut output)?;

@@ -92,7 +92,13 @@ pub struct Neighbour {
 /// Those of the passes that are not about a single layer.
 pub fn plan(model: &Model, options: &RewriteOptions) -> Result<(Model, Report)> {
     let mut options = options.clone();
-    options.quantize.skip_unmatched = true;
+    options.strict_fold = false;
+    if let Some(quantize) = &mut options.quantize {
+        quantize.skip_unmatched = true;
+    }
+    if let Some(fold) = &mut options.fold {
+        fold.skip_unmatched = true;
+    }
     let mut copy = model.clone();
     let mut report = rewrite(&mut copy, &options)?;
     report.dry_run = true;

@@ -1,9 +1,11 @@
 //! The report as a short table for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::Report;
 use crate::error::Printable;
+use crate::passes::fold_batch_norms::{self, BatchNorm};
 use crate::passes::quantize::{Layer, Outcome};
 
 /// The summary: a fact a line, without colour.
@@ -13,10 +15,20 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
     let mut line = |label: &str, value: String| {
         let _ = writeln!(text, "{label:<16}{value}");
     };
+    if !report.batch_norms.is_empty() || report.command == "fold" {
+        let folded =
+            report.batch_norms.iter().filter(|batch_norm| batch_norm.outcome == fold_batch_norms::Outcome::Folded);
+        line("batch norms", format!("{} of {} folded", folded.count(), report.batch_norms.len()));
+        for (code, count) in unfolded(report) {
+            line("  unfolded", format!("{count} {code}"));
+        }
+    }
     let summary = &report.summary;
     let quantized =
         format!("{} of {} quantized, {} fake quantizers", summary.quantized, summary.layers, summary.fake_quants);
-    line("layers", quantized);
+    if report.command != "fold" {
+        line("layers", quantized);
+    }
     for (code, count) in &summary.skipped {
         line("  skipped", format!("{count} {code}: {}", explain(code, report)));
     }
@@ -40,11 +52,23 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
         report.seconds.iter().map(|(stage, seconds)| format!("{stage} {seconds:.3} s")).collect();
     line("time", seconds.join(", "));
     if every_layer {
+        for batch_norm in &report.batch_norms {
+            text.push_str(&batch_norm_lines(batch_norm));
+        }
         for layer in report.layers.iter().chain(&report.adds) {
             text.push_str(&layer_lines(layer));
         }
     }
     text
+}
+
+/// How many batch norms were left, by reason code.
+fn unfolded(report: &Report) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for batch_norm in report.batch_norms.iter().filter(|it| it.outcome != fold_batch_norms::Outcome::Folded) {
+        *counts.entry(batch_norm.outcome.code()).or_default() += 1;
+    }
+    counts
 }
 
 fn explain(code: &str, report: &Report) -> &'static str {
@@ -53,6 +77,17 @@ fn explain(code: &str, report: &Report) -> &'static str {
 
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn batch_norm_lines(batch_norm: &BatchNorm) -> String {
+    let mut text = String::new();
+    let sign = if batch_norm.outcome == fold_batch_norms::Outcome::Folded { '+' } else { '-' };
+    let (node, op, code) = (Printable(&batch_norm.node), Printable(&batch_norm.op), batch_norm.outcome.code());
+    let _ = writeln!(text, "{sign} {node} ({op}): {code}");
+    if let Some(detail) = &batch_norm.detail {
+        let _ = writeln!(text, "    {}", Printable(detail));
+    }
+    text
 }
 
 fn layer_lines(layer: &Layer) -> String {

@@ -6,6 +6,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use tfquant::container::{Encoding, MessageKind, OpenOptions};
 use tfquant::error::Result;
+use tfquant::passes::fold_batch_norms;
 use tfquant::passes::quantize::{Options, Selection};
 use tfquant::rewrite::{RewriteOptions, check_op_name};
 
@@ -25,6 +26,8 @@ pub struct Cli {
 pub enum Verb {
     /// Insert fake quantizers around the layers of a graph
     Rewrite(RewriteArgs),
+    /// Fold batch norms into the weights of their layers, without quantizing
+    Fold(FoldArgs),
     /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
     Summary(SummaryArgs),
     /// Tell whether a converter will take a graph, and what looks wrong in it
@@ -133,12 +136,54 @@ pub struct RewriteArgs {
     pub passes: PassArgs,
 }
 
-/// How the passes decide.
 #[derive(Debug, Args)]
-pub struct PassArgs {
+pub struct FoldArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
+
+    #[command(flatten)]
+    pub layers: LayerArgs,
+}
+
+/// Which layers there are, and which of them to touch.
+#[derive(Debug, Args)]
+pub struct LayerArgs {
     /// How layers are recognised
     #[arg(long = "match", value_name = "RULES", value_enum, default_value = "names")]
     pub rules: Match,
+
+    /// Whether the graph trains or evaluates
+    #[arg(long, value_enum, default_value = "training")]
+    pub mode: Mode,
+
+    /// Touch only layers whose op's name matches (repeatable)
+    #[arg(long, value_name = "REGEX")]
+    pub include: Vec<String>,
+
+    /// Leave alone layers whose op's name matches (repeatable)
+    #[arg(long, value_name = "REGEX")]
+    pub exclude: Vec<String>,
+
+    /// Leave a layer that the rules refuse as it is, instead of failing
+    #[arg(long)]
+    pub skip_unmatched: bool,
+
+    /// Fail when a batch norm stays unfolded
+    #[arg(long)]
+    pub strict_fold: bool,
+}
+
+/// How the passes decide.
+#[derive(Debug, Args)]
+pub struct PassArgs {
+    #[command(flatten)]
+    pub layers: LayerArgs,
 
     /// Bits for weights, 2 to 8
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
@@ -164,10 +209,6 @@ pub struct PassArgs {
     #[arg(long, value_name = "NAME", default_value = "moving_average_variables")]
     pub vars_collection: String,
 
-    /// Whether the graph trains or evaluates
-    #[arg(long, value_enum, default_value = "training")]
-    pub mode: Mode,
-
     /// Follow folded weights by moving averages too
     #[arg(long)]
     pub quantize_folded_weights_use_ema: bool,
@@ -175,18 +216,6 @@ pub struct PassArgs {
     /// Quantize alone, without folding batch norms
     #[arg(long)]
     pub no_fold_batch_norms: bool,
-
-    /// Touch only layers whose op's name matches (repeatable)
-    #[arg(long, value_name = "REGEX")]
-    pub include: Vec<String>,
-
-    /// Leave alone layers whose op's name matches (repeatable)
-    #[arg(long, value_name = "REGEX")]
-    pub exclude: Vec<String>,
-
-    /// Leave a layer that the rules refuse as it is, instead of failing
-    #[arg(long)]
-    pub skip_unmatched: bool,
 
     /// Add a NoOp of this name that initialises all new variables
     #[arg(long, value_name = "NAME")]
@@ -353,17 +382,38 @@ impl PassArgs {
             ema_decay: self.ema_decay,
             quant_delay: self.quant_delay,
             vars_collection: self.vars_collection.clone(),
-            is_training: self.mode == Mode::Training,
+            is_training: self.layers.mode == Mode::Training,
             quantize_folded_weights_use_ema: self.quantize_folded_weights_use_ema,
-            selection: Selection::new(&self.include, &self.exclude)?,
-            skip_unmatched: self.skip_unmatched,
+            selection: self.layers.selection()?,
+            skip_unmatched: self.layers.skip_unmatched,
         };
-        let keep_batch_norms = self.no_fold_batch_norms;
         Ok(RewriteOptions {
-            quantize,
-            keep_batch_norms,
+            fold: if self.no_fold_batch_norms { None } else { Some(self.layers.fold_options()?) },
+            strict_fold: self.layers.strict_fold,
+            quantize: Some(quantize),
             init_op: self.init_op.clone(),
             update_op: self.update_op.clone(),
+        })
+    }
+}
+
+impl LayerArgs {
+    fn selection(&self) -> Result<Selection> {
+        Selection::new(&self.include, &self.exclude)
+    }
+
+    fn fold_options(&self) -> Result<fold_batch_norms::Options> {
+        Ok(fold_batch_norms::Options { selection: self.selection()?, skip_unmatched: self.skip_unmatched })
+    }
+}
+
+impl FoldArgs {
+    /// The library's options, checked.
+    pub fn rewrite_options(&self) -> Result<RewriteOptions> {
+        Ok(RewriteOptions {
+            fold: Some(self.layers.fold_options()?),
+            strict_fold: self.layers.strict_fold,
+            ..RewriteOptions::default()
         })
     }
 }

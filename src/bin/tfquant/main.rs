@@ -25,6 +25,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.verb {
         Verb::Rewrite(args) => cmd::rewrite::run(args),
+        Verb::Fold(args) => cmd::fold::run(args),
         Verb::Summary(args) => cmd::summary::run(args),
         Verb::Check(args) => cmd::check::run(args),
         Verb::Explain(args) => cmd::explain::run(args),

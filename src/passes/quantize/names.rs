@@ -155,7 +155,9 @@ impl Pass<'_> {
         if second_half.is_some_and(|second| graph.op(second) == "Conv2D") {
             return Some(Outcome::SeparableDepthwise);
         }
-        if !self.options.selection.contains(name) {
+        // The twin that folding made of a layer is chosen by that layer's name.
+        let layer = name.strip_suffix("_Fold").filter(|_| !graph.is_original(op)).unwrap_or(name);
+        if !self.options.selection.contains(layer) {
             return Some(Outcome::NotSelected);
         }
         let has_twin = !is_folded(name) && graph.find(&[name, "_Fold"].concat()).is_some();

@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod diff;
 pub mod explain;
+pub mod fold;
 pub mod man;
 pub mod rewrite;
 pub mod summary;

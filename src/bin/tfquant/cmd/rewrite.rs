@@ -1,39 +1,56 @@
 //! `tfquant rewrite`: open, rewrite, write, report.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use tfquant::container::{Encoding, Model};
 use tfquant::output::{Output, write_file};
 use tfquant::report::html::PageData;
-use tfquant::report::{Report, json, plan, text};
-use tfquant::rewrite::rewrite;
+use tfquant::report::{Report, json, plan as plan_text, text};
+use tfquant::rewrite::{RewriteOptions, rewrite};
 use tfquant::source::{self, Location};
 
 use super::write_page;
-use crate::args::{OutputArgs, RewriteArgs};
+use crate::args::{InputArgs, OutputArgs, RewriteArgs};
 use crate::progress::Stages;
 use crate::terminal;
 
 pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
-    let options = args.passes.rewrite_options()?;
-    let mut stages = Stages::new(!args.output.quiet);
-    let source = source::open(&args.input.model)?;
-    let mut model = stages.run("read", || Model::open_source(&source, &args.input.open_options()))?;
-    let target = Target::open(&args.output, &source.location, model.encoding)?;
-    let mut report = stages.run("rewrite", || rewrite(&mut model, &options))?;
-    report.dry_run = args.output.dry_run;
-    report.input.path = args.input.model.display().to_string();
-    if let Some(path) = &args.plan {
+    transform(
+        &args.input,
+        &args.output,
+        args.plan.as_deref(),
+        args.html.html.as_deref(),
+        &args.passes.rewrite_options()?,
+    )
+}
+
+/// Opens, rewrites, writes and reports.
+pub fn transform(
+    input: &InputArgs,
+    output: &OutputArgs,
+    plan: Option<&Path>,
+    html: Option<&Path>,
+    options: &RewriteOptions,
+) -> Result<ExitCode> {
+    let mut stages = Stages::new(!output.quiet);
+    let source = source::open(&input.model)?;
+    let mut model = stages.run("read", || Model::open_source(&source, &input.open_options()))?;
+    let target = Target::open(output, &source.location, model.encoding)?;
+    let mut report = stages.run("rewrite", || rewrite(&mut model, options))?;
+    report.dry_run = output.dry_run;
+    report.input.path = input.model.display().to_string();
+    if let Some(path) = plan {
         write_file(path, json::to_json(&report).as_bytes())?;
     }
-    if let Some(path) = &args.html.html {
+    if let Some(path) = html {
         write_page(path, &PageData::of_rewrite(&model.graph, &report))?;
     }
-    if args.output.dry_run && !args.output.quiet {
-        terminal::print(&terminal::paint(&plan::to_text(&report), terminal::line_style))?;
+    if output.dry_run && !output.quiet {
+        terminal::print(&terminal::paint(&plan_text::to_text(&report), terminal::line_style))?;
     }
-    finish(&model, target, &args.output, report, stages)
+    finish(&model, target, output, report, stages)
 }
 
 /// The output, opened before the long work.
