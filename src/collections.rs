@@ -10,10 +10,10 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use prost::Message;
 
-use crate::build::Variable;
+use crate::build::{Aggregation, Variable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::proto::tensorflow::VariableDef;
+use crate::proto::tensorflow::{VariableAggregation, VariableDef};
 use crate::wire::{self, Fields, put_bytes, put_header};
 
 /// All variables: `tf.GraphKeys.GLOBAL_VARIABLES`.
@@ -140,6 +140,11 @@ impl Collections {
             initial_value_name: graph.tensor_name(variable.initial_value),
             initializer_name: graph.name(variable.initializer).to_owned(),
             snapshot_name: graph.tensor_name(variable.read),
+            aggregation: match variable.aggregation {
+                Aggregation::None => VariableAggregation::None,
+                Aggregation::Mean => VariableAggregation::Mean,
+                Aggregation::OnlyFirstReplica => VariableAggregation::OnlyFirstReplica,
+            } as i32,
             ..VariableDef::default()
         };
         self.add_message(key, &definition);

@@ -6,18 +6,24 @@
 
 mod cond;
 mod device;
+mod dialect;
 mod global_step;
 mod layer;
+mod math;
 mod moving_average;
 mod names;
 mod ops;
+mod quantization_step;
+mod scope;
 mod variable;
 
+pub use cond::Branch;
+pub use dialect::Dialect;
 pub use global_step::GlobalStep;
 pub use names::NamesInUse;
-pub use variable::Variable;
+pub use variable::{Aggregation, Variable};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
@@ -35,14 +41,20 @@ pub struct Builder<'g> {
     pub collections: &'g mut Collections,
     /// Variables made so far, in order.
     pub variables: Vec<Variable>,
+    /// Which TensorFlow's builders are followed.
+    pub dialect: Dialect,
     names: NamesInUse,
     variable_names: HashSet<String>,
+    /// How often each variable scope was opened since its parent was closed.
+    variable_scopes: BTreeMap<String, u32>,
     /// The current name scope, ending in a slash unless empty.
     scope: String,
     colocation: Vec<NodeId>,
     control: Option<ControlRegion>,
     /// The device that nodes request which are colocated with nothing.
     device: String,
+    /// Inside a branch of a conditional: the node that lets its constants run.
+    pivot: Option<NodeId>,
     attrs: Attrs,
     colocated: Colocated,
 }
@@ -64,18 +76,27 @@ struct ControlRegion {
 }
 
 impl<'g> Builder<'g> {
-    /// A builder at the root scope of `graph`.
+    /// A builder at the root scope of `graph`, following TensorFlow 1.5.
     pub fn new(graph: &'g mut Graph, collections: &'g mut Collections) -> Self {
+        Self::with_dialect(graph, collections, Dialect::V1_5)
+    }
+
+    /// A builder at the root scope of `graph`.
+    pub fn with_dialect(graph: &'g mut Graph, collections: &'g mut Collections, dialect: Dialect) -> Self {
+        let names = NamesInUse::new(graph, dialect.names_ignore_case());
         Self {
             graph,
             collections,
             variables: Vec::new(),
-            names: NamesInUse::default(),
+            dialect,
+            names,
             variable_names: HashSet::new(),
+            variable_scopes: BTreeMap::new(),
             scope: String::new(),
             colocation: Vec::new(),
-            control: None,
             device: String::new(),
+            control: None,
+            pivot: None,
             attrs: Attrs::default(),
             colocated: Colocated::default(),
         }
@@ -155,7 +176,7 @@ impl<'g> Builder<'g> {
     }
 
     /// Adds a node named `name`, made unique, below the current scope.
-    fn op(
+    pub(crate) fn op(
         &mut self,
         op: &str,
         name: &str,
@@ -168,7 +189,7 @@ impl<'g> Builder<'g> {
     }
 
     /// Adds a node that bears the name of the current scope, as ops do that opened the scope for their arguments.
-    fn op_here(
+    pub(crate) fn op_here(
         &mut self,
         op: &str,
         inputs: &[TensorRef],
@@ -192,6 +213,9 @@ impl<'g> Builder<'g> {
                 let others = region.nodes.iter().filter(|&&node| !inputs.iter().any(|input| input.node == node));
                 all.extend(others.map(|&node| Input::Control(node)));
             }
+        }
+        if inputs.is_empty() {
+            all.extend(self.pivot.map(Input::Control));
         }
         if self.colocation != self.colocated.with {
             self.colocated = self.colocated_with(&self.colocation);

@@ -1,10 +1,11 @@
-//! `moving_averages.assign_moving_average` with zero debiasing, as TensorFlow 1.5 builds it.
+//! `moving_averages.assign_moving_average` with zero debiasing.
 //!
-//! `variable -= variable - biased / (1 - decay ** steps)`, where `biased` is the plain moving average, which starts at
-//! zero, and `steps` (`local_step`) counts the updates; both are variables of their own.
+//! `variable = biased / (1 - decay ** steps)`, where `biased` is the plain moving average, which starts at zero, and
+//! `steps` (`local_step`) counts the updates; both are variables of their own. TensorFlow 1.5 subtracts the difference,
+//! 1.15 assigns the quotient.
 
 use super::variable::InitialValue;
-use super::{Builder, Variable};
+use super::{Builder, Dialect, Variable};
 use crate::collections::GLOBAL_VARIABLES;
 use crate::error::Result;
 use crate::graph::attr::Tensor;
@@ -15,7 +16,7 @@ const FLOAT: DataType = DataType::DtFloat;
 
 impl Builder<'_> {
     /// Adds the update of `variable`, a scalar float made inside the variable scope `variable_scope`, towards `value`.
-    /// The returned AssignSub, called `name`, yields the new average.
+    /// The returned node, called `name`, yields the new average.
     ///
     /// # Errors
     /// Those of inserting nodes.
@@ -27,6 +28,9 @@ impl Builder<'_> {
         value: TensorRef,
         decay: f64,
     ) -> Result<NodeId> {
+        if self.dialect == Dialect::V1_15 {
+            return self.assign_debiased_average(name, variable_scope, variable, value, decay);
+        }
         self.name_scope(name, |b| {
             b.colocate_with(variable.node, |b| {
                 #[allow(clippy::cast_possible_truncation)] // the graph holds it as a float
@@ -69,6 +73,43 @@ impl Builder<'_> {
                 let unbiased = b.binary("RealDiv", "truediv", biased, scale)?;
                 b.binary("Sub", "sub", variable.read, unbiased)
             })
+        })
+    }
+
+    /// As TensorFlow 1.15 builds it: assigned, not subtracted, and colocated no further than its variables.
+    fn assign_debiased_average(
+        &mut self,
+        name: &str,
+        variable_scope: &str,
+        variable: &Variable,
+        value: TensorRef,
+        decay: f64,
+    ) -> Result<NodeId> {
+        self.name_scope(name, |b| {
+            #[allow(clippy::cast_possible_truncation)] // the graph holds it as a float
+            let decay = b.constant("decay", Tensor::Float((1.0 - decay) as f32))?;
+            let unbiased = b.graph.name(variable.node).to_owned();
+            let scope = format!("{variable_scope}/{unbiased}");
+            b.unique_name(&unbiased);
+            let zeros = InitialValue::Scalar("zeros", Tensor::Float(0.0));
+            let [biased, local_step] = b.in_variable_scope(&scope, |b| {
+                b.colocate_with(variable.node, |b| {
+                    let biased = b.shadow_variable(&scope, "biased", &zeros)?;
+                    Ok([biased, b.shadow_variable(&scope, "local_step", &zeros)?])
+                })
+            })?;
+            let difference = b.binary("Sub", "sub", biased.read, value)?;
+            let step = b.binary("Mul", "mul", difference, decay)?;
+            let biased = b.name_scope("AssignSub", |b| b.assign("AssignSub", biased.node, step, FLOAT))?;
+            let steps = b.name_scope("AssignAdd", |b| {
+                let one = b.constant("value", Tensor::Float(1.0))?;
+                b.assign("AssignAdd", local_step.node, one, FLOAT)
+            })?;
+            let decay = b.binary_with_x("Sub", "sub", Tensor::Float(1.0), decay)?;
+            let power = b.binary("Pow", "Pow", decay, steps.into())?;
+            let scale = b.binary_with_x("Sub", "sub", Tensor::Float(1.0), power)?;
+            let average = b.binary("RealDiv", "truediv", biased.into(), scale)?;
+            b.assign("Assign", variable.node, average, FLOAT)
         })
     }
 

@@ -23,9 +23,10 @@ impl Builder<'_> {
         self.graph.insert(NewNode { name, op: "NoOp", device: "", inputs: &inputs, attrs: &[] })
     }
 
-    /// An op of two float tensors.
+    /// An op of two tensors of the same type.
     pub(crate) fn binary(&mut self, op: &str, name: &str, x: TensorRef, y: TensorRef) -> Result<TensorRef> {
-        let node = self.op(op, name, &[x, y], |attrs| attrs.data_type("T", DataType::DtFloat))?;
+        let data_type = self.common_type(x, y)?;
+        let node = self.op(op, name, &[x, y], |attrs| attrs.data_type("T", data_type))?;
         Ok(node.into())
     }
 
@@ -33,7 +34,8 @@ impl Builder<'_> {
     pub(crate) fn binary_with_y(&mut self, op: &str, name: &str, x: TensorRef, y: Tensor<'_>) -> Result<TensorRef> {
         self.name_scope(name, |b| {
             let constant = b.constant("y", y)?;
-            b.op_here(op, &[x, constant], |attrs| attrs.data_type("T", y.data_type())).map(TensorRef::from)
+            let data_type = b.common_type(x, constant)?;
+            b.op_here(op, &[x, constant], |attrs| attrs.data_type("T", data_type)).map(TensorRef::from)
         })
     }
 

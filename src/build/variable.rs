@@ -20,6 +20,20 @@ pub struct Variable {
     pub initial_value: TensorRef,
     /// What readers of its value read: the Identity `…/read`.
     pub read: TensorRef,
+    /// How replicas' updates are combined; TensorFlow 1.5 knows nothing of it.
+    pub aggregation: Aggregation,
+}
+
+/// `tf.VariableAggregation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Aggregation {
+    /// Not at all.
+    #[default]
+    None,
+    /// By their mean.
+    Mean,
+    /// By taking that of the first replica.
+    OnlyFirstReplica,
 }
 
 /// Where a variable's initial value comes from.
@@ -31,14 +45,18 @@ pub(super) enum InitialValue<'a> {
 }
 
 impl Builder<'_> {
-    /// `contrib.framework.model_variable(name, shape=[], initializer=constant_initializer(initial))`, not trainable.
-    /// It enters the given collection, the model variables and the global variables.
+    /// A scalar float that holds an end of a range, not trainable: `contrib.framework.model_variable` of TensorFlow 1.5,
+    /// `get_variable` of 1.15. It enters the given collection and the global variables, and in 1.5 the model variables.
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
     pub fn model_variable(&mut self, name: &str, initial: f32, collection: &str) -> Result<Variable> {
-        let variable = self.variable(name, &InitialValue::Scalar("Const", Tensor::Float(initial)))?;
-        let mut keys = vec![GLOBAL_VARIABLES, MODEL_VARIABLES];
+        let initial = InitialValue::Scalar("Const", Tensor::Float(initial));
+        let variable = self.variable_with(name, &initial, Aggregation::Mean)?;
+        let mut keys = vec![GLOBAL_VARIABLES];
+        if self.dialect.ranges_are_model_variables() {
+            keys.push(MODEL_VARIABLES);
+        }
         if !keys.contains(&collection) {
             keys.push(collection);
         }
@@ -63,10 +81,20 @@ impl Builder<'_> {
 
     /// `get_variable(name)`: refused if this builder made one of that name before, as a variable store does.
     pub(super) fn variable(&mut self, name: &str, initial: &InitialValue<'_>) -> Result<Variable> {
+        self.variable_with(name, initial, Aggregation::None)
+    }
+
+    pub(super) fn variable_with(
+        &mut self,
+        name: &str,
+        initial: &InitialValue<'_>,
+        aggregation: Aggregation,
+    ) -> Result<Variable> {
         self.check_variable_is_new(name)?;
         self.variable_names.insert(name.to_owned());
-        let variable =
+        let mut variable =
             self.control_dependencies(&[], |b| b.root_scope(|b| b.name_scope(name, |b| b.new_variable(initial))))?;
+        variable.aggregation = aggregation;
         self.variables.push(variable);
         Ok(variable)
     }
@@ -98,6 +126,6 @@ impl Builder<'_> {
         })?;
         let initializer = self.name_scope("Assign", |b| b.assign("Assign", node, initial_value, data_type))?;
         let read = self.colocate_with(node, |b| b.identity("read", node.into(), data_type))?;
-        Ok(Variable { node, initializer, initial_value, read })
+        Ok(Variable { node, initializer, initial_value, read, aggregation: Aggregation::None })
     }
 }

@@ -277,6 +277,8 @@ pub enum Tensor<'a> {
     Int32s(&'a [i32]),
     /// A vector of floats.
     Floats(&'a [f32]),
+    /// The same float everywhere in a tensor of that shape.
+    Filled(f32, &'a [i64]),
 }
 
 impl Tensor<'_> {
@@ -284,7 +286,7 @@ impl Tensor<'_> {
     #[must_use]
     pub fn data_type(&self) -> DataType {
         match self {
-            Self::Float(_) | Self::Floats(_) => DataType::DtFloat,
+            Self::Float(_) | Self::Floats(_) | Self::Filled(..) => DataType::DtFloat,
             Self::Int32(_) | Self::Int32s(_) => DataType::DtInt32,
             Self::Int64(_) => DataType::DtInt64,
             Self::Bool(_) => DataType::DtBool,
@@ -297,6 +299,10 @@ impl Tensor<'_> {
         match *self {
             Self::Float(value) => {
                 put_bytes(&mut out, 2, &[]);
+                put_bytes(&mut out, 5, &value.to_le_bytes());
+            }
+            Self::Filled(value, dims) => {
+                put_bytes(&mut out, 2, &encode_shape(dims));
                 put_bytes(&mut out, 5, &value.to_le_bytes());
             }
             Self::Int32(value) => packed_int(&mut out, 7, i64::from(value)),

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::{InsertedFakeQuant, Options, Role};
-use crate::build::{Builder, GlobalStep};
+use crate::build::{Branch, Builder, GlobalStep};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
@@ -78,7 +78,7 @@ impl<'o> Inserter<'o> {
         if let Some(delay) = self.options.quant_delay.filter(|&delay| insertion.delay_requested && delay > 0) {
             let step = self.get_global_step(b)?;
             let activate = b.greater_equal(&format!("{scope}/activate_quant"), &step, delay)?;
-            output = b.cond(&format!("{scope}/delayed_quant"), activate, output, input)?;
+            output = b.cond(&format!("{scope}/delayed_quant"), activate, Branch::Existing(output), Branch::Existing(input))?;
         }
         let rewired = b.graph.reroute(input, output, consumers);
         if rewired != consumers.len() {
