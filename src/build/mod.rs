@@ -43,6 +43,8 @@ pub struct Builder<'g> {
     pub variables: Vec<Variable>,
     /// Which TensorFlow's builders are followed.
     pub dialect: Dialect,
+    /// The nodes there were at first, in the order TensorFlow makes them in.
+    originals: Vec<NodeId>,
     names: NamesInUse,
     variable_names: HashSet<String>,
     /// How often each variable scope was opened since its parent was closed.
@@ -84,11 +86,13 @@ impl<'g> Builder<'g> {
     /// A builder at the root scope of `graph`.
     pub fn with_dialect(graph: &'g mut Graph, collections: &'g mut Collections, dialect: Dialect) -> Self {
         let names = NamesInUse::new(graph, dialect.names_ignore_case());
+        let originals = graph.import_order();
         Self {
             graph,
             collections,
             variables: Vec::new(),
             dialect,
+            originals,
             names,
             variable_names: HashSet::new(),
             variable_scopes: BTreeMap::new(),
@@ -100,6 +104,14 @@ impl<'g> Builder<'g> {
             attrs: Attrs::default(),
             colocated: Colocated::default(),
         }
+    }
+
+    /// `Graph.get_operations`: the nodes there were at first, as TensorFlow would have imported them, then the new ones.
+    #[must_use]
+    pub fn operations(&self) -> Vec<NodeId> {
+        let mut operations = self.originals.clone();
+        operations.extend(self.graph.ids_from(self.originals.len()));
+        operations
     }
 
     /// Runs `body` inside the name scope `name`, made unique, below the current scope.

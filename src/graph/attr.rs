@@ -28,6 +28,9 @@ impl Graph {
     /// The encoded AttrValue of that name.
     #[must_use]
     pub fn attr_bytes(&self, node: NodeId, name: &str) -> Option<&[u8]> {
+        if let Some(given) = self.given_attrs.get(&node).and_then(|given| given.iter().find(|attr| &*attr.name == name)) {
+            return Some(&given.value);
+        }
         self.attr_entries(node).filter(|&(key, _)| key == name).last().map(|(_, value)| value)
     }
 
@@ -35,7 +38,8 @@ impl Graph {
     #[must_use]
     pub fn attr(&self, node: NodeId, name: &str) -> Option<Value> {
         let bytes = self.attr_bytes(node, name)?;
-        let decoded = if self.is_original(node) {
+        let is_from_file = self.is_original(node) && !self.given_attrs.contains_key(&node);
+        let decoded = if is_from_file {
             AttrValue::decode(self.source.slice_ref(bytes))
         } else {
             AttrValue::decode(Bytes::copy_from_slice(bytes))

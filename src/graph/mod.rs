@@ -6,7 +6,9 @@
 //! [`verify`] checks what must hold of any graph.
 
 pub mod attr;
+pub mod dims;
 pub mod name;
+pub mod order;
 pub mod read;
 pub mod shape;
 pub mod static_shape;
@@ -145,8 +147,17 @@ pub struct Graph {
     /// Encoded attributes of inserted nodes.
     attrs: Vec<u8>,
     words: Words,
+    /// Attributes that original nodes were given, encoded, by node.
+    given_attrs: HashMap<NodeId, Vec<GivenAttr>>,
     index: HashTable<NodeId>,
     hasher: DefaultHashBuilder,
+}
+
+/// An attribute that an original node was given: its name, and its AttrValue encoded.
+#[derive(Debug, Clone)]
+struct GivenAttr {
+    name: Box<str>,
+    value: Vec<u8>,
 }
 
 /// Op and device names, each kept once.
@@ -452,6 +463,15 @@ impl Graph {
         for &input in inputs {
             self.push_edge(node, input);
         }
+    }
+
+    /// Gives an original node an attribute, in place of one of that name; `value` is an encoded AttrValue.
+    pub fn set_attr(&mut self, node: NodeId, name: &str, value: Vec<u8>) {
+        debug_assert!(self.is_original(node), "inserted nodes have all their attributes from the start");
+        self.nodes[node.index()].edited = true;
+        let given = self.given_attrs.entry(node).or_default();
+        given.retain(|other| &*other.name != name);
+        given.push(GivenAttr { name: name.into(), value });
     }
 
     /// Makes `consumers` read `to` wherever they read `from`; says how many input slots changed.

@@ -47,6 +47,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         text: String::new(),
         attrs: Vec::new(),
         words: super::Words::default(),
+        given_attrs: hashbrown::HashMap::new(),
         index: hashbrown::HashTable::new(),
         hasher: hashbrown::DefaultHashBuilder::default(),
     };

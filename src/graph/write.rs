@@ -222,6 +222,11 @@ impl Graph {
         let body = self.body(node);
         let mut before: Vec<Range<usize>> = Vec::new();
         let mut inputs_at = None;
+        let given = self.given_attrs.get(&node);
+        let is_given = |entry: &[u8]| {
+            let key = wire::last_bytes(entry, 1).map(|key| &entry[key]);
+            given.is_some_and(|given| given.iter().any(|attr| Some(attr.name.as_bytes()) == key))
+        };
         let mut encoded = Vec::with_capacity(body.len() + 64);
         let mut rest = Vec::new();
         for part in Fields::new(body).map_while(Result::ok) {
@@ -234,6 +239,9 @@ impl Graph {
             if matches!(part.number, field::NODE_DEVICE | field::NODE_ATTR) {
                 inputs_at.get_or_insert(part.start);
             }
+            if given.is_some() && part.is_message(field::NODE_ATTR) && is_given(&body[part.value()]) {
+                continue;
+            }
             let out = if inputs_at.is_some() { &mut rest } else { &mut encoded };
             out.extend_from_slice(&body[part.span()]);
         }
@@ -244,6 +252,16 @@ impl Graph {
             }
         }
         encoded.append(&mut rest);
+        for attr in given.into_iter().flatten() {
+            let (name, value) = (attr.name.as_bytes(), &attr.value);
+            put_header(
+                &mut encoded,
+                field::NODE_ATTR,
+                wire::field_len(name.len()) + wire::field_len(value.len()),
+            );
+            put_bytes(&mut encoded, 1, name);
+            put_bytes(&mut encoded, 2, value);
+        }
         encoded
     }
 
@@ -356,6 +374,27 @@ mod tests {
         let graph = read::parse(Bytes::from(source.clone())).unwrap();
         assert_eq!(written(&graph, &source), source);
         assert_eq!(graph.to_splice().chunks, [Chunk::Source(0..source.len())]);
+    }
+
+    #[test]
+    fn an_attribute_takes_the_place_of_the_one_that_was_there() {
+        use crate::proto::tensorflow::attr_value::Value;
+        let mut attrs = crate::graph::attr::Attrs::default();
+        attrs.str("a", "old").str("b", "kept");
+        let mut node = Vec::new();
+        put_bytes(&mut node, 1, b"n");
+        put_bytes(&mut node, 2, b"Op");
+        node.extend_from_slice(attrs.as_bytes());
+        let mut source = Vec::new();
+        put_bytes(&mut source, 1, &node);
+        let mut graph = read::parse(Bytes::from(source.clone())).unwrap();
+        let node = graph.find("n").unwrap();
+        graph.set_attr(node, "a", b"\x12\x03new".to_vec());
+        let text = |value: &str| Some(Value::S(Bytes::copy_from_slice(value.as_bytes())));
+        for graph in [&graph, &read::parse(Bytes::from(written(&graph, &source))).unwrap()] {
+            assert_eq!((graph.attr(node, "a"), graph.attr(node, "b")), (text("new"), text("kept")));
+            assert_eq!(graph.attr_entries(node).count(), 2);
+        }
     }
 
     #[test]

@@ -1,0 +1,118 @@
+//! The order in which TensorFlow's importer makes the nodes of a GraphDef, which is the order in which its loops see them.
+//!
+//! A node is made as soon as all its inputs are; of those that can be made, the first in the file goes first. A file in
+//! topological order, which exporters write, keeps its order. A Merge that closes a while-loop waits for its control
+//! inputs and for one of its tensors, as the other comes from the NextIteration behind it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::verify::closes_loop;
+use super::{Graph, Input, NodeId};
+
+impl Graph {
+    /// All nodes: the file's in the order of their import, then the inserted ones.
+    #[must_use]
+    pub fn import_order(&self) -> Vec<NodeId> {
+        let mut order: Vec<NodeId> = if self.is_in_order() {
+            self.ids().take(self.original_count()).collect()
+        } else {
+            self.ordered_originals()
+        };
+        order.extend(self.ids_from(self.original_count()));
+        order
+    }
+
+    fn is_merge(&self, node: NodeId) -> bool {
+        matches!(self.op(node), "Merge" | "RefMerge")
+    }
+
+    /// Whether the edge leads back to the start of a while-loop.
+    fn leads_back(&self, consumer: NodeId, producer: NodeId) -> bool {
+        self.is_merge(consumer) && closes_loop(self.op(producer))
+    }
+
+    /// Whether every original node comes behind what the file says it reads. Inputs that a pass has rewired to inserted
+    /// nodes stand behind.
+    fn is_in_order(&self) -> bool {
+        self.ids().take(self.original_count()).all(|node| {
+            self.inputs(node).all(|input| {
+                let producer = input.node();
+                producer < node || !self.is_original(producer) || self.leads_back(node, producer)
+            })
+        })
+    }
+
+    fn ordered_originals(&self) -> Vec<NodeId> {
+        let count = self.original_count();
+        let mut waiting: Vec<usize> = self.ids().take(count).map(|node| self.inputs_to_wait_for(node)).collect();
+        let mut ready: BinaryHeap<Reverse<NodeId>> =
+            self.ids().take(count).filter(|node| waiting[node.index()] == 0).map(Reverse).collect();
+        let mut made = vec![false; count];
+        let mut order = Vec::with_capacity(count);
+        while let Some(Reverse(node)) = ready.pop() {
+            made[node.index()] = true;
+            order.push(node);
+            for usage in self.uses(node).filter(|usage| self.is_original(usage.consumer)) {
+                let waits = &mut waiting[usage.consumer.index()];
+                if *waits > 0 && !self.leads_back(usage.consumer, node) {
+                    *waits -= 1;
+                    if *waits == 0 {
+                        ready.push(Reverse(usage.consumer));
+                    }
+                }
+            }
+        }
+        order.extend(self.ids().take(count).filter(|node| !made[node.index()]));
+        order
+    }
+
+    fn inputs_to_wait_for(&self, node: NodeId) -> usize {
+        let from_file = |input: &Input| self.is_original(input.node());
+        if self.inputs(node).any(|input| input.tensor().is_some() && self.leads_back(node, input.node())) {
+            return self.control_inputs(node).filter(|&other| self.is_original(other)).count() + 1;
+        }
+        self.inputs(node).filter(from_file).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::graph::read;
+    use crate::wire::put_bytes;
+
+    fn order(nodes: &[(&str, &str, &[&str])]) -> Vec<String> {
+        let mut file = Vec::new();
+        for (name, op, inputs) in nodes {
+            let mut body = Vec::new();
+            put_bytes(&mut body, 1, name.as_bytes());
+            put_bytes(&mut body, 2, op.as_bytes());
+            inputs.iter().for_each(|input| put_bytes(&mut body, 3, input.as_bytes()));
+            put_bytes(&mut file, 1, &body);
+        }
+        let graph = read::parse(Bytes::from(file)).unwrap();
+        graph.import_order().into_iter().map(|node| graph.name(node).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_first_in_the_file_that_can_be_made_goes_first() {
+        let nodes: &[(&str, &str, &[&str])] =
+            &[("sum", "Add", &["b", "a"]), ("b", "Neg", &["a"]), ("c", "Const", &[]), ("a", "Const", &["^c"])];
+        assert_eq!(order(nodes), ["c", "a", "b", "sum"]);
+    }
+
+    #[test]
+    fn a_loop_is_entered_at_its_merge() {
+        let nodes: &[(&str, &str, &[&str])] = &[
+            ("next", "NextIteration", &["body"]),
+            ("enter", "Enter", &["x"]),
+            ("x", "Const", &[]),
+            ("body", "Neg", &["merge"]),
+            ("merge", "Merge", &["enter", "next"]),
+        ];
+        assert_eq!(order(nodes), ["x", "enter", "merge", "body", "next"]);
+    }
+}
