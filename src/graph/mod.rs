@@ -6,7 +6,6 @@
 //! [`verify`] checks what must hold of any graph.
 
 pub mod attr;
-pub mod dims;
 pub mod name;
 pub mod order;
 pub mod read;

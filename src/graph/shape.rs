@@ -310,28 +310,6 @@ fn shape_rank(shape: &TensorShapeProto) -> Option<usize> {
     (!shape.unknown_rank).then_some(shape.dim.len())
 }
 
-/// The elements of an integer tensor, such as the axes of a reduction; only of small ones.
-#[must_use]
-pub fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
-    let count = element_count(tensor).filter(|&count| count <= MAX_INTEGERS)?;
-    let content = tensor.tensor_content.as_ref();
-    let mut values: Vec<i64> = match DataType::try_from(tensor.dtype).ok()? {
-        DataType::DtInt32 if content.is_empty() => tensor.int_val.iter().copied().map(i64::from).collect(),
-        DataType::DtInt32 => content.as_chunks().0.iter().map(|&bytes| i64::from(i32::from_le_bytes(bytes))).collect(),
-        DataType::DtInt64 if content.is_empty() => tensor.int64_val.clone(),
-        DataType::DtInt64 => content.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
-        _ => return None,
-    };
-    if content.is_empty() && values.len() < count {
-        let last = values.last().copied().unwrap_or(0);
-        values.resize(count, last);
-    }
-    (values.len() == count).then_some(values)
-}
-
-/// More numbers than any list of axes, dimensions or paddings has.
-const MAX_INTEGERS: usize = 64;
-
 /// How many elements a tensor has, by its shape.
 #[must_use]
 pub fn element_count(tensor: &TensorProto) -> Option<usize> {

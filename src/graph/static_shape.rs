@@ -31,20 +31,25 @@ impl Graph {
         let mut stack = vec![(tensor, false)];
         while let Some((top, inputs_known)) = stack.pop() {
             if inputs_known {
-                let dims = self.inferred_shape(top, cache);
+                let dims = merged(self.recorded_shape(top), self.inferred_shape(top, cache));
                 let dims = dims.or_else(|| self.rank_with(top, &mut cache.ranks).map(|rank| vec![None; rank]));
                 cache.shapes.insert(top, dims);
             } else if !cache.shapes.contains_key(&top) {
                 let recorded = self.recorded_shape(top);
-                if recorded.is_none() {
+                if !recorded.as_deref().is_some_and(is_complete) {
                     stack.push((top, true));
                     stack.extend(self.shape_inputs(top.node).map(|input| (input, false)));
                 }
-                // While its inputs are looked at, a tensor counts as unknown: that ends cycles.
+                // While its inputs are looked at, a tensor counts as not better known: that ends cycles.
                 cache.shapes.insert(top, recorded);
             }
         }
         cache.shapes.get(&tensor).cloned().flatten()
+    }
+
+    /// The tensor's dimensions if all of them are known.
+    pub fn complete_shape_with(&self, tensor: TensorRef, cache: &mut ShapeCache) -> Option<Vec<i64>> {
+        self.static_shape_with(tensor, cache)?.into_iter().collect()
     }
 
     fn recorded_shape(&self, tensor: TensorRef) -> Option<Dims> {
@@ -58,16 +63,13 @@ impl Graph {
     fn shape_inputs(&self, node: NodeId) -> impl Iterator<Item = TensorRef> + '_ {
         let count = match self.op(node) {
             "Const" | "VariableV2" | "Variable" | "Placeholder" | "PlaceholderWithDefault" | "VarHandleOp" => 0,
-            "Conv2D"
-            | "DepthwiseConv2dNative"
-            | "MatMul"
-            | "FusedBatchNorm"
-            | "FusedBatchNormV2"
-            | "FusedBatchNormV3" => 2,
+            "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => 5,
+            "Conv2D" | "DepthwiseConv2dNative" | "MatMul" => 2,
+            "MaxPool" | "AvgPool" | "Reshape" | "Transpose" | "Pad" | "PadV2" | "MirrorPad" | "Squeeze" | "SpaceToBatchND"
+            | "BatchToSpaceND" | "Mean" | "Sum" | "Max" | "Min" | "Prod" => 1,
             _ if is_like_input(self.op(node)) => 1,
-            "MaxPool" | "AvgPool" | "Reshape" | "Transpose" => 1,
             _ if is_broadcast(self.op(node)) => 2,
-            "ConcatV2" => usize::MAX,
+            "ConcatV2" | "Merge" | "RefMerge" => usize::MAX,
             _ => 0,
         };
         self.data_inputs(node).take(count)
@@ -110,18 +112,69 @@ impl Graph {
                 };
                 Some(vec![axis(input(0), "transpose_a", 0), axis(input(1), "transpose_b", 1)])
             }
-            "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" if tensor.port > 0 => input(1),
-            "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => input(0),
+            "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => self.normalized_shape(tensor, input),
+            "Pad" | "PadV2" | "MirrorPad" => padded(&input(0)?, &self.const_ints(self.data_input(node, 1)?)?),
+            "Squeeze" => self.squeezed(node, input(0)?),
+            "Mean" | "Sum" | "Max" | "Min" | "Prod" => self.reduced(node, input(0)?),
+            "SpaceToBatchND" | "BatchToSpaceND" => {
+                let block = self.const_ints(self.data_input(node, 1)?)?;
+                let margins = self.const_ints(self.data_input(node, 2)?)?;
+                if self.op(node) == "SpaceToBatchND" {
+                    space_to_batch(input(0)?, &block, &margins)
+                } else {
+                    batch_to_space(input(0)?, &block, &margins)
+                }
+            }
+            "Merge" | "RefMerge" => {
+                let inputs = self.data_inputs(node).map(|input| cache.shapes.get(&input).cloned().flatten());
+                if tensor.port == 0 { agreed(inputs) } else { Some(Vec::new()) }
+            }
+            "Fill" => {
+                let sizes = self.const_ints(self.data_input(node, 0)?)?;
+                Some(sizes.into_iter().map(|size| (size >= 0).then_some(size)).collect())
+            }
             "Reshape" => Some(reshaped(input(0), &self.const_ints(self.data_input(node, 1)?)?)),
             "Transpose" => {
                 let (dims, order) = (input(0)?, self.const_ints(self.data_input(node, 1)?)?);
                 order.iter().map(|&axis| dims.get(usize::try_from(axis).ok()?).copied()).collect()
             }
             "ConcatV2" => self.concatenated(node, cache),
-            op if is_like_input(op) && tensor.port == 0 => input(0),
+            op if is_like_input(op) && (tensor.port == 0 || op.ends_with("Switch")) => input(0),
             op if is_broadcast(op) => broadcast(&input(0)?, &input(1)?).ok(),
             _ => None,
         }
+    }
+
+    /// A batch norm's outputs: the image, and vectors of one element per channel. Any vector it reads tells how many
+    /// channels there are, except for the moving averages while training, which may be empty.
+    fn normalized_shape(&self, tensor: TensorRef, input: impl Fn(usize) -> Option<Dims>) -> Option<Dims> {
+        let channel = if self.spatial_axes(tensor.node) == [2, 3] { 1 } else { 3 };
+        let mut image = input(0).filter(|dims| dims.len() == 4).unwrap_or_else(|| vec![None; 4]);
+        let vectors = if self.attr_bool(tensor.node, "is_training").unwrap_or(true) { 1..3 } else { 1..5 };
+        for index in vectors {
+            if let Some([channels]) = input(index).as_deref() {
+                image[channel] = image[channel].or(*channels);
+            }
+        }
+        match tensor.port {
+            0 => Some(image),
+            1..=4 => Some(vec![image[channel]]),
+            _ => None,
+        }
+    }
+
+    fn squeezed(&self, node: NodeId, input: Dims) -> Option<Dims> {
+        let axes = self.attr_ints(node, "squeeze_dims").filter(|axes| !axes.is_empty())?;
+        let axes: Vec<usize> = axes.into_iter().map(|axis| wrapped(axis, input.len())).collect::<Option<_>>()?;
+        Some(input.into_iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, dim)| dim).collect())
+    }
+
+    fn reduced(&self, node: NodeId, input: Dims) -> Option<Dims> {
+        let axes = self.const_ints(self.data_input(node, 1)?)?;
+        let axes: Vec<usize> = axes.into_iter().map(|axis| wrapped(axis, input.len())).collect::<Option<_>>()?;
+        let keep = self.attr_bool(node, "keep_dims").unwrap_or(false);
+        let left = input.into_iter().enumerate().filter(|(axis, _)| keep || !axes.contains(axis));
+        Some(left.map(|(axis, dim)| if axes.contains(&axis) { Some(1) } else { dim }).collect())
     }
 
     /// The height and width axes by the node's data format.
@@ -250,6 +303,7 @@ fn is_like_input(op: &str) -> bool {
             | "Log"
             | "Sqrt"
             | "Rsqrt"
+            | "Reciprocal"
             | "Square"
             | "FakeQuantWithMinMaxVars"
             | "FakeQuantWithMinMaxArgs"
@@ -264,6 +318,70 @@ fn is_like_input(op: &str) -> bool {
             | "ZerosLike"
             | "OnesLike"
     )
+}
+
+fn is_complete(dims: &[Option<i64>]) -> bool {
+    dims.iter().all(Option::is_some)
+}
+
+/// What two sources know together; where they disagree, the first counts.
+fn merged(first: Option<Dims>, second: Option<Dims>) -> Option<Dims> {
+    match (first, second) {
+        (Some(first), Some(second)) if first.len() == second.len() => {
+            Some(first.into_iter().zip(second).map(|(first, second)| first.or(second)).collect())
+        }
+        (first, second) => first.or(second),
+    }
+}
+
+/// What all have in common.
+fn agreed(mut shapes: impl Iterator<Item = Option<Dims>>) -> Option<Dims> {
+    let mut common = shapes.next()??;
+    for other in shapes {
+        let other = other.filter(|other| other.len() == common.len())?;
+        common.iter_mut().zip(other).for_each(|(dim, other)| *dim = dim.filter(|_| *dim == other));
+    }
+    Some(common)
+}
+
+/// An axis counted from the end when negative.
+fn wrapped(axis: i64, rank: usize) -> Option<usize> {
+    let rank = i64::try_from(rank).ok()?;
+    let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
+    usize::try_from(axis).ok().filter(|_| axis < rank)
+}
+
+fn padded(input: &[Option<i64>], margins: &[i64]) -> Option<Dims> {
+    let (margins, rest) = margins.as_chunks();
+    if !rest.is_empty() || margins.len() != input.len() {
+        return None;
+    }
+    let pad = |(dim, &[before, after]): (&Option<i64>, &[i64; 2])| dim.and_then(|dim| dim.checked_add(before)?.checked_add(after));
+    Some(input.iter().zip(margins).map(pad).collect())
+}
+
+/// The sizes and margins of blocks, by axis after the batch.
+fn blocks<'a>(dims: &Dims, sizes: &'a [i64], margins: &'a [i64]) -> Option<impl Iterator<Item = (i64, [i64; 2])> + use<'a>> {
+    let (margins, rest) = margins.as_chunks();
+    let fits = rest.is_empty() && margins.len() == sizes.len() && sizes.len() < dims.len();
+    (fits && sizes.iter().all(|&size| size > 0)).then(|| sizes.iter().copied().zip(margins.iter().copied()))
+}
+
+fn space_to_batch(mut dims: Dims, sizes: &[i64], margins: &[i64]) -> Option<Dims> {
+    for (axis, (size, [before, after])) in (1..).zip(blocks(&dims, sizes, margins)?) {
+        dims[0] = dims[0].and_then(|batch| batch.checked_mul(size));
+        dims[axis] = dims[axis].and_then(|dim| Some(dim.checked_add(before)?.checked_add(after)? / size));
+    }
+    Some(dims)
+}
+
+fn batch_to_space(mut dims: Dims, sizes: &[i64], margins: &[i64]) -> Option<Dims> {
+    for (axis, (size, [before, after])) in (1..).zip(blocks(&dims, sizes, margins)?) {
+        dims[0] = dims[0].map(|batch| batch / size);
+        let spread = dims[axis].and_then(|dim| dim.checked_mul(size)?.checked_sub(before)?.checked_sub(after));
+        dims[axis] = spread.filter(|&dim| dim >= 0);
+    }
+    Some(dims)
 }
 
 fn is_broadcast(op: &str) -> bool {
@@ -357,6 +475,25 @@ mod tests {
         assert_eq!(shape(flat), Some(vec![None, Some(16)]));
         assert_eq!(shape(vector), Some(vec![Some(1), Some(16)]));
         assert_eq!(shape(mystery), None);
+    }
+
+    #[test]
+    fn a_space_to_batch_and_back_keeps_what_is_known() {
+        let there = space_to_batch(vec![Some(2), Some(9), None, Some(3)], &[2, 2], &[2, 3, 0, 0]).unwrap();
+        assert_eq!(there, [Some(8), Some(7), None, Some(3)]);
+        assert_eq!(batch_to_space(there, &[2, 2], &[2, 3, 0, 0]), Some(vec![Some(2), Some(9), None, Some(3)]));
+        assert_eq!(space_to_batch(vec![Some(2)], &[2, 2], &[0, 0]), None);
+    }
+
+    #[test]
+    fn a_recorded_shape_is_completed_by_the_op() {
+        let mut graph = Sample(read::parse(Bytes::new()).unwrap());
+        let image = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[-1, 9, 9, -1]));
+        let scale = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[16]));
+        let norm = graph.add("FusedBatchNormV3", &[image, scale, scale, image, image], |attrs| attrs);
+        let shape = |port| graph.0.static_shape(TensorRef { port, ..norm });
+        assert_eq!(shape(0), Some(vec![None, Some(9), Some(9), Some(16)]));
+        assert_eq!(shape(2), Some(vec![Some(16)]));
     }
 
     #[test]
