@@ -1,9 +1,9 @@
 //! The fake quantizers: ranges that follow the tensor while training, and the op that rounds to them.
 //!
-//! `LastValueQuantize` and `MovingAvgQuantize` of TensorFlow 1.5's `contrib/quantize/python/quant_ops.py`, for whole
-//! tensors. [`crate::passes::quantize`] decides where they go.
+//! `LastValueQuantize` and `MovingAvgQuantize` of `contrib/quantize/python/quant_ops.py`, for whole tensors: TensorFlow
+//! 1.5's or 1.15's, as the builder's dialect says. [`crate::passes::quantize`] decides where they go.
 
-use crate::build::{Builder, Variable};
+use crate::build::{Builder, Dialect, Variable};
 use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::Result;
 use crate::graph::attr::Tensor;
@@ -40,6 +40,8 @@ pub struct FakeQuant<'a> {
     pub bits: u8,
     /// Whether the lowest of the 2^bits levels stays unused.
     pub narrow_range: bool,
+    /// Whether the range's ends are kept at the same distance from zero.
+    pub symmetric: bool,
     /// The collection that the range variables enter beside the standard ones.
     pub vars_collection: &'a str,
 }
@@ -56,40 +58,77 @@ pub struct Quantized {
 }
 
 impl FakeQuant<'_> {
-    /// Adds the fake quantizer's nodes. The update ops enter the `update_quant_ops` collection.
+    /// Adds the fake quantizer's nodes. In TensorFlow 1.5 the update ops enter the `update_quant_ops` collection.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Refused`] if a range variable of that name was made before.
     pub fn insert(&self, builder: &mut Builder<'_>) -> Result<Quantized> {
-        builder.name_scope(self.scope, |b| {
-            let (initial_min, initial_max) = self.initial_range;
-            let min = b.model_variable(&format!("{}/min", self.scope), initial_min, self.vars_collection)?;
-            let max = b.model_variable(&format!("{}/max", self.scope), initial_max, self.vars_collection)?;
-            let range = [min, max];
-            let (ends, updates) = if self.is_training {
-                let min = self.range_end(b, &End::MIN, &min)?;
-                let max = self.range_end(b, &End::MAX, &max)?;
-                ([min.into(), max.into()], Some([min, max]))
-            } else {
-                ([min.read, max.read], None)
-            };
-            let output =
-                b.fake_quant_with_min_max_vars([self.input, ends[0], ends[1]], self.bits, self.narrow_range)?;
-            Ok(Quantized { output, range, updates })
-        })
+        match builder.dialect {
+            Dialect::V1_5 => builder.name_scope(self.scope, |b| self.insert_in(b, self.scope)),
+            Dialect::V1_15 => builder.variable_scope(self.scope, |b, scope| self.insert_in(b, scope)),
+        }
     }
 
-    /// The update of one end of the range: towards the batch's extreme, with zero always inside the range.
-    fn range_end(&self, b: &mut Builder<'_>, end: &End, variable: &Variable) -> Result<NodeId> {
-        let extreme = b.reduce_all(end.reduction, end.batch_extreme, self.input, self.rank)?;
-        let extreme = b.binary_with_y(end.with_zero, end.with_zero, extreme, Tensor::Float(0.0))?;
+    fn insert_in(&self, b: &mut Builder<'_>, variable_scope: &str) -> Result<Quantized> {
+        let (initial_min, initial_max) = self.initial_range;
+        let min = b.model_variable(&format!("{variable_scope}/min"), initial_min, self.vars_collection)?;
+        let max = b.model_variable(&format!("{variable_scope}/max"), initial_max, self.vars_collection)?;
+        let range = [min, max];
+        let (ends, updates) = if self.is_training {
+            let [new_min, new_max] = self.new_range(b)?;
+            let min = self.update(b, &End::MIN, variable_scope, &min, new_min)?;
+            let max = self.update(b, &End::MAX, variable_scope, &max, new_max)?;
+            ([min.into(), max.into()], Some([min, max]))
+        } else {
+            ([min.read, max.read], None)
+        };
+        let output = b.fake_quant_with_min_max_vars([self.input, ends[0], ends[1]], self.bits, self.narrow_range)?;
+        Ok(Quantized { output, range, updates })
+    }
+
+    /// The range of the batch, with zero always inside.
+    fn new_range(&self, b: &mut Builder<'_>) -> Result<[TensorRef; 2]> {
+        let min = b.reduce_all(End::MIN.reduction, End::MIN.batch_extreme, self.input, self.rank)?;
+        let max = b.reduce_all(End::MAX.reduction, End::MAX.batch_extreme, self.input, self.rank)?;
+        if !self.symmetric {
+            let zero = Tensor::Float(0.0);
+            let min = b.binary_with_y(End::MIN.widen, End::MIN.widen, min, zero)?;
+            return Ok([min, b.binary_with_y(End::MAX.widen, End::MAX.widen, max, zero)?]);
+        }
+        let ratio = Tensor::Float(self.min_max_ratio());
+        let mirrored = b.binary_with_y("RealDiv", "truediv", max, ratio)?;
+        let low = b.binary(End::MIN.widen, End::MIN.widen, min, mirrored)?;
+        let mirrored = b.binary_with_y("Mul", "mul", min, ratio)?;
+        Ok([low, b.binary(End::MAX.widen, End::MAX.widen, max, mirrored)?])
+    }
+
+    /// The largest value over the lowest of a symmetric range. In two's complement there is one more negative level.
+    fn min_max_ratio(&self) -> f32 {
+        if self.narrow_range {
+            return -1.0;
+        }
+        let levels = f32::from(1u16 << self.bits);
+        -(levels - 2.0) / levels
+    }
+
+    /// Moves one end of the range towards the batch's.
+    fn update(
+        &self,
+        b: &mut Builder<'_>,
+        end: &End,
+        variable_scope: &str,
+        variable: &Variable,
+        value: TensorRef,
+    ) -> Result<NodeId> {
         let update = match self.update {
-            RangeUpdate::LastValue => b.assign_last(end.assign_last, variable, extreme)?,
+            RangeUpdate::LastValue => b.assign_last(end.assign_last, variable, value)?,
             RangeUpdate::MovingAverage { decay } => {
-                b.assign_moving_average(end.assign_ema, self.scope, variable, extreme, decay)?
+                b.assign_moving_average(end.assign_ema, variable_scope, variable, value, decay)?
             }
         };
-        b.collections.add_op(b.graph, UPDATE_QUANT_OPS, update);
+        if b.dialect == Dialect::V1_5 {
+            b.collections.add_op(b.graph, UPDATE_QUANT_OPS, update);
+        }
         Ok(update)
     }
 }
@@ -98,7 +137,7 @@ impl FakeQuant<'_> {
 struct End {
     reduction: &'static str,
     batch_extreme: &'static str,
-    with_zero: &'static str,
+    widen: &'static str,
     assign_last: &'static str,
     assign_ema: &'static str,
 }
@@ -107,14 +146,14 @@ impl End {
     const MIN: Self = Self {
         reduction: "Min",
         batch_extreme: "BatchMin",
-        with_zero: "Minimum",
+        widen: "Minimum",
         assign_last: "AssignMinLast",
         assign_ema: "AssignMinEma",
     };
     const MAX: Self = Self {
         reduction: "Max",
         batch_extreme: "BatchMax",
-        with_zero: "Maximum",
+        widen: "Maximum",
         assign_last: "AssignMaxLast",
         assign_ema: "AssignMaxEma",
     };

@@ -40,7 +40,7 @@ impl Builder<'_> {
     }
 
     /// `tf.shape(x)` of a tensor whose shape is not known and whose type is that of `like`.
-    fn shape(&mut self, name: &str, x: TensorRef, like: NodeId) -> Result<TensorRef> {
+    pub(crate) fn shape(&mut self, name: &str, x: TensorRef, like: NodeId) -> Result<TensorRef> {
         let data_type = self.graph.attr_type(like, "T").unwrap_or(DataType::DtFloat as i32);
         let node = self.op("Shape", name, &[x], |attrs| {
             attrs.type_number("T", data_type).data_type("out_type", DataType::DtInt32)

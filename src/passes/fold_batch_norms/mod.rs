@@ -1,6 +1,6 @@
 //! Folds batch normalisation into the weights of the layer before it, as a converter will for inference.
 //!
-//! [`names`] holds the rules of TensorFlow 1.5. What was decided about every batch norm is told as [`BatchNorm`]s for
+//! [`names`] holds the rules of TensorFlow 1.5, [`topology`] those of 1.15. What was decided about every batch norm is told as [`BatchNorm`]s for
 //! the report. Folding comes before [`super::quantize`], which knows folded layers by the names given here.
 
 mod checks;
@@ -8,6 +8,13 @@ mod fused;
 pub mod names;
 #[cfg(test)]
 mod tests;
+pub mod topology;
+mod topology_clone;
+mod topology_correction;
+mod topology_fused;
+mod topology_parameters;
+mod topology_shapes;
+mod topology_unfused;
 mod unfused;
 
 use serde::Serialize;
@@ -75,6 +82,8 @@ pub enum Outcome {
     Transposed,
     /// Layer and batch norm do not both compute in float32.
     NotFloat,
+    /// It is in training mode, but what updates its moving averages is not found.
+    NoMovingAverages,
 }
 
 impl Outcome {
@@ -95,6 +104,7 @@ impl Outcome {
             Self::DataFormat => "data_format",
             Self::Transposed => "transposed",
             Self::NotFloat => "not_float",
+            Self::NoMovingAverages => "no_moving_averages",
         }
     }
 }
@@ -132,6 +142,16 @@ fn hint(outcome: Outcome) -> &'static str {
 }
 
 impl BatchNorm {
+    /// Takes note of why it cannot be folded; the error, unless such a batch norm is to be left as it is.
+    fn record_refusal(&mut self, refusal: Refusal, skip_unmatched: bool) -> crate::error::Result<()> {
+        if refusal.fatal && !skip_unmatched {
+            return Err(refusal.error);
+        }
+        self.outcome = refusal.outcome;
+        self.detail = Some(refusal.error.to_string());
+        Ok(())
+    }
+
     /// Takes note of what came of it; the error, if the graph is refused for it.
     fn record(&mut self, result: Result<String, Refusal>, options: &Options) -> crate::error::Result<()> {
         match result {

@@ -69,6 +69,7 @@ impl<'o> Inserter<'o> {
             is_training: self.options.is_training,
             bits: insertion.bits,
             narrow_range: insertion.narrow_range,
+            symmetric: false,
             vars_collection: &self.options.vars_collection,
         }
         .insert(b)?;

@@ -1,11 +1,15 @@
 //! Inserts fake quantizers around the layers of a graph.
 //!
-//! [`names`] finds layers by the names their nodes have, as TensorFlow's rewriter of 2017 did; `insert` puts one
-//! quantizer between a node and its consumers. What they decide is told as [`Layer`]s for the report.
+//! [`names`] finds layers by the names their nodes have, as TensorFlow's rewriter of 2017 did; [`topology`] by structure,
+//! as TensorFlow 1.15 did; `insert` and `topology_insert` put one quantizer between a node and its consumers. What they decide is told as [`Layer`]s for the report.
 
 mod insert;
 pub mod names;
 mod selection;
+pub mod topology;
+mod topology_arithmetic;
+mod topology_insert;
+mod topology_layers;
 
 use serde::Serialize;
 
@@ -120,6 +124,16 @@ pub enum Outcome {
     ScopeShared,
     /// A tensor to be quantized is not float32.
     NotFloat,
+    /// None of its inputs is a variable, or the product that folding makes of one.
+    WeightsUnknown,
+    /// It is not known how many axes a tensor to be quantized has.
+    RankUnknown,
+    /// `--scope` names another part of the graph.
+    OutOfScope,
+    /// Its tensors are read by fake quantizers already.
+    AlreadyQuantized,
+    /// It is there for the batch's statistics alone, which stay exact.
+    BatchStatistics,
 }
 
 impl Outcome {
@@ -137,6 +151,11 @@ impl Outcome {
             Self::InputsShared => "inputs_shared",
             Self::ScopeShared => "scope_shared",
             Self::NotFloat => "not_float",
+            Self::WeightsUnknown => "weights_unknown",
+            Self::RankUnknown => "rank_unknown",
+            Self::OutOfScope => "out_of_scope",
+            Self::AlreadyQuantized => "already_quantized",
+            Self::BatchStatistics => "batch_statistics",
         }
     }
 
@@ -154,6 +173,11 @@ impl Outcome {
             Self::InputsShared => "a tensor to quantize has readers that could not all be rewired",
             Self::ScopeShared => "another layer shares its scope",
             Self::NotFloat => "a tensor to quantize is not float32",
+            Self::WeightsUnknown => "no input is a variable",
+            Self::RankUnknown => "the number of axes of a tensor to quantize is not known",
+            Self::OutOfScope => "outside of --scope",
+            Self::AlreadyQuantized => "quantized already",
+            Self::BatchStatistics => "yields the batch's statistics alone, which stay exact",
         }
     }
 }
@@ -189,4 +213,8 @@ pub enum Role {
     BypassInput,
     /// An Add that follows convolutions.
     Add,
+    /// An Add that follows a layer's activation.
+    PostActivationAdd,
+    /// An Add or Mul that reads quantized tensors.
+    Arithmetic,
 }

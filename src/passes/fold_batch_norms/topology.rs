@@ -1,0 +1,61 @@
+//! Folds by the rules of TensorFlow 1.15's `fold_batch_norms.py`.
+//!
+//! # What it does
+//! First the fused batch norms, found by structure wherever they are: a FusedBatchNorm that reads a layer, also through
+//! BatchToSpaceND, Identity or the Reshape that a MatMul needs. In the scope of the layer it adds the folded weights
+//! `mul_fold`, the layer's copy `…_Fold` that uses them, and `add_fold`, their sum with the folded bias, which is read
+//! instead of the batch norm. Then the batch norms made of single ops, found by name: every scope that holds
+//! `BatchNorm/batchnorm…`.
+//! A batch norm that normalises by the batch gets a correction around its folded layer, so that the weights are scaled,
+//! and later quantized, by the moving averages, which move slowly, while the result is still that of the batch. From
+//! [`Options::freeze_bn_delay`] steps on the moving averages are frozen and used in place of the batch's mean and variance.
+//!
+//! # When it applies
+//! To Conv2D, DepthwiseConv2dNative and MatMul. A batch norm in training mode needs its moving averages in the graph.
+//! Where TensorFlow refuses a graph it is refused too, naming the node.
+//!
+//! # What it leaves alone
+//! Batch norms that follow anything else than a layer, or that nobody reads. The original layer and its batch norm stay
+//! in the graph: in training mode they yield the batch's statistics.
+//!
+//! # Example
+//! `conv/Conv2D → conv/BatchNorm/FusedBatchNormV3 → conv/Relu` becomes, with frozen statistics,
+//! `conv/mul_fold → conv/Conv2D_Fold → conv/add_fold → conv/Relu`, and while training
+//! `conv/correction_mult → conv/mul_fold → conv/Conv2D_Fold → conv/post_conv_mul → conv/correction_add → conv/add_fold`.
+
+use super::topology_shapes::FoldShapes;
+use super::{BatchNorm, topology_fused, topology_unfused};
+use crate::build::Builder;
+use crate::error::Result;
+use crate::passes::quantize::Selection;
+
+/// Which batch norms to fold, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether the graph trains. It counts for batch norms made of single ops; a fused one says so itself.
+    pub is_training: bool,
+    /// The step from which moving averages are frozen and used instead of the batch's statistics.
+    pub freeze_bn_delay: Option<i64>,
+    /// Which layers to touch at all, by the names of their ops.
+    pub selection: Selection,
+    /// Whether to leave a batch norm that the rules refuse as it is, instead of refusing the graph.
+    pub skip_unmatched: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { is_training: true, freeze_bn_delay: None, selection: Selection::default(), skip_unmatched: false }
+    }
+}
+
+/// Folds the batch norms of the builder's graph; says of each whether, and why not. The builder follows TensorFlow 1.15.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Refused`], naming the node, for a batch norm that the rules refuse, unless
+/// [`Options::skip_unmatched`] leaves it as it is.
+pub fn fold_batch_norms(builder: &mut Builder<'_>, options: &Options) -> Result<Vec<BatchNorm>> {
+    let mut shapes = FoldShapes::default();
+    let mut found = topology_fused::fold(builder, &mut shapes, options)?;
+    found.extend(topology_unfused::fold(builder, &mut shapes, options)?);
+    Ok(found)
+}

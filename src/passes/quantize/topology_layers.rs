@@ -1,0 +1,347 @@
+//! Finds layers by structure: `_FindLayersToQuantize` of TensorFlow 1.15.
+//!
+//! ```text
+//!        weights | folded weights
+//!             \
+//!      Conv2D, MatMul, DepthwiseConv2dNative
+//!               |
+//!      [BatchToSpaceND]
+//!               |
+//!      [correction of a folded batch norm]
+//!               |
+//!      [bias | folded bias]
+//!               |
+//!      [bypass Add]
+//!               |
+//!          activation
+//!               |
+//!      [Add after the activation]
+//! ```
+//! The patterns are functions from a node to what it ends. Each looks at a few nodes above it, so all of them together
+//! look at every node a bounded number of times.
+
+use hashbrown::HashSet;
+
+use crate::graph::{Graph, NodeId, TensorRef};
+
+/// A layer to quantize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The layer's op.
+    pub layer: NodeId,
+    /// What its weights are read from, unless that is to stay as it is.
+    pub weights: Option<TensorRef>,
+    /// The node whose output is the layer's.
+    pub activation: NodeId,
+    /// The Add between bias and activation.
+    pub bypass: Option<NodeId>,
+    /// The Add after the activation.
+    pub post_activation_bypass: Option<NodeId>,
+    /// The node that adds the bias.
+    pub bias_add: Option<NodeId>,
+}
+
+/// All layers of a graph.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    /// In the order in which TensorFlow quantizes them.
+    pub found: Vec<Found>,
+    /// Layer ops that only feed a batch norm, for its statistics.
+    pub statistics: HashSet<NodeId>,
+    matched: HashSet<NodeId>,
+}
+
+/// A layer's op with its weights.
+#[derive(Debug, Clone, Copy)]
+struct LayerOp {
+    op: NodeId,
+    weights: TensorRef,
+    is_folded: bool,
+}
+
+/// A layer up to some node.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    layer: LayerOp,
+    bias_add: Option<NodeId>,
+    bypass: Option<NodeId>,
+}
+
+impl Layers {
+    /// Forms are tried from the largest to the smallest, so that the largest wins; a layer is found once.
+    pub fn find(graph: &Graph, operations: &[NodeId]) -> Self {
+        let mut layers = Self::default();
+        for &node in operations {
+            if let Some((activation, part)) = post_activation_bypass(graph, node) {
+                layers.push(Found { post_activation_bypass: Some(node), ..part.found(activation) });
+            }
+        }
+        for &node in operations {
+            let Some(part) = activation(graph, node) else { continue };
+            if layers.matched.contains(&part.layer.op) {
+                continue;
+            }
+            if feeds_batch_norm_alone(graph, node) {
+                layers.statistics.insert(part.layer.op);
+            } else {
+                layers.push(part.found(node));
+            }
+        }
+        for &node in operations {
+            if let Some(part) = any_bias_add(graph, node) {
+                layers.push(Found { bias_add: None, ..part.found(node) });
+            }
+        }
+        for &node in operations {
+            if let Some(layer) = separable_layer(graph, node) {
+                let weights = Some(layer.weights).filter(|_| !layer.is_folded);
+                let part = Part { layer, bias_add: None, bypass: None };
+                layers.push(Found { weights, ..part.found(layer.op) });
+            }
+        }
+        layers
+    }
+
+    fn push(&mut self, found: Found) {
+        if self.matched.insert(found.layer) {
+            self.found.push(found);
+        }
+    }
+
+    /// Whether the weights of a layer op are recognised.
+    pub fn has_weights(graph: &Graph, op: NodeId) -> bool {
+        layer(graph, op).is_some()
+    }
+}
+
+impl Part {
+    fn found(self, activation: NodeId) -> Found {
+        Found {
+            layer: self.layer.op,
+            weights: Some(self.layer.weights),
+            activation,
+            bypass: self.bypass,
+            post_activation_bypass: None,
+            bias_add: self.bias_add,
+        }
+    }
+}
+
+/// The node's two data inputs, if it has two.
+fn two_inputs(graph: &Graph, node: NodeId) -> Option<[TensorRef; 2]> {
+    let mut inputs = graph.data_inputs(node);
+    let pair = [inputs.next()?, inputs.next()?];
+    inputs.next().is_none().then_some(pair)
+}
+
+/// The node's data input, if it has one.
+fn one_input(graph: &Graph, node: NodeId) -> Option<TensorRef> {
+    let mut inputs = graph.data_inputs(node);
+    let first = inputs.next()?;
+    inputs.next().is_none().then_some(first)
+}
+
+fn is_add(graph: &Graph, node: NodeId) -> bool {
+    matches!(graph.op(node), "Add" | "AddV2")
+}
+
+fn is_variable(graph: &Graph, node: NodeId) -> bool {
+    matches!(graph.op(node), "Variable" | "VariableV2")
+}
+
+/// An Identity of what `is` tells.
+fn is_identity_of(graph: &Graph, node: NodeId, is: impl Fn(NodeId) -> bool) -> bool {
+    graph.op(node) == "Identity" && one_input(graph, node).is_some_and(|input| is(input.node))
+}
+
+/// A variable as it is read: in one piece, or two parts of a partitioned one put together.
+fn is_weight_identity(graph: &Graph, node: NodeId) -> bool {
+    let is_part = |node| is_identity_of(graph, node, |node| is_variable(graph, node));
+    let is_concatenation = |node: NodeId| {
+        graph.op(node) == "ConcatV2"
+            && graph.data_inputs(node).count() == 3
+            && graph.data_input(node, 0).is_some_and(|first| is_part(first.node))
+    };
+    is_identity_of(graph, node, |node| is_part(node) || is_concatenation(node) || is_variable(graph, node))
+}
+
+fn layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
+    if !matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative") {
+        return None;
+    }
+    let [first, second] = two_inputs(graph, node)?;
+    [second, first].into_iter().find_map(|weights| {
+        let is_folded = graph.op(weights.node) == "Mul";
+        let is_weights =
+            is_folded || graph.op(weights.node) == "ReadVariableOp" || is_weight_identity(graph, weights.node);
+        is_weights.then_some(LayerOp { op: node, weights, is_folded })
+    })
+}
+
+/// A layer, or the BatchToSpaceND behind a dilated one.
+fn layer_output(graph: &Graph, node: NodeId) -> Option<LayerOp> {
+    if graph.op(node) == "BatchToSpaceND" && graph.data_inputs(node).count() == 3 {
+        return graph.data_input(node, 0).and_then(|input| layer(graph, input.node));
+    }
+    layer(graph, node)
+}
+
+/// The first of the node's two inputs that `find` finds something at.
+fn either_input<T>(graph: &Graph, node: NodeId, find: impl Fn(&Graph, NodeId) -> Option<T>) -> Option<T> {
+    let [first, second] = two_inputs(graph, node)?;
+    find(graph, first.node).or_else(|| find(graph, second.node))
+}
+
+/// As [`either_input`], the second input first.
+fn either_input_reversed<T>(graph: &Graph, node: NodeId, find: impl Fn(&Graph, NodeId) -> Option<T>) -> Option<T> {
+    let [first, second] = two_inputs(graph, node)?;
+    find(graph, second.node).or_else(|| find(graph, first.node))
+}
+
+fn bias_add(graph: &Graph, node: NodeId) -> Option<Part> {
+    if !is_add(graph, node) && graph.op(node) != "BiasAdd" {
+        return None;
+    }
+    let layer = either_input(graph, node, layer_output)?;
+    Some(Part { layer, bias_add: Some(node), bypass: None })
+}
+
+/// The output of a folded layer multiplied by its correction.
+fn corrected_product(graph: &Graph, node: NodeId) -> Option<LayerOp> {
+    (graph.op(node) == "Mul").then(|| either_input_reversed(graph, node, layer_output)).flatten()
+}
+
+fn corrected_sum(graph: &Graph, node: NodeId) -> Option<LayerOp> {
+    is_add(graph, node).then(|| either_input(graph, node, corrected_product)).flatten()
+}
+
+/// The bias of a folded layer behind its correction.
+fn folded_bias_add(graph: &Graph, node: NodeId) -> Option<Part> {
+    let layer = is_add(graph, node).then(|| either_input(graph, node, corrected_sum)).flatten()?;
+    Some(Part { layer, bias_add: Some(node), bypass: None })
+}
+
+fn any_bias_add(graph: &Graph, node: NodeId) -> Option<Part> {
+    bias_add(graph, node).or_else(|| folded_bias_add(graph, node))
+}
+
+/// Batch norms with forced updates end in an Identity.
+fn any_bias_add_or_identity(graph: &Graph, node: NodeId) -> Option<Part> {
+    any_bias_add(graph, node).or_else(|| {
+        if graph.op(node) != "Identity" {
+            return None;
+        }
+        folded_bias_add(graph, one_input(graph, node)?.node)
+    })
+}
+
+fn bypass(graph: &Graph, node: NodeId) -> Option<Part> {
+    let part = is_add(graph, node).then(|| either_input(graph, node, any_bias_add_or_identity)).flatten()?;
+    Some(Part { bypass: Some(node), ..part })
+}
+
+fn activation(graph: &Graph, node: NodeId) -> Option<Part> {
+    if !matches!(graph.op(node), "Relu" | "Relu6" | "Identity") {
+        return None;
+    }
+    let input = one_input(graph, node)?.node;
+    any_bias_add_or_identity(graph, input)
+        .or_else(|| bypass(graph, input))
+        .or_else(|| layer(graph, input).map(|layer| Part { layer, bias_add: None, bypass: None }))
+}
+
+/// The activation that the Add follows, and its layer.
+fn post_activation_bypass(graph: &Graph, node: NodeId) -> Option<(NodeId, Part)> {
+    let find = |graph: &Graph, node: NodeId| activation(graph, node).map(|part| (node, part));
+    is_add(graph, node).then(|| either_input_reversed(graph, node, find)).flatten()
+}
+
+/// The first half of a separable convolution: a layer that another layer reads directly.
+fn separable_layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
+    let is_layer = matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative");
+    is_layer.then(|| either_input(graph, node, layer_output)).flatten()
+}
+
+/// Whether the node, the Identity behind a convolution, is read by a batch norm alone: folding left it there for the
+/// batch's mean and variance.
+fn feeds_batch_norm_alone(graph: &Graph, node: NodeId) -> bool {
+    if graph.op(node) != "Identity" {
+        return false;
+    }
+    let mut consumers = graph.tensor_consumers(node.into());
+    match (consumers.next(), consumers.next()) {
+        (Some(consumer), None) => matches!(graph.op(consumer), "FusedBatchNorm" | "FusedBatchNormV3"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::graph::{Input, NewNode, read};
+
+    /// Nodes by name, op and inputs.
+    fn graph(nodes: &[(&str, &str, &[&str])]) -> Graph {
+        let mut graph = read::parse(Bytes::new()).unwrap();
+        for &(name, op, inputs) in nodes {
+            let inputs: Vec<Input> =
+                inputs.iter().map(|input| Input::Data(graph.find(input).unwrap().into())).collect();
+            graph.insert(NewNode { name, op, device: "", inputs: &inputs, attrs: &[] }).unwrap();
+        }
+        graph
+    }
+
+    const LAYER: [(&str, &str, &[&str]); 6] = [
+        ("x", "Placeholder", &[]),
+        ("v", "VariableV2", &[]),
+        ("w", "Identity", &["v"]),
+        ("conv", "Conv2D", &["x", "w"]),
+        ("b", "Const", &[]),
+        ("bias", "BiasAdd", &["conv", "b"]),
+    ];
+
+    fn found(rest: &[(&str, &str, &[&str])]) -> Vec<[Option<String>; 4]> {
+        let nodes: Vec<_> = LAYER.iter().chain(rest).copied().collect();
+        let graph = graph(&nodes);
+        let operations: Vec<NodeId> = graph.ids().collect();
+        let name = |node: NodeId| graph.name(node).to_owned();
+        let show = |found: &Found| {
+            assert_eq!((name(found.layer).as_str(), found.weights.map(|tensor| name(tensor.node))), ("conv", Some("w".to_owned())));
+            [Some(found.activation), found.bypass, found.post_activation_bypass, found.bias_add].map(|node| node.map(name))
+        };
+        Layers::find(&graph, &operations).found.iter().map(show).collect()
+    }
+
+    fn parts(names: [&str; 4]) -> Vec<[Option<String>; 4]> {
+        vec![names.map(|name| (!name.is_empty()).then(|| name.to_owned()))]
+    }
+
+    #[test]
+    fn the_largest_form_wins() {
+        assert_eq!(found(&[]), parts(["bias", "", "", ""]));
+        assert_eq!(found(&[("relu", "Relu", &["bias"])]), parts(["relu", "", "", "bias"]));
+        let bypass: &[(&str, &str, &[&str])] = &[("add", "AddV2", &["x", "bias"]), ("relu", "Relu6", &["add"])];
+        assert_eq!(found(bypass), parts(["relu", "add", "", "bias"]));
+        let after: &[(&str, &str, &[&str])] = &[("relu", "Relu", &["bias"]), ("after", "Add", &["relu", "x"])];
+        assert_eq!(found(after), parts(["relu", "", "after", "bias"]));
+        assert_eq!(found(&[("id", "Identity", &["conv"])]), parts(["id", "", "", ""]));
+    }
+
+    #[test]
+    fn what_only_feeds_a_batch_norm_is_no_layer() {
+        let nodes = [
+            ("x", "Placeholder", &[][..]),
+            ("v", "VariableV2", &[]),
+            ("w", "Identity", &["v"]),
+            ("conv", "Conv2D", &["x", "w"]),
+            ("id", "Identity", &["conv"]),
+            ("bn", "FusedBatchNormV3", &["id", "x", "x", "x", "x"]),
+        ];
+        let graph = graph(&nodes);
+        let operations: Vec<NodeId> = graph.ids().collect();
+        let layers = Layers::find(&graph, &operations);
+        assert_eq!((layers.found.len(), layers.statistics.len()), (0, 1));
+    }
+}
