@@ -222,6 +222,12 @@ fn check(b: &Builder<'_>, shapes: &mut FoldShapes, order: &Order, found: &mut Fu
     } else {
         shapes.check_broadcast(b, found.weights, found.gamma, at)?;
     }
+    // The folded layer yields what the layer does, channels last; its bias is added to that, and it takes the place of the
+    // batch norm's output. Only of dilated depthwise layers is the way back from batches to space copied.
+    shapes.check_broadcast(b, found.layer_output, found.beta, at)?;
+    if !copies_batch_to_space(b.graph, found) {
+        shapes.check_same(b.graph, found.layer_output, found.output, at)?;
+    }
     if !is_training(b.graph, at) {
         return Ok(());
     }
@@ -319,11 +325,16 @@ fn fold_one(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &FusedMatch, op
         }
         let weights = b.binary("Mul", "mul_fold", weights, folded.multiplier)?;
         let mut output = clone_with_new_operands(b, shapes, found, weights)?;
+        let mut combine = |b: &mut Builder<'_>, op: &str, name: &str, x: TensorRef, y: TensorRef| {
+            shapes.check_broadcast(b, x, y, found.batch_norm).map_err(|refusal| refusal.error)?;
+            b.binary(op, name, x, y)
+        };
         if let Some(correction) = &folded.correction {
-            output = b.binary("Mul", "post_conv_mul", correction.reciprocal, output)?;
-            output = b.binary("Add", "correction_add", output, correction.offset)?;
+            output = combine(b, "Mul", "post_conv_mul", correction.reciprocal, output)?;
+            output = combine(b, "Add", "correction_add", output, correction.offset)?;
         }
-        let output = b.binary("Add", "add_fold", output, folded.bias)?;
+        let output = combine(b, "Add", "add_fold", output, folded.bias)?;
+        shapes.check_same(b.graph, output, found.output, found.batch_norm).map_err(|refusal| refusal.error)?;
         let mut consumers: Vec<NodeId> = b.graph.tensor_consumers(found.output).collect();
         consumers.sort_unstable();
         consumers.dedup();
@@ -382,6 +393,10 @@ fn fold_parameters(
     Ok(Folded { multiplier, bias, correction })
 }
 
+fn copies_batch_to_space(graph: &Graph, found: &FusedMatch) -> bool {
+    found.is_atrous && graph.op(found.layer) == "DepthwiseConv2dNative"
+}
+
 /// TensorFlow's `_CloneWithNewOperands`. A dilated convolution's BatchToSpaceND is copied for depthwise layers alone.
 fn clone_with_new_operands(
     b: &mut Builder<'_>,
@@ -391,7 +406,7 @@ fn clone_with_new_operands(
 ) -> Result<TensorRef> {
     let name = format!("{}_Fold", leaf(b.graph.name(found.layer)));
     let output = clone_layer(b, shapes, found.layer, &name, [found.input, weights])?;
-    if !found.is_atrous || b.graph.op(found.layer) != "DepthwiseConv2dNative" {
+    if !copies_batch_to_space(b.graph, found) {
         return Ok(output);
     }
     let Some(batch_to_space_op) = b.graph.tensor_consumers(found.layer.into()).next() else { return Ok(output) };

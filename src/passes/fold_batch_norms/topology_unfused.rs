@@ -298,16 +298,22 @@ fn fold_one(b: &mut Builder<'_>, shapes: &mut FoldShapes, plan: &Plan, options: 
         let name = format!("{}_Fold", b.graph.name(like));
         output = batch_to_space(b, &name, output, like)?;
     }
+    let mut combine = |b: &mut Builder<'_>, op: &str, name: &str, x: TensorRef, y: TensorRef| {
+        shapes.check_broadcast(b, x, y, plan.layer).map_err(|refusal| refusal.error)?;
+        b.binary(op, name, x, y)
+    };
     if let Some(correction) = &correction {
-        output = b.binary("Mul", &name("post_conv_mul"), correction.reciprocal, output)?;
-        output = b.binary("Add", &name("correction_add"), output, correction.offset)?;
+        output = combine(b, "Mul", &name("post_conv_mul"), correction.reciprocal, output)?;
+        output = combine(b, "Add", &name("correction_add"), output, correction.offset)?;
     }
     let Some(shift) = b.graph.data_input(plan.shift_op, 1) else {
         return Err(unknown_form(b.graph, plan.shift_op).error);
     };
     let unshifted = output;
-    let output = b.binary("Add", &name("add_fold"), output, shift)?;
-    shapes.check_same(b.graph, unshifted, output, plan.layer).map_err(|refusal| refusal.error)?;
+    let output = combine(b, "Add", &name("add_fold"), output, shift)?;
+    for other in [unshifted, plan.shift_op.into()] {
+        shapes.check_same(b.graph, other, output, plan.layer).map_err(|refusal| refusal.error)?;
+    }
     b.graph.reroute(plan.shift_op.into(), output, &[plan.reader]);
     Ok(b.graph.name(output.node).to_owned())
 }
