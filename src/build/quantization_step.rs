@@ -20,7 +20,7 @@ impl Builder<'_> {
     pub fn get_or_create_quantization_step(&mut self) -> Result<GlobalStep> {
         if let Some(node) = self.graph.find(&format!("{STEP}/Identity")) {
             let data_type = self.number_type(node.into());
-            return Ok(GlobalStep { tensor: node.into(), data_type, is_resource: false, created: false });
+            return Ok(GlobalStep { tensor: node.into(), data_type, is_resource: false, created: None });
         }
         let initial = InitialValue::Scalar("zeros", Tensor::Int64(0));
         let variable = self.root_scope(|b| b.variable_with(STEP, &initial, Aggregation::OnlyFirstReplica))?;
@@ -33,6 +33,6 @@ impl Builder<'_> {
             })?;
             b.identity("Identity", TensorRef::from(step), DataType::DtInt64)
         })?;
-        Ok(GlobalStep { tensor, data_type: DataType::DtInt64, is_resource: false, created: true })
+        Ok(GlobalStep { tensor, data_type: DataType::DtInt64, is_resource: false, created: Some(variable.node) })
     }
 }

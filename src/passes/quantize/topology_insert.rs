@@ -131,9 +131,7 @@ impl<'o> Inserter<'o> {
         let mut output = quantized.output;
         if let Some(delay) = self.options.quant_delay.filter(|&delay| delay > 0) {
             let step = b.get_or_create_quantization_step()?;
-            if step.created {
-                self.created_step = Some(step.tensor.node);
-            }
+            self.created_step = self.created_step.or(step.created);
             let activate = b.greater_equal(&format!("{prefix}/activate_quant"), &step, delay)?;
             let (on, off) = (Branch::Existing(output), Branch::Existing(input));
             output = b.cond(&format!("{prefix}/delayed_quant"), activate, on, off)?;
