@@ -3,6 +3,7 @@
 //! [`names`] finds layers by the names their nodes have, as TensorFlow's rewriter of 2017 did; [`topology`] by structure,
 //! as TensorFlow 1.15 did; `insert` and `topology_insert` put one quantizer between a node and its consumers. What they decide is told as [`Layer`]s for the report.
 
+pub mod extensions;
 mod insert;
 pub mod names;
 mod selection;
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use crate::collections::MOVING_AVERAGE_VARIABLES;
 use crate::error::{Error, ErrorKind, Result};
+pub use extensions::Extension;
 pub use selection::Selection;
 
 /// What to quantize, and how: the arguments of TensorFlow's `Quantize`, and which layers to leave alone.
@@ -97,6 +99,9 @@ pub struct Layer {
     pub detail: Option<String>,
     /// The fake quantizers that were inserted for it.
     pub fake_quants: Vec<InsertedFakeQuant>,
+    /// The rule by which it was quantized although TensorFlow would leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension: Option<Extension>,
 }
 
 /// Whether a layer was quantized; every other variant is the reason why not.
@@ -134,6 +139,10 @@ pub enum Outcome {
     AlreadyQuantized,
     /// It is there for the batch's statistics alone, which stay exact.
     BatchStatistics,
+    /// A batch norm that was not folded reads it.
+    BatchNormFollows,
+    /// It is inside a while-loop, which new variables do not enter.
+    InsideLoop,
 }
 
 impl Outcome {
@@ -156,6 +165,8 @@ impl Outcome {
             Self::OutOfScope => "out_of_scope",
             Self::AlreadyQuantized => "already_quantized",
             Self::BatchStatistics => "batch_statistics",
+            Self::BatchNormFollows => "batch_norm_follows",
+            Self::InsideLoop => "inside_loop",
         }
     }
 
@@ -178,6 +189,8 @@ impl Outcome {
             Self::OutOfScope => "outside of --scope",
             Self::AlreadyQuantized => "quantized already",
             Self::BatchStatistics => "yields the batch's statistics alone, which stay exact",
+            Self::BatchNormFollows => "a batch norm that was not folded reads it",
+            Self::InsideLoop => "inside a while-loop",
         }
     }
 }

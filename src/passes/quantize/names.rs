@@ -358,6 +358,7 @@ fn new_layer(graph: &Graph, op: NodeId) -> Layer {
         outcome: Outcome::Quantized,
         detail: None,
         fake_quants: Vec::new(),
+        extension: None,
     }
 }
 

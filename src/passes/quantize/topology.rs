@@ -5,6 +5,7 @@
 //! batch norm makes of one, together with what follows it: BatchToSpaceND, a bias, a bypass Add, an activation (Relu,
 //! Relu6 or Identity) and an Add after that. The largest form wins. The weights are quantized by the range of their last
 //! value, with a narrow range; the activation, both sides of a bypass and the Add after the activation by moving averages.
+//! Layers that these rules miss are quantized by [`super::extensions`], unless [`Options::reference_only`] says not to.
 //! Then every Add and Mul that reads a quantized tensor, also through a Reshape, a pooling and the like, is quantized.
 //! With [`Options::quant_delay`] a quantizer lets its tensor pass until the graph has run that often, as counted by
 //! `fake_quantization_step`.
@@ -23,11 +24,13 @@
 
 use hashbrown::HashSet;
 
+use super::extensions::loops::Loops;
+use super::extensions::{activations, bare_layers, layer_ops, shared_weights};
 use super::names::Quantized;
 use super::topology_arithmetic::Arithmetic;
 use super::topology_insert::{Inserted, Inserter, Insertion};
-use super::topology_layers::{Found, Layers};
-use super::{InsertedFakeQuant, Layer, Outcome, Role, Selection};
+use super::topology_layers::{Found, Layers, is_reference_layer_op};
+use super::{Extension, InsertedFakeQuant, Layer, Outcome, Role, Selection};
 use crate::build::Builder;
 use crate::collections::GLOBAL_VARIABLES;
 use crate::error::{ErrorKind, Result};
@@ -63,6 +66,8 @@ pub struct Options {
     pub selection: Selection,
     /// Whether to leave a tensor that cannot be quantized as it is, instead of refusing the graph.
     pub skip_unmatched: bool,
+    /// Whether to do what TensorFlow does and no more: without [`super::extensions`].
+    pub reference_only: bool,
 }
 
 impl Default for Options {
@@ -78,6 +83,7 @@ impl Default for Options {
             scope: None,
             selection: Selection::default(),
             skip_unmatched: false,
+            reference_only: false,
         }
     }
 }
@@ -145,6 +151,12 @@ pub fn quantize(builder: &mut Builder<'_>, options: &Options) -> Result<Quantize
     options.selection.check(nameable.map(|&node| selection_name(graph, node)))?;
 
     let layers = Layers::find(graph, &operations);
+    let loops = if options.reference_only { Loops::default() } else { Loops::new(graph, &operations) };
+    let more = if options.reference_only {
+        Vec::new()
+    } else {
+        layers.find_more(graph, &operations, |node| is_extension_candidate(graph, &loops, node))
+    };
     let scope = options.scope.as_deref().filter(|scope| !scope.is_empty()).map(with_slash);
     let mut pass = Pass {
         options,
@@ -152,12 +164,13 @@ pub fn quantize(builder: &mut Builder<'_>, options: &Options) -> Result<Quantize
         consumers: InputToOps::new(graph),
         inserter: Inserter::new(options),
         quantized_ops: HashSet::new(),
+        loops,
     };
     let mut reported: Vec<Layer> = Vec::new();
-    for found in &layers.found {
+    for found in layers.found.iter().chain(&pass.with_shared_weights(builder.graph, more)) {
         reported.push(pass.quantize_layer(builder, found)?);
     }
-    report_others(builder.graph, &operations, &layers, &mut reported);
+    pass.report_others(builder.graph, &operations, &layers, &mut reported);
     let adds = pass.quantize_arithmetic(builder)?;
     let step = pass.inserter.created_step();
     Ok(Quantized {
@@ -174,7 +187,21 @@ fn with_slash(scope: &str) -> String {
 }
 
 fn is_selectable(graph: &Graph, node: NodeId) -> bool {
-    matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative" | "Add" | "AddV2" | "Mul")
+    layer_ops::is_layer_op(graph, node) || matches!(graph.op(node), "Add" | "AddV2" | "Mul")
+}
+
+/// Whether the rules past the reference may look at a layer: nothing that was folded, nothing inside a loop, no gradient.
+fn is_extension_candidate(graph: &Graph, loops: &Loops, node: NodeId) -> bool {
+    let name = graph.name(node);
+    !is_gradient(name) && !loops.contain(node) && !has_folded_twin(graph, name)
+}
+
+fn has_folded_twin(graph: &Graph, name: &str) -> bool {
+    graph.find(&format!("{name}_Fold")).is_some()
+}
+
+fn is_gradient(name: &str) -> bool {
+    is_skipped(name) || name.contains("/gradients/")
 }
 
 /// The name that the user knows a layer by: that of the op it was folded from.
@@ -196,6 +223,7 @@ struct Pass<'o> {
     inserter: Inserter<'o>,
     /// The nodes that layers' quantizers were inserted after, or would have been.
     quantized_ops: HashSet<NodeId>,
+    loops: Loops,
 }
 
 impl<'o> Pass<'o> {
@@ -222,6 +250,11 @@ impl<'o> Pass<'o> {
 
     fn quantize_layer(&mut self, b: &mut Builder<'_>, found: &Found) -> Result<Layer> {
         let mut results = Results::new(b.graph, found.layer);
+        results.layer.extension = found.extension;
+        if self.loops.contain(found.layer) {
+            results.layer.outcome = Outcome::InsideLoop;
+            return Ok(results.layer);
+        }
         if !self.options.selection.contains(selection_name(b.graph, found.layer)) {
             results.layer.outcome = Outcome::NotSelected;
             return Ok(results.layer);
@@ -258,8 +291,7 @@ impl<'o> Pass<'o> {
 
     /// A layer that the user leaves out keeps its weights as they are, also if another layer shares them.
     fn may_read_quantized_weights(&self, graph: &Graph, consumer: NodeId) -> bool {
-        let is_layer = matches!(graph.op(consumer), "Conv2D" | "MatMul" | "DepthwiseConv2dNative");
-        !is_layer || self.options.selection.contains(selection_name(graph, consumer))
+        !layer_ops::is_layer_op(graph, consumer) || self.options.selection.contains(selection_name(graph, consumer))
     }
 
     /// Quantizes what enters the bypass Add from its layer, and the Add, unless an activation follows.
@@ -318,10 +350,20 @@ impl<'o> Pass<'o> {
         let mut arithmetic = Arithmetic::new(&self.quantized_ops);
         let mut reported = Vec::new();
         for node in b.operations() {
-            if !arithmetic.is_quantizable(b.graph, node) {
+            let extension = if arithmetic.is_quantizable(b.graph, node) {
+                None
+            } else if !self.options.reference_only && self.ends_activation(b.graph, &mut arithmetic, node) {
+                Some(Extension::Activation)
+            } else {
+                continue;
+            };
+            let mut results = Results::new(b.graph, node);
+            results.layer.extension = extension;
+            if self.loops.contain(node) {
+                results.layer.outcome = Outcome::InsideLoop;
+                reported.push(results.layer);
                 continue;
             }
-            let mut results = Results::new(b.graph, node);
             if !self.options.selection.contains(b.graph.name(node)) {
                 results.layer.outcome = Outcome::NotSelected;
                 reported.push(results.layer);
@@ -329,16 +371,77 @@ impl<'o> Pass<'o> {
             }
             let context = b.graph.name(node).to_owned();
             let name = format!("activation_{}_quant", b.graph.op(node));
+            let role = if extension.is_some() { Role::Activation } else { Role::Arithmetic };
             let insertion = Insertion {
                 symmetric: false,
                 producer_scope: self.scope,
-                ..self.insertion(&context, &name, node, Role::Arithmetic)
+                ..self.insertion(&context, &name, node, role)
             };
             results.add(self.inserter.insert(b, &insertion)?);
             arithmetic.were_rewired(b.graph, &insertion.consumers);
-            reported.push(results.finish());
+            let nothing_new = extension.is_some() && results.layer.fake_quants.is_empty();
+            if !nothing_new {
+                reported.push(results.finish());
+            }
         }
         Ok(reported)
+    }
+
+    /// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
+    fn ends_activation(&self, graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
+        let Some(input) = activations::input(graph, node) else { return false };
+        !is_gradient(graph.name(node)) && arithmetic.reads_quantized(graph, input)
+    }
+
+    /// Layers whose weights come from one constant through different nodes quantize the constant.
+    fn with_shared_weights(&self, graph: &Graph, mut layers: Vec<Found>) -> Vec<Found> {
+        let selected =
+            layers.iter().filter(|found| self.options.selection.contains(selection_name(graph, found.layer)));
+        let sources = shared_weights::common_sources(graph, selected.filter_map(|found| found.weights));
+        for found in &mut layers {
+            if let Some(&source) = found.weights.and_then(|weights| sources.get(&weights)) {
+                found.weights = Some(source.into());
+                found.extension = Some(Extension::SharedWeights);
+            }
+        }
+        layers
+    }
+
+    /// Every layer op that belongs to no layer found is told of as well, with the reason.
+    fn report_others(&self, graph: &Graph, operations: &[NodeId], layers: &Layers, reported: &mut Vec<Layer>) {
+        let found: HashSet<String> = reported.iter().map(|layer| layer.node.clone()).collect();
+        let is_layer = |node: NodeId| {
+            is_reference_layer_op(graph, node) || !self.options.reference_only && layer_ops::is_layer_op(graph, node)
+        };
+        let others: Vec<Layer> = operations
+            .iter()
+            .filter(|&&node| is_layer(node) && !found.contains(graph.name(node)) && !is_gradient(graph.name(node)))
+            .map(|&node| {
+                let mut layer = Results::new(graph, node).layer;
+                layer.outcome = self.reason(graph, layers, node);
+                layer
+            })
+            .collect();
+        reported.extend(others);
+    }
+
+    /// Why a layer op was left alone.
+    fn reason(&self, graph: &Graph, layers: &Layers, node: NodeId) -> Outcome {
+        if has_folded_twin(graph, graph.name(node)) {
+            Outcome::FoldedTwin
+        } else if layers.statistics.contains(&node) {
+            Outcome::BatchStatistics
+        } else if self.loops.contain(node) {
+            Outcome::InsideLoop
+        } else if !Layers::has_weights_of_any_kind(graph, node) {
+            Outcome::WeightsUnknown
+        } else if bare_layers::feeds_batch_norm(graph, node) {
+            Outcome::BatchNormFollows
+        } else if self.options.reference_only && !Layers::has_weights(graph, node) {
+            Outcome::WeightsUnknown
+        } else {
+            Outcome::NoActivation
+        }
     }
 }
 
@@ -357,6 +460,7 @@ impl Results {
             outcome: Outcome::Quantized,
             detail: None,
             fake_quants: Vec::new(),
+            extension: None,
         };
         Self { layer, reasons: Vec::new() }
     }
@@ -377,28 +481,6 @@ impl Results {
             self.layer.detail = detail;
         }
         self.layer
-    }
-}
-
-/// Every layer op that belongs to no layer found is told of as well, with the reason.
-fn report_others(graph: &Graph, operations: &[NodeId], layers: &Layers, reported: &mut Vec<Layer>) {
-    let found: HashSet<NodeId> = layers.found.iter().map(|found| found.layer).collect();
-    for &node in operations {
-        let is_layer = matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative");
-        if !is_layer || found.contains(&node) || is_skipped(graph.name(node)) {
-            continue;
-        }
-        let mut layer = Results::new(graph, node).layer;
-        layer.outcome = if graph.find(&format!("{}_Fold", layer.node)).is_some() {
-            Outcome::FoldedTwin
-        } else if layers.statistics.contains(&node) {
-            Outcome::BatchStatistics
-        } else if Layers::has_weights(graph, node) {
-            Outcome::NoActivation
-        } else {
-            Outcome::WeightsUnknown
-        };
-        reported.push(layer);
     }
 }
 

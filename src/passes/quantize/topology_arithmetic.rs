@@ -5,7 +5,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, TensorRef};
 
 /// The answers so far.
 pub(super) struct Arithmetic<'a> {
@@ -85,6 +85,12 @@ impl<'a> Arithmetic<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether the tensor is quantized, also before ops that only hand it on.
+    pub fn reads_quantized(&mut self, graph: &Graph, tensor: TensorRef) -> bool {
+        let origin = self.origin(graph, tensor.node);
+        is_quantized(graph, origin)
     }
 
     /// Walks back over the ops that only hand a tensor on.

@@ -22,6 +22,7 @@
 
 use hashbrown::HashSet;
 
+use super::extensions::{self, Extension, bare_layers};
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// A layer to quantize.
@@ -39,6 +40,8 @@ pub(super) struct Found {
     pub post_activation_bypass: Option<NodeId>,
     /// The node that adds the bias.
     pub bias_add: Option<NodeId>,
+    /// The rule that recognised it where the reference does not.
+    pub extension: Option<Extension>,
 }
 
 /// All layers of a graph.
@@ -57,6 +60,15 @@ struct LayerOp {
     op: NodeId,
     weights: TensorRef,
     is_folded: bool,
+    extension: Option<Extension>,
+}
+
+/// A graph, and by which rules layers are recognised in it.
+#[derive(Debug, Clone, Copy)]
+struct Forms<'g> {
+    graph: &'g Graph,
+    /// Whether the rules past the reference count too.
+    extended: bool,
 }
 
 /// A layer up to some node.
@@ -68,38 +80,64 @@ struct Part {
 }
 
 impl Layers {
-    /// Forms are tried from the largest to the smallest, so that the largest wins; a layer is found once.
+    /// Finds layers by the reference's rules. Forms are tried from the largest to the smallest, so that the largest wins;
+    /// a layer is found once.
     pub fn find(graph: &Graph, operations: &[NodeId]) -> Self {
         let mut layers = Self::default();
+        let forms = Forms { graph, extended: false };
+        layers.find_forms(forms, operations);
         for &node in operations {
-            if let Some((activation, part)) = post_activation_bypass(graph, node) {
-                layers.push(Found { post_activation_bypass: Some(node), ..part.found(activation) });
-            }
-        }
-        for &node in operations {
-            let Some(part) = activation(graph, node) else { continue };
-            if layers.matched.contains(&part.layer.op) {
-                continue;
-            }
-            if feeds_batch_norm_alone(graph, node) {
-                layers.statistics.insert(part.layer.op);
-            } else {
-                layers.push(part.found(node));
-            }
-        }
-        for &node in operations {
-            if let Some(part) = any_bias_add(graph, node) {
-                layers.push(Found { bias_add: None, ..part.found(node) });
-            }
-        }
-        for &node in operations {
-            if let Some(layer) = separable_layer(graph, node) {
+            if let Some(layer) = separable_layer(forms, node) {
                 let weights = Some(layer.weights).filter(|_| !layer.is_folded);
                 let part = Part { layer, bias_add: None, bypass: None };
                 layers.push(Found { weights, ..part.found(layer.op) });
             }
         }
         layers
+    }
+
+    /// Finds layers that the reference's rules left out, by those of [`super::extensions`].
+    pub fn find_more(&self, graph: &Graph, operations: &[NodeId], is_candidate: impl Fn(NodeId) -> bool) -> Vec<Found> {
+        let forms = Forms { graph, extended: true };
+        let mut more = Self { matched: self.matched.union(&self.statistics).copied().collect(), ..Self::default() };
+        more.find_forms(forms, operations);
+        for &node in operations {
+            if let Some(layer) = layer(forms, node)
+                && let Some(output) = bare_layers::output(graph, node)
+            {
+                let part = Part { layer, bias_add: None, bypass: None };
+                more.push(part.found(output));
+            }
+        }
+        more.found.retain(|found| is_candidate(found.layer));
+        for found in &mut more.found {
+            found.extension.get_or_insert(Extension::BareLayer);
+        }
+        more.found
+    }
+
+    fn find_forms(&mut self, forms: Forms<'_>, operations: &[NodeId]) {
+        for &node in operations {
+            if let Some((activation, part)) = post_activation_bypass(forms, node) {
+                self.push(Found { post_activation_bypass: Some(node), ..part.found(activation) });
+            }
+        }
+        for &node in operations {
+            let Some(part) = activation(forms, node) else { continue };
+            if self.matched.contains(&part.layer.op) {
+                continue;
+            }
+            if feeds_batch_norm_alone(forms.graph, node) {
+                self.statistics.insert(part.layer.op);
+            } else {
+                self.push(part.found(node));
+            }
+        }
+        for &node in operations {
+            if let Some(part) = any_bias_add(forms, node) {
+                self.push(Found { bias_add: None, ..part.found(node) });
+            }
+        }
     }
 
     fn push(&mut self, found: Found) {
@@ -110,7 +148,12 @@ impl Layers {
 
     /// Whether the weights of a layer op are recognised.
     pub fn has_weights(graph: &Graph, op: NodeId) -> bool {
-        layer(graph, op).is_some()
+        reference_layer(graph, op).is_some()
+    }
+
+    /// Whether the weights of a layer op are recognised by any rule.
+    pub fn has_weights_of_any_kind(graph: &Graph, op: NodeId) -> bool {
+        layer(Forms { graph, extended: true }, op).is_some()
     }
 }
 
@@ -123,6 +166,7 @@ impl Part {
             bypass: self.bypass,
             post_activation_bypass: None,
             bias_add: self.bias_add,
+            extension: self.layer.extension,
         }
     }
 }
@@ -165,8 +209,22 @@ fn is_weight_identity(graph: &Graph, node: NodeId) -> bool {
     is_identity_of(graph, node, |node| is_part(node) || is_concatenation(node) || is_variable(graph, node))
 }
 
-fn layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
-    if !matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative") {
+/// Whether the op is one that the reference quantizes as a layer.
+pub(super) fn is_reference_layer_op(graph: &Graph, node: NodeId) -> bool {
+    matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative")
+}
+
+fn layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
+    let known = reference_layer(forms.graph, node);
+    if known.is_some() || !forms.extended {
+        return known;
+    }
+    let (weights, extension) = extensions::weights(forms.graph, node)?;
+    Some(LayerOp { op: node, weights, is_folded: false, extension: Some(extension) })
+}
+
+fn reference_layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
+    if !is_reference_layer_op(graph, node) {
         return None;
     }
     let [first, second] = two_inputs(graph, node)?;
@@ -174,92 +232,91 @@ fn layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
         let is_folded = graph.op(weights.node) == "Mul";
         let is_weights =
             is_folded || graph.op(weights.node) == "ReadVariableOp" || is_weight_identity(graph, weights.node);
-        is_weights.then_some(LayerOp { op: node, weights, is_folded })
+        is_weights.then_some(LayerOp { op: node, weights, is_folded, extension: None })
     })
 }
 
 /// A layer, or the BatchToSpaceND behind a dilated one.
-fn layer_output(graph: &Graph, node: NodeId) -> Option<LayerOp> {
-    if graph.op(node) == "BatchToSpaceND" && graph.data_inputs(node).count() == 3 {
-        return graph.data_input(node, 0).and_then(|input| layer(graph, input.node));
+fn layer_output(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
+    if forms.graph.op(node) == "BatchToSpaceND" && forms.graph.data_inputs(node).count() == 3 {
+        return forms.graph.data_input(node, 0).and_then(|input| layer(forms, input.node));
     }
-    layer(graph, node)
+    layer(forms, node)
 }
 
 /// The first of the node's two inputs that `find` finds something at.
-fn either_input<T>(graph: &Graph, node: NodeId, find: impl Fn(&Graph, NodeId) -> Option<T>) -> Option<T> {
-    let [first, second] = two_inputs(graph, node)?;
-    find(graph, first.node).or_else(|| find(graph, second.node))
+fn either_input<T>(forms: Forms<'_>, node: NodeId, find: impl Fn(Forms<'_>, NodeId) -> Option<T>) -> Option<T> {
+    let [first, second] = two_inputs(forms.graph, node)?;
+    find(forms, first.node).or_else(|| find(forms, second.node))
 }
 
 /// As [`either_input`], the second input first.
-fn either_input_reversed<T>(graph: &Graph, node: NodeId, find: impl Fn(&Graph, NodeId) -> Option<T>) -> Option<T> {
-    let [first, second] = two_inputs(graph, node)?;
-    find(graph, second.node).or_else(|| find(graph, first.node))
+fn either_input_reversed<T>(forms: Forms<'_>, node: NodeId, find: impl Fn(Forms<'_>, NodeId) -> Option<T>) -> Option<T> {
+    let [first, second] = two_inputs(forms.graph, node)?;
+    find(forms, second.node).or_else(|| find(forms, first.node))
 }
 
-fn bias_add(graph: &Graph, node: NodeId) -> Option<Part> {
-    if !is_add(graph, node) && graph.op(node) != "BiasAdd" {
+fn bias_add(forms: Forms<'_>, node: NodeId) -> Option<Part> {
+    if !is_add(forms.graph, node) && forms.graph.op(node) != "BiasAdd" {
         return None;
     }
-    let layer = either_input(graph, node, layer_output)?;
+    let layer = either_input(forms, node, layer_output)?;
     Some(Part { layer, bias_add: Some(node), bypass: None })
 }
 
 /// The output of a folded layer multiplied by its correction.
-fn corrected_product(graph: &Graph, node: NodeId) -> Option<LayerOp> {
-    (graph.op(node) == "Mul").then(|| either_input_reversed(graph, node, layer_output)).flatten()
+fn corrected_product(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
+    (forms.graph.op(node) == "Mul").then(|| either_input_reversed(forms, node, layer_output)).flatten()
 }
 
-fn corrected_sum(graph: &Graph, node: NodeId) -> Option<LayerOp> {
-    is_add(graph, node).then(|| either_input(graph, node, corrected_product)).flatten()
+fn corrected_sum(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
+    is_add(forms.graph, node).then(|| either_input(forms, node, corrected_product)).flatten()
 }
 
 /// The bias of a folded layer behind its correction.
-fn folded_bias_add(graph: &Graph, node: NodeId) -> Option<Part> {
-    let layer = is_add(graph, node).then(|| either_input(graph, node, corrected_sum)).flatten()?;
+fn folded_bias_add(forms: Forms<'_>, node: NodeId) -> Option<Part> {
+    let layer = is_add(forms.graph, node).then(|| either_input(forms, node, corrected_sum)).flatten()?;
     Some(Part { layer, bias_add: Some(node), bypass: None })
 }
 
-fn any_bias_add(graph: &Graph, node: NodeId) -> Option<Part> {
-    bias_add(graph, node).or_else(|| folded_bias_add(graph, node))
+fn any_bias_add(forms: Forms<'_>, node: NodeId) -> Option<Part> {
+    bias_add(forms, node).or_else(|| folded_bias_add(forms, node))
 }
 
 /// Batch norms with forced updates end in an Identity.
-fn any_bias_add_or_identity(graph: &Graph, node: NodeId) -> Option<Part> {
-    any_bias_add(graph, node).or_else(|| {
-        if graph.op(node) != "Identity" {
+fn any_bias_add_or_identity(forms: Forms<'_>, node: NodeId) -> Option<Part> {
+    any_bias_add(forms, node).or_else(|| {
+        if forms.graph.op(node) != "Identity" {
             return None;
         }
-        folded_bias_add(graph, one_input(graph, node)?.node)
+        folded_bias_add(forms, one_input(forms.graph, node)?.node)
     })
 }
 
-fn bypass(graph: &Graph, node: NodeId) -> Option<Part> {
-    let part = is_add(graph, node).then(|| either_input(graph, node, any_bias_add_or_identity)).flatten()?;
+fn bypass(forms: Forms<'_>, node: NodeId) -> Option<Part> {
+    let part = is_add(forms.graph, node).then(|| either_input(forms, node, any_bias_add_or_identity)).flatten()?;
     Some(Part { bypass: Some(node), ..part })
 }
 
-fn activation(graph: &Graph, node: NodeId) -> Option<Part> {
-    if !matches!(graph.op(node), "Relu" | "Relu6" | "Identity") {
+fn activation(forms: Forms<'_>, node: NodeId) -> Option<Part> {
+    if !matches!(forms.graph.op(node), "Relu" | "Relu6" | "Identity") {
         return None;
     }
-    let input = one_input(graph, node)?.node;
-    any_bias_add_or_identity(graph, input)
-        .or_else(|| bypass(graph, input))
-        .or_else(|| layer(graph, input).map(|layer| Part { layer, bias_add: None, bypass: None }))
+    let input = one_input(forms.graph, node)?.node;
+    any_bias_add_or_identity(forms, input)
+        .or_else(|| bypass(forms, input))
+        .or_else(|| layer(forms, input).map(|layer| Part { layer, bias_add: None, bypass: None }))
 }
 
 /// The activation that the Add follows, and its layer.
-fn post_activation_bypass(graph: &Graph, node: NodeId) -> Option<(NodeId, Part)> {
-    let find = |graph: &Graph, node: NodeId| activation(graph, node).map(|part| (node, part));
-    is_add(graph, node).then(|| either_input_reversed(graph, node, find)).flatten()
+fn post_activation_bypass(forms: Forms<'_>, node: NodeId) -> Option<(NodeId, Part)> {
+    let find = |forms: Forms<'_>, node: NodeId| activation(forms, node).map(|part| (node, part));
+    is_add(forms.graph, node).then(|| either_input_reversed(forms, node, find)).flatten()
 }
 
 /// The first half of a separable convolution: a layer that another layer reads directly.
-fn separable_layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
-    let is_layer = matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative");
-    is_layer.then(|| either_input(graph, node, layer_output)).flatten()
+fn separable_layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
+    is_reference_layer_op(forms.graph, node).then(|| either_input(forms, node, layer_output)).flatten()
 }
 
 /// Whether the node, the Identity behind a convolution, is read by a batch norm alone: folding left it there for the

@@ -1,0 +1,87 @@
+//! Layers inside while-loops.
+//!
+//! # What it does
+//! Leaves every layer inside a while-loop as it is, and says so, where the reference inserts variables and constants that
+//! do not enter the loop's frame. TensorFlow would fail to run such a graph: its inputs come from different frames.
+//!
+//! # When it applies
+//! To loops of Enter, Merge, Switch, NextIteration and Exit. Loops of function calls are not looked into at all.
+//!
+//! # What it leaves alone
+//! Conditionals of Switch and Merge, which have no frames.
+//!
+//! # Example
+//! `while/Enter → while/Conv2D → while/Relu → while/NextIteration` stays; the layers before and after the loop are
+//! quantized.
+
+use crate::graph::verify::closes_loop;
+use crate::graph::{Graph, NodeId};
+
+/// Which nodes are inside a while-loop.
+#[derive(Debug, Default)]
+pub struct Loops {
+    /// How many loops are around each node; empty if there are no loops at all.
+    depth: Vec<u32>,
+}
+
+impl Loops {
+    /// Finds out for all nodes, which are given in an order in which inputs come first.
+    #[must_use]
+    pub fn new(graph: &Graph, operations: &[NodeId]) -> Self {
+        if !operations.iter().any(|&node| is_enter(graph, node)) {
+            return Self::default();
+        }
+        let mut depth = vec![0u32; graph.len()];
+        for &node in operations {
+            let inputs = graph.inputs(node).map(|input| input.node());
+            let inside = inputs.filter(|&input| !closes_loop(graph.op(input))).map(|input| depth[input.index()]).max();
+            let inside = inside.unwrap_or(0);
+            depth[node.index()] = match graph.op(node) {
+                "Exit" | "RefExit" => inside.saturating_sub(1),
+                _ if is_enter(graph, node) => inside + 1,
+                _ => inside,
+            };
+        }
+        Self { depth }
+    }
+
+    /// Whether the node runs inside a while-loop. Nodes inserted since do not.
+    #[must_use]
+    pub fn contain(&self, node: NodeId) -> bool {
+        self.depth.get(node.index()).is_some_and(|&depth| depth > 0)
+    }
+}
+
+fn is_enter(graph: &Graph, node: NodeId) -> bool {
+    matches!(graph.op(node), "Enter" | "RefEnter")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::graph::{Input, NewNode, read};
+
+    #[test]
+    fn a_loop_reaches_from_enter_to_exit() {
+        let mut graph = read::parse(Bytes::new()).unwrap();
+        for (name, op, inputs) in [
+            ("x", "Const", &[][..]),
+            ("enter", "Enter", &["x"]),
+            ("merge", "Merge", &["enter"]),
+            ("body", "Conv2D", &["merge"]),
+            ("exit", "Exit", &["body"]),
+            ("after", "Relu", &["exit"]),
+        ] {
+            let inputs: Vec<Input> =
+                inputs.iter().map(|input| Input::Data(graph.find(input).unwrap().into())).collect();
+            graph.insert(NewNode { name, op, device: "", inputs: &inputs, attrs: &[] }).unwrap();
+        }
+        let operations: Vec<NodeId> = graph.ids().collect();
+        let loops = Loops::new(&graph, &operations);
+        let inside: Vec<&str> =
+            operations.iter().filter(|&&node| loops.contain(node)).map(|&node| graph.name(node)).collect();
+        assert_eq!(inside, ["enter", "merge", "body"]);
+    }
+}
