@@ -2,24 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use crate::build::Builder;
+use serde_json::json;
+
+use crate::build::{Builder, Dialect};
 use crate::container::{Encoding, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, verify};
 use crate::passes::fold_batch_norms::{self, BatchNorm, Outcome};
-use crate::passes::quantize;
 use crate::passes::quantize::names::{self, Quantized};
+use crate::passes::quantize::{self, topology};
 use crate::report::{self, FileSummary, Report, SCHEMA_VERSION, Summary, Warning};
+
+/// By which generation of TensorFlow's rules to fold batch norms.
+#[derive(Debug, Clone)]
+pub enum Fold {
+    /// Those of 1.5, to go with [`Quantize::Names`].
+    Names(fold_batch_norms::Options),
+    /// Those of 1.15, to go with [`Quantize::Topology`].
+    Topology(fold_batch_norms::topology::Options),
+}
+
+/// By which generation of TensorFlow's rules to quantize.
+#[derive(Debug, Clone)]
+pub enum Quantize {
+    /// Layers are recognised by the names of their nodes, as in 2017.
+    Names(quantize::Options),
+    /// Layers are recognised by structure, as in 1.15.
+    Topology(quantize::topology::Options),
+}
 
 /// What to do to a model.
 #[derive(Debug, Clone, Default)]
 pub struct RewriteOptions {
     /// How to fold batch norms, if at all. Folding comes first.
-    pub fold: Option<fold_batch_norms::Options>,
+    pub fold: Option<Fold>,
     /// Whether a batch norm that stays unfolded is an error.
     pub strict_fold: bool,
     /// How to quantize, if at all.
-    pub quantize: Option<quantize::Options>,
+    pub quantize: Option<Quantize>,
+    /// Whether to go on where TensorFlow 1.15 refuses a graph because an optimizer was added to it already.
+    pub allow_training_ops: bool,
     /// The name of a NoOp to add that runs all new initialisers.
     pub init_op: Option<String>,
     /// The name of a NoOp to add that runs all range updates.
@@ -33,19 +55,24 @@ pub struct RewriteOptions {
 pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
     let input = summarize(model);
     let mut warnings = warnings_before(model);
-    let mut builder = Builder::new(&mut model.graph, &mut model.collections);
+    if matches!(options.quantize, Some(Quantize::Topology(_))) && !options.allow_training_ops {
+        topology::check_for_training_ops(&model.graph)?;
+    }
+    let mut builder = Builder::with_dialect(&mut model.graph, &mut model.collections, options.dialect());
     for name in [&options.init_op, &options.update_op].into_iter().flatten() {
         check_free(builder.graph, name)?;
     }
     let batch_norms = match &options.fold {
-        Some(fold) => fold_batch_norms::names::fold_batch_norms(&mut builder, fold)?,
+        Some(Fold::Names(fold)) => fold_batch_norms::names::fold_batch_norms(&mut builder, fold)?,
+        Some(Fold::Topology(fold)) => fold_batch_norms::topology::fold_batch_norms(&mut builder, fold)?,
         None => Vec::new(),
     };
     if options.strict_fold {
         check_all_folded(builder.graph, &batch_norms)?;
     }
     let quantized = match &options.quantize {
-        Some(quantize) => names::quantize(&mut builder, quantize)?,
+        Some(Quantize::Names(quantize)) => names::quantize(&mut builder, quantize)?,
+        Some(Quantize::Topology(quantize)) => topology::quantize(&mut builder, quantize)?,
         None => Quantized::default(),
     };
     let initializers: Vec<NodeId> = builder.variables.iter().map(|variable| variable.initializer).collect();
@@ -137,19 +164,78 @@ pub fn summarize(model: &Model) -> FileSummary {
     }
 }
 
-fn describe(options: &quantize::Options) -> BTreeMap<String, serde_json::Value> {
-    BTreeMap::from([
-        ("match".to_owned(), "names".into()),
-        ("weight_bits".to_owned(), options.weight_bits.into()),
-        ("weight_narrow_range".to_owned(), options.weight_narrow_range.into()),
-        ("activation_bits".to_owned(), options.activation_bits.into()),
-        ("ema_decay".to_owned(), options.ema_decay.into()),
-        ("quant_delay".to_owned(), options.quant_delay.into()),
-        ("vars_collection".to_owned(), options.vars_collection.clone().into()),
-        ("mode".to_owned(), if options.is_training { "training" } else { "eval" }.into()),
-        ("quantize_folded_weights_use_ema".to_owned(), options.quantize_folded_weights_use_ema.into()),
-        ("skip_unmatched".to_owned(), options.skip_unmatched.into()),
-    ])
+impl RewriteOptions {
+    /// Makes the passes leave alone what they would refuse.
+    pub fn skip_unmatched(&mut self) {
+        match &mut self.quantize {
+            Some(Quantize::Names(quantize)) => quantize.skip_unmatched = true,
+            Some(Quantize::Topology(quantize)) => quantize.skip_unmatched = true,
+            None => {}
+        }
+        match &mut self.fold {
+            Some(Fold::Names(fold)) => fold.skip_unmatched = true,
+            Some(Fold::Topology(fold)) => fold.skip_unmatched = true,
+            None => {}
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match (&self.quantize, &self.fold) {
+            (Some(Quantize::Topology(_)), _) | (None, Some(Fold::Topology(_))) => Dialect::V1_15,
+            _ => Dialect::V1_5,
+        }
+    }
+}
+
+fn describe(options: &Quantize) -> BTreeMap<String, serde_json::Value> {
+    let mode = |is_training| if is_training { "training" } else { "eval" };
+    let described = match options {
+        Quantize::Names(options) => json!({
+            "match": "names",
+            "weight_bits": options.weight_bits,
+            "weight_narrow_range": options.weight_narrow_range,
+            "activation_bits": options.activation_bits,
+            "ema_decay": options.ema_decay,
+            "quant_delay": options.quant_delay,
+            "vars_collection": options.vars_collection,
+            "mode": mode(options.is_training),
+            "quantize_folded_weights_use_ema": options.quantize_folded_weights_use_ema,
+            "skip_unmatched": options.skip_unmatched,
+        }),
+        Quantize::Topology(options) => json!({
+            "match": "topology",
+            "weight_bits": options.weight_bits,
+            "activation_bits": options.activation_bits,
+            "symmetric": options.symmetric,
+            "ema_decay": options.ema_decay,
+            "quant_delay": options.quant_delay,
+            "vars_collection": options.vars_collection,
+            "mode": mode(options.is_training),
+            "scope": options.scope,
+            "skip_unmatched": options.skip_unmatched,
+            "reference_only": options.reference_only,
+        }),
+    };
+    match described {
+        serde_json::Value::Object(fields) => fields.into_iter().collect(),
+        _ => BTreeMap::new(),
+    }
+}
+
+/// How many layers of the model the rules of TensorFlow 1.15 would quantize; what to tell someone whose graph the rules
+/// of 1.5 refused.
+#[must_use]
+pub fn layers_by_topology(mut model: Model) -> usize {
+    let options = RewriteOptions {
+        fold: Some(Fold::Topology(fold_batch_norms::topology::Options {
+            skip_unmatched: true,
+            ..fold_batch_norms::topology::Options::default()
+        })),
+        quantize: Some(Quantize::Topology(topology::Options { skip_unmatched: true, ..topology::Options::default() })),
+        allow_training_ops: true,
+        ..RewriteOptions::default()
+    };
+    rewrite(&mut model, &options).map_or(0, |report| report.summary.quantized)
 }
 
 fn warnings_before(model: &Model) -> Vec<Warning> {

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tfquant::container::{Encoding, Model, OpenOptions};
 use tfquant::error::{Error, Result};
 use tfquant::passes::quantize::Options;
-use tfquant::rewrite::{RewriteOptions, rewrite};
+use tfquant::rewrite::{Quantize, RewriteOptions, rewrite};
 
 #[test]
 fn layers_found_by_name_are_quantized_as_tensorflow_does() {
@@ -84,7 +84,10 @@ fn names(refusal: &Error, op: &str) -> bool {
 
 fn run(before: &Bytes, set: &OptionSet) -> Result<Bytes> {
     let mut model = Model::open(before.clone(), &OpenOptions::default())?;
-    rewrite(&mut model, &RewriteOptions { quantize: Some(quantize_options(set)), ..RewriteOptions::default() })?;
+    rewrite(
+        &mut model,
+        &RewriteOptions { quantize: Some(Quantize::Names(quantize_options(set))), ..RewriteOptions::default() },
+    )?;
     let splice = model.to_splice()?;
     let mut output = Vec::new();
     model.write(&splice, Encoding::Binary, &mut output)?;

@@ -70,7 +70,9 @@ impl Builder<'_> {
         };
         let elements = i32::try_from(elements).map_err(|_| {
             let what = format!("a tensor of {elements} elements is too large to be counted in 32 bits");
-            self.graph.error(ErrorKind::Refused, what, x.node).hint("shrink the batch size that the graph was built for")
+            self.graph
+                .error(ErrorKind::Refused, what, x.node)
+                .hint("shrink the batch size that the graph was built for")
         })?;
         self.constant("Size", Tensor::Int32(elements))
     }

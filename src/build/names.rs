@@ -108,6 +108,9 @@ mod tests {
         let graph = graph(&["net/Conv", "net/CONV_1"]);
         let mut names = NamesInUse::new(&graph, true);
         let mut next = |name: &str| names.unique(&graph, name.to_owned(), false);
-        assert_eq!([next("net/conv"), next("Net/Conv"), next("b"), next("B")], ["net/conv_2", "Net/Conv_3", "b", "B_1"]);
+        assert_eq!(
+            [next("net/conv"), next("Net/Conv"), next("b"), next("B")],
+            ["net/conv_2", "Net/Conv_3", "b", "B_1"]
+        );
     }
 }

@@ -28,7 +28,8 @@ impl Graph {
     /// The encoded AttrValue of that name.
     #[must_use]
     pub fn attr_bytes(&self, node: NodeId, name: &str) -> Option<&[u8]> {
-        if let Some(given) = self.given_attrs.get(&node).and_then(|given| given.iter().find(|attr| &*attr.name == name)) {
+        if let Some(given) = self.given_attrs.get(&node).and_then(|given| given.iter().find(|attr| &*attr.name == name))
+        {
             return Some(&given.value);
         }
         self.attr_entries(node).filter(|&(key, _)| key == name).last().map(|(_, value)| value)

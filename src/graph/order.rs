@@ -80,7 +80,6 @@ impl Graph {
 mod tests {
     use bytes::Bytes;
 
-    use super::*;
     use crate::graph::read;
     use crate::wire::put_bytes;
 

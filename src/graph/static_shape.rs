@@ -65,8 +65,8 @@ impl Graph {
             "Const" | "VariableV2" | "Variable" | "Placeholder" | "PlaceholderWithDefault" | "VarHandleOp" => 0,
             "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => 5,
             "Conv2D" | "DepthwiseConv2dNative" | "MatMul" => 2,
-            "MaxPool" | "AvgPool" | "Reshape" | "Transpose" | "Pad" | "PadV2" | "MirrorPad" | "Squeeze" | "SpaceToBatchND"
-            | "BatchToSpaceND" | "Mean" | "Sum" | "Max" | "Min" | "Prod" => 1,
+            "MaxPool" | "AvgPool" | "Reshape" | "Transpose" | "Pad" | "PadV2" | "MirrorPad" | "Squeeze"
+            | "SpaceToBatchND" | "BatchToSpaceND" | "Mean" | "Sum" | "Max" | "Min" | "Prod" => 1,
             _ if is_like_input(self.op(node)) => 1,
             _ if is_broadcast(self.op(node)) => 2,
             "ConcatV2" | "Merge" | "RefMerge" => usize::MAX,
@@ -356,12 +356,18 @@ fn padded(input: &[Option<i64>], margins: &[i64]) -> Option<Dims> {
     if !rest.is_empty() || margins.len() != input.len() {
         return None;
     }
-    let pad = |(dim, &[before, after]): (&Option<i64>, &[i64; 2])| dim.and_then(|dim| dim.checked_add(before)?.checked_add(after));
+    let pad = |(dim, &[before, after]): (&Option<i64>, &[i64; 2])| {
+        dim.and_then(|dim| dim.checked_add(before)?.checked_add(after))
+    };
     Some(input.iter().zip(margins).map(pad).collect())
 }
 
 /// The sizes and margins of blocks, by axis after the batch.
-fn blocks<'a>(dims: &Dims, sizes: &'a [i64], margins: &'a [i64]) -> Option<impl Iterator<Item = (i64, [i64; 2])> + use<'a>> {
+fn blocks<'a>(
+    dims: &Dims,
+    sizes: &'a [i64],
+    margins: &'a [i64],
+) -> Option<impl Iterator<Item = (i64, [i64; 2])> + use<'a>> {
     let (margins, rest) = margins.as_chunks();
     let fits = rest.is_empty() && margins.len() == sizes.len() && sizes.len() < dims.len();
     (fits && sizes.iter().all(|&size| size > 0)).then(|| sizes.iter().copied().zip(margins.iter().copied()))

@@ -254,11 +254,7 @@ impl Graph {
         encoded.append(&mut rest);
         for attr in given.into_iter().flatten() {
             let (name, value) = (attr.name.as_bytes(), &attr.value);
-            put_header(
-                &mut encoded,
-                field::NODE_ATTR,
-                wire::field_len(name.len()) + wire::field_len(value.len()),
-            );
+            put_header(&mut encoded, field::NODE_ATTR, wire::field_len(name.len()) + wire::field_len(value.len()));
             put_bytes(&mut encoded, 1, name);
             put_bytes(&mut encoded, 2, value);
         }

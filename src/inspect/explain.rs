@@ -93,12 +93,7 @@ pub struct Neighbour {
 pub fn plan(model: &Model, options: &RewriteOptions) -> Result<(Model, Report)> {
     let mut options = options.clone();
     options.strict_fold = false;
-    if let Some(quantize) = &mut options.quantize {
-        quantize.skip_unmatched = true;
-    }
-    if let Some(fold) = &mut options.fold {
-        fold.skip_unmatched = true;
-    }
+    options.skip_unmatched();
     let mut copy = model.clone();
     let mut report = rewrite(&mut copy, &options)?;
     report.dry_run = true;

@@ -67,6 +67,8 @@ fn push_insert(text: &mut String, layer: &Layer, quant: &InsertedFakeQuant) {
         Role::Activation => "activation",
         Role::BypassInput => "bypass input",
         Role::Add => "add",
+        Role::PostActivationAdd => "add after activation",
+        Role::Arithmetic => "arithmetic",
     };
     let narrow = if quant.narrow_range { ", narrow" } else { "" };
     let _ = writeln!(

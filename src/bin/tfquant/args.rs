@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use tfquant::container::{Encoding, MessageKind, OpenOptions};
-use tfquant::error::Result;
+use tfquant::error::{Error, ErrorKind, Result};
 use tfquant::passes::fold_batch_norms;
-use tfquant::passes::quantize::{Options, Selection};
-use tfquant::rewrite::{RewriteOptions, check_op_name};
+use tfquant::passes::quantize::{Options, Selection, topology};
+use tfquant::rewrite::{Fold, Quantize, RewriteOptions, check_op_name};
 
 /// Rewrites TensorFlow graph files for simulated quantization.
 #[derive(Debug, Parser)]
@@ -86,6 +86,8 @@ pub enum Mode {
 pub enum Match {
     /// By the names TF-Slim gives (the rewriter of 2017)
     Names,
+    /// By structure, whatever the names (the rewriter of TensorFlow 1.15, and beyond)
+    Topology,
 }
 
 /// Where the result goes and what is said about it.
@@ -174,6 +176,10 @@ pub struct LayerArgs {
     #[arg(long)]
     pub skip_unmatched: bool,
 
+    /// Freeze the moving averages of folded batch norms from this step on (--match topology)
+    #[arg(long, value_name = "N")]
+    pub freeze_bn_delay: Option<i64>,
+
     /// Fail when a batch norm stays unfolded
     #[arg(long)]
     pub strict_fold: bool,
@@ -181,6 +187,7 @@ pub struct LayerArgs {
 
 /// How the passes decide.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct PassArgs {
     #[command(flatten)]
     pub layers: LayerArgs,
@@ -205,13 +212,30 @@ pub struct PassArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub quant_delay: Option<i64>,
 
-    /// Collection that range variables enter beside the standard ones
-    #[arg(long, value_name = "NAME", default_value = "moving_average_variables")]
-    pub vars_collection: String,
+    /// Collection that range variables enter beside the standard ones [default: moving_average_variables; with --match
+    /// topology, variables]
+    #[arg(long, value_name = "NAME")]
+    pub vars_collection: Option<String>,
 
     /// Follow folded weights by moving averages too
     #[arg(long)]
     pub quantize_folded_weights_use_ema: bool,
+
+    /// Keep the ends of layers' ranges at the same distance from zero (--match topology)
+    #[arg(long)]
+    pub symmetric: bool,
+
+    /// Quantize only what is inside this name scope (--match topology)
+    #[arg(long, value_name = "NAME")]
+    pub scope: Option<String>,
+
+    /// Do what TensorFlow does and no more: no extensions (--match topology)
+    #[arg(long)]
+    pub reference_only: bool,
+
+    /// Go on with a graph that holds training ops already (--match topology)
+    #[arg(long)]
+    pub allow_training_ops: bool,
 
     /// Quantize alone, without folding batch norms
     #[arg(long)]
@@ -375,25 +399,76 @@ impl PassArgs {
         for name in [&self.init_op, &self.update_op].into_iter().flatten() {
             check_op_name(name)?;
         }
-        let quantize = Options {
+        self.check_rules()?;
+        Ok(RewriteOptions {
+            fold: if self.no_fold_batch_norms { None } else { Some(self.layers.fold_options()?) },
+            strict_fold: self.layers.strict_fold,
+            quantize: Some(match self.layers.rules {
+                Match::Names => Quantize::Names(self.by_names()?),
+                Match::Topology => Quantize::Topology(self.by_topology()?),
+            }),
+            allow_training_ops: self.allow_training_ops,
+            init_op: self.init_op.clone(),
+            update_op: self.update_op.clone(),
+        })
+    }
+
+    fn by_names(&self) -> Result<Options> {
+        let defaults = Options::default();
+        Ok(Options {
             weight_bits: self.weight_bits,
             weight_narrow_range: self.weight_narrow_range,
             activation_bits: self.activation_bits,
             ema_decay: self.ema_decay,
             quant_delay: self.quant_delay,
-            vars_collection: self.vars_collection.clone(),
+            vars_collection: self.vars_collection.clone().unwrap_or(defaults.vars_collection),
             is_training: self.layers.mode == Mode::Training,
             quantize_folded_weights_use_ema: self.quantize_folded_weights_use_ema,
             selection: self.layers.selection()?,
             skip_unmatched: self.layers.skip_unmatched,
-        };
-        Ok(RewriteOptions {
-            fold: if self.no_fold_batch_norms { None } else { Some(self.layers.fold_options()?) },
-            strict_fold: self.layers.strict_fold,
-            quantize: Some(quantize),
-            init_op: self.init_op.clone(),
-            update_op: self.update_op.clone(),
         })
+    }
+
+    fn by_topology(&self) -> Result<topology::Options> {
+        let defaults = topology::Options::default();
+        Ok(topology::Options {
+            weight_bits: self.weight_bits,
+            activation_bits: self.activation_bits,
+            symmetric: self.symmetric,
+            ema_decay: self.ema_decay,
+            quant_delay: self.quant_delay,
+            vars_collection: self.vars_collection.clone().unwrap_or(defaults.vars_collection),
+            is_training: self.layers.mode == Mode::Training,
+            scope: self.scope.clone(),
+            selection: self.layers.selection()?,
+            skip_unmatched: self.layers.skip_unmatched,
+            reference_only: self.reference_only,
+        })
+    }
+
+    /// Refuses options that the chosen rules do not know.
+    fn check_rules(&self) -> Result<()> {
+        let (other, foreign) = match self.layers.rules {
+            Match::Names => (
+                "topology",
+                [
+                    ("--symmetric", self.symmetric),
+                    ("--scope", self.scope.is_some()),
+                    ("--reference-only", self.reference_only),
+                    ("--allow-training-ops", self.allow_training_ops),
+                    ("--freeze-bn-delay", self.layers.freeze_bn_delay.is_some()),
+                ]
+                .to_vec(),
+            ),
+            Match::Topology => {
+                ("names", vec![("--quantize-folded-weights-use-ema", self.quantize_folded_weights_use_ema)])
+            }
+        };
+        match foreign.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((flag, _)) => Err(Error::new(ErrorKind::Options, format!("{flag} goes with --match {other}"))
+                .hint("leave it out, or choose the other rules")),
+        }
     }
 }
 
@@ -402,8 +477,17 @@ impl LayerArgs {
         Selection::new(&self.include, &self.exclude)
     }
 
-    fn fold_options(&self) -> Result<fold_batch_norms::Options> {
-        Ok(fold_batch_norms::Options { selection: self.selection()?, skip_unmatched: self.skip_unmatched })
+    fn fold_options(&self) -> Result<Fold> {
+        let selection = self.selection()?;
+        Ok(match self.rules {
+            Match::Names => Fold::Names(fold_batch_norms::Options { selection, skip_unmatched: self.skip_unmatched }),
+            Match::Topology => Fold::Topology(fold_batch_norms::topology::Options {
+                is_training: self.mode == Mode::Training,
+                freeze_bn_delay: self.freeze_bn_delay,
+                selection,
+                skip_unmatched: self.skip_unmatched,
+            }),
+        })
     }
 }
 

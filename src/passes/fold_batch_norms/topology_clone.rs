@@ -62,7 +62,8 @@ fn depthwise(
 ) -> Result<TensorRef> {
     let data_type = b.common_type(inputs[0], inputs[1])?;
     let filter = shapes.complete(b.graph, inputs[1]);
-    let filter: Option<Vec<i32>> = filter.and_then(|dims| dims.into_iter().map(|dim| i32::try_from(dim).ok()).collect());
+    let filter: Option<Vec<i32>> =
+        filter.and_then(|dims| dims.into_iter().map(|dim| i32::try_from(dim).ok()).collect());
     let padding = b.graph.attr_str(layer, "padding").unwrap_or_else(|| "SAME".to_owned());
     let strides = b.graph.attr_ints(layer, "strides").unwrap_or_default();
     b.name_scope(name, |b| {

@@ -14,8 +14,8 @@ use crate::graph::name::{leaf, parent};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::graph_matcher::{Match, PatternId, Patterns};
 use crate::passes::common::canonical_op;
-use crate::proto::tensorflow::DataType;
 use crate::proto::tensorflow::AttrValue;
+use crate::proto::tensorflow::DataType;
 use crate::proto::tensorflow::attr_value::Value;
 
 /// What the op definition says where the attribute was stripped.
@@ -167,12 +167,7 @@ fn entry(graph: &Graph, found: &FusedMatch, outcome: Outcome) -> BatchNorm {
 }
 
 /// Every batch norm that no layer was found for is told of as well.
-fn report_others(
-    graph: &Graph,
-    operations: &[NodeId],
-    normalised: &HashSet<NodeId>,
-    report: &mut Vec<BatchNorm>,
-) {
+fn report_others(graph: &Graph, operations: &[NodeId], normalised: &HashSet<NodeId>, report: &mut Vec<BatchNorm>) {
     for &node in operations {
         if canonical_op(graph.op(node)) != "FusedBatchNorm" || normalised.contains(&node) {
             continue;
@@ -314,9 +309,9 @@ fn fold_one(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &FusedMatch, op
     let scope = parent(b.graph.name(found.layer)).map(str::to_owned);
     b.existing_scope(scope.as_deref(), |b| {
         let folded = match &scope {
-            Some(scope) => {
-                b.existing_scope(Some(&format!("{scope}/BatchNorm_Fold")), |b| fold_parameters(b, shapes, found, options))?
-            }
+            Some(scope) => b.existing_scope(Some(&format!("{scope}/BatchNorm_Fold")), |b| {
+                fold_parameters(b, shapes, found, options)
+            })?,
             None => b.name_scope("BatchNorm_Fold", |b| fold_parameters(b, shapes, found, options))?,
         };
         let mut weights = found.weights;
@@ -367,8 +362,11 @@ fn fold_parameters(
     let shift = b.binary("Mul", "mul", found.mean, multiplier)?;
     let bias = b.binary("Sub", "bias", found.beta, shift)?;
     let mut correction = None;
-    if let Some(MovingAverages { mean: Some(mean), variance: Some(variance), decays: [Some(of_mean), Some(of_variance)] }) =
-        found.moving
+    if let Some(MovingAverages {
+        mean: Some(mean),
+        variance: Some(variance),
+        decays: [Some(of_mean), Some(of_variance)],
+    }) = found.moving
     {
         let statistics = Statistics {
             gamma: found.gamma,

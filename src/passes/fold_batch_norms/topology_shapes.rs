@@ -24,9 +24,8 @@ impl FoldShapes {
 
     /// The shape of a vector with one element per channel, as a constant of that shape is to be made.
     pub fn constant_shape(&mut self, graph: &Graph, tensor: TensorRef, at: NodeId) -> Result<Vec<i64>, Refusal> {
-        self.complete(graph, tensor).ok_or_else(|| {
-            unknown(graph, at, &format!("the shape of '{}' is not known", graph.tensor_name(tensor)))
-        })
+        self.complete(graph, tensor)
+            .ok_or_else(|| unknown(graph, at, &format!("the shape of '{}' is not known", graph.tensor_name(tensor))))
     }
 
     /// How a depthwise layer's scale must be laid out: its input channels, and how many outputs each has.
@@ -41,13 +40,7 @@ impl FoldShapes {
     }
 
     /// Refuses two tensors that an op could not combine element by element.
-    pub fn check_broadcast(
-        &mut self,
-        b: &Builder<'_>,
-        x: TensorRef,
-        y: TensorRef,
-        at: NodeId,
-    ) -> Result<(), Refusal> {
+    pub fn check_broadcast(&mut self, b: &Builder<'_>, x: TensorRef, y: TensorRef, at: NodeId) -> Result<(), Refusal> {
         let shapes = [x, y].map(|tensor| self.of(b.graph, tensor));
         if let [Some(x), Some(y)] = &shapes
             && broadcast(x, y).is_err()

@@ -150,7 +150,9 @@ fn plan(
 
 fn find_op(graph: &Graph, scope: &str, name: &str) -> Result<NodeId, Refusal> {
     graph.find(name).ok_or_else(|| {
-        let what = format!("the batch norm '{scope}BatchNorm' is not of the form that can be folded: there is no node '{name}'");
+        let what = format!(
+            "the batch norm '{scope}BatchNorm' is not of the form that can be folded: there is no node '{name}'"
+        );
         let error = Error::new(ErrorKind::Refused, what);
         Refusal::fatal(Outcome::UnknownForm, error)
     })
@@ -224,7 +226,11 @@ impl Plan {
     /// What the correction is computed from; `gamma` in place of the one that is not in the graph.
     fn statistics(&self, gamma: Option<TensorRef>) -> Option<Statistics> {
         let parameters = &self.parameters;
-        let gamma = if self.has_scaling { parameters.gamma?.into() } else { gamma.or(parameters.moving_mean.map(Into::into))? };
+        let gamma = if self.has_scaling {
+            parameters.gamma?.into()
+        } else {
+            gamma.or(parameters.moving_mean.map(Into::into))?
+        };
         Some(Statistics {
             gamma,
             mean: parameters.mean?.into(),

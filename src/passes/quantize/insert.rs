@@ -79,7 +79,8 @@ impl<'o> Inserter<'o> {
         if let Some(delay) = self.options.quant_delay.filter(|&delay| insertion.delay_requested && delay > 0) {
             let step = self.get_global_step(b)?;
             let activate = b.greater_equal(&format!("{scope}/activate_quant"), &step, delay)?;
-            output = b.cond(&format!("{scope}/delayed_quant"), activate, Branch::Existing(output), Branch::Existing(input))?;
+            output =
+                b.cond(&format!("{scope}/delayed_quant"), activate, Branch::Existing(output), Branch::Existing(input))?;
         }
         let rewired = b.graph.reroute(input, output, consumers);
         if rewired != consumers.len() {

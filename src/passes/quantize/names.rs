@@ -342,8 +342,7 @@ fn check_insertion(
     Err(Refusal::new(Outcome::InputsShared, not_all_rewired(b.graph, producer, consumers)))
 }
 
-const RULES_HINT: &str =
-    "the rules go by TF-Slim's names; try --match topology, or leave the layer out with --exclude or --skip-unmatched";
+const RULES_HINT: &str = "the rules go by TF-Slim's names; leave the layer out with --exclude or --skip-unmatched";
 
 impl Refusal {
     fn new(reason: Outcome, error: Error) -> Self {

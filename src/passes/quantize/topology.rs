@@ -106,8 +106,20 @@ impl Options {
 
 /// The optimizer ops that a graph holds once its training ops were added.
 const TRAINING_OPS: [&str; 14] = [
-    "Adadelta", "Adagrad", "AdagradDA", "Adam", "AddSign", "CenteredRMSProp", "Ftrl", "FtrlV2", "GradientDescent",
-    "Momentum", "PowerSign", "ProximalAdagrad", "ProximalGradientDescent", "RMSProp",
+    "Adadelta",
+    "Adagrad",
+    "AdagradDA",
+    "Adam",
+    "AddSign",
+    "CenteredRMSProp",
+    "Ftrl",
+    "FtrlV2",
+    "GradientDescent",
+    "Momentum",
+    "PowerSign",
+    "ProximalAdagrad",
+    "ProximalGradientDescent",
+    "RMSProp",
 ];
 
 /// Refuses a graph that holds training ops: gradients would bypass the quantizers. TensorFlow's
@@ -119,7 +131,11 @@ pub fn check_for_training_ops(graph: &Graph) -> Result<()> {
     match graph.ids().find(|&node| is_training_op(graph.op(node))) {
         None => Ok(()),
         Some(node) => Err(graph
-            .error(ErrorKind::Refused, "the graph holds training ops, whose gradients would bypass the quantizers", node)
+            .error(
+                ErrorKind::Refused,
+                "the graph holds training ops, whose gradients would bypass the quantizers",
+                node,
+            )
             .hint("rewrite the graph before the optimizer is added, or go on with --allow-training-ops")),
     }
 }
@@ -335,8 +351,7 @@ impl<'o> Pass<'o> {
             producer_scope: self.scope,
             ..self.insertion(context(&name), "post_activation_bypass_quant", add, Role::PostActivationAdd)
         };
-        let relu_follows =
-            insertion.consumers.iter().any(|&consumer| matches!(b.graph.op(consumer), "Relu" | "Relu6"));
+        let relu_follows = insertion.consumers.iter().any(|&consumer| matches!(b.graph.op(consumer), "Relu" | "Relu6"));
         if !relu_follows {
             results.add(self.inserter.insert(b, &insertion)?);
             self.quantized_ops.insert(add);
@@ -490,7 +505,13 @@ mod tests {
 
     #[test]
     fn training_ops_are_those_of_tensorflow() {
-        let yes = ["ApplyAdam", "ResourceApplyAdam", "SparseApplyFtrlV2", "ResourceSparseApplyMomentum", "SparseApplyAdadelta"];
+        let yes = [
+            "ApplyAdam",
+            "ResourceApplyAdam",
+            "SparseApplyFtrlV2",
+            "ResourceSparseApplyMomentum",
+            "SparseApplyAdadelta",
+        ];
         let no = ["ApplyAdadelta", "SparseApplyAdam", "ResourceSparseApplyAdadelta", "Apply", "AddSign", "SparseApply"];
         assert_eq!(yes.map(is_training_op), [true; 5]);
         assert_eq!(no.map(is_training_op), [false; 6]);

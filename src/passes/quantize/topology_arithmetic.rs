@@ -75,7 +75,8 @@ impl<'a> Arithmetic<'a> {
             if !is_arithmetic(graph, origin) {
                 continue;
             }
-            for other in graph.data_inputs(origin).map(|input| input.node).filter(|&other| is_arithmetic(graph, other)) {
+            for other in graph.data_inputs(origin).map(|input| input.node).filter(|&other| is_arithmetic(graph, other))
+            {
                 match self.answers.get(&other) {
                     Some(true) => return Ok(true),
                     Some(false) => {}

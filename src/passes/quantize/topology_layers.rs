@@ -251,7 +251,11 @@ fn either_input<T>(forms: Forms<'_>, node: NodeId, find: impl Fn(Forms<'_>, Node
 }
 
 /// As [`either_input`], the second input first.
-fn either_input_reversed<T>(forms: Forms<'_>, node: NodeId, find: impl Fn(Forms<'_>, NodeId) -> Option<T>) -> Option<T> {
+fn either_input_reversed<T>(
+    forms: Forms<'_>,
+    node: NodeId,
+    find: impl Fn(Forms<'_>, NodeId) -> Option<T>,
+) -> Option<T> {
     let [first, second] = two_inputs(forms.graph, node)?;
     find(forms, second.node).or_else(|| find(forms, first.node))
 }
@@ -365,8 +369,12 @@ mod tests {
         let operations: Vec<NodeId> = graph.ids().collect();
         let name = |node: NodeId| graph.name(node).to_owned();
         let show = |found: &Found| {
-            assert_eq!((name(found.layer).as_str(), found.weights.map(|tensor| name(tensor.node))), ("conv", Some("w".to_owned())));
-            [Some(found.activation), found.bypass, found.post_activation_bypass, found.bias_add].map(|node| node.map(name))
+            assert_eq!(
+                (name(found.layer).as_str(), found.weights.map(|tensor| name(tensor.node))),
+                ("conv", Some("w".to_owned()))
+            );
+            [Some(found.activation), found.bypass, found.post_activation_bypass, found.bias_add]
+                .map(|node| node.map(name))
         };
         Layers::find(&graph, &operations).found.iter().map(show).collect()
     }

@@ -233,6 +233,8 @@ fn role(role: Role, layer: &str) -> String {
         Role::Activation => "the activation of",
         Role::BypassInput => "what enters the bypass of",
         Role::Add => "the sum",
+        Role::PostActivationAdd => "the sum after",
+        Role::Arithmetic => "the result of",
     };
     format!("{what} {layer}")
 }

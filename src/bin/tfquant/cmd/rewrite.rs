@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tfquant::container::{Encoding, Model};
+use tfquant::error::{Error, ErrorKind};
 use tfquant::output::{Output, write_file};
 use tfquant::report::html::PageData;
 use tfquant::report::{Report, json, plan as plan_text, text};
-use tfquant::rewrite::{RewriteOptions, rewrite};
-use tfquant::source::{self, Location};
+use tfquant::rewrite::{Quantize, RewriteOptions, layers_by_topology, rewrite};
+use tfquant::source::{self, Location, Source};
 
 use super::write_page;
 use crate::args::{InputArgs, OutputArgs, RewriteArgs};
@@ -38,7 +39,8 @@ pub fn transform(
     let source = source::open(&input.model)?;
     let mut model = stages.run("read", || Model::open_source(&source, &input.open_options()))?;
     let target = Target::open(output, &source.location, model.encoding)?;
-    let mut report = stages.run("rewrite", || rewrite(&mut model, options))?;
+    let rewritten = stages.run("rewrite", || rewrite(&mut model, options));
+    let mut report = rewritten.map_err(|error| point_to_topology(error, &source, input, options))?;
     report.dry_run = output.dry_run;
     report.input.path = input.model.display().to_string();
     if let Some(path) = plan {
@@ -51,6 +53,17 @@ pub fn transform(
         terminal::print(&terminal::paint(&plan_text::to_text(&report), terminal::line_style))?;
     }
     finish(&model, target, output, report, stages)
+}
+
+/// Where the rules of names refuse a graph, says what those of topology would do.
+fn point_to_topology(error: Error, source: &Source, input: &InputArgs, options: &RewriteOptions) -> Error {
+    if error.kind() != ErrorKind::Refused || !matches!(options.quantize, Some(Quantize::Names(_))) {
+        return error;
+    }
+    let Ok(model) = Model::open_source(source, &input.open_options()) else { return error };
+    let layers = layers_by_topology(model);
+    let hint = error.hint_text().unwrap_or("the rules go by TF-Slim's names").to_owned();
+    error.hint(format!("{hint}; --match topology would quantize {layers} layers"))
 }
 
 /// The output, opened before the long work.

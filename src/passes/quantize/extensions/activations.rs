@@ -50,9 +50,7 @@ fn relu1_input(graph: &Graph, node: NodeId) -> Option<TensorRef> {
         "Maximum" => bound == -1.0,
         _ => false,
     };
-    let clips = graph.op(node) != graph.op(inner.node)
-        && bounds(node, outer_bound)
-        && bounds(inner.node, inner_bound);
+    let clips = graph.op(node) != graph.op(inner.node) && bounds(node, outer_bound) && bounds(inner.node, inner_bound);
     clips.then_some(input)
 }
 

@@ -18,7 +18,10 @@ use super::Extension;
 use crate::graph::{Graph, NodeId};
 
 /// Which inputs may be the weights of a layer op, in order of preference, and whether the op takes this rule.
-pub(in crate::passes::quantize) fn weight_inputs(graph: &Graph, node: NodeId) -> Option<(&'static [usize], Option<Extension>)> {
+pub(in crate::passes::quantize) fn weight_inputs(
+    graph: &Graph,
+    node: NodeId,
+) -> Option<(&'static [usize], Option<Extension>)> {
     match graph.op(node) {
         "Conv2D" | "DepthwiseConv2dNative" => Some((&[1], None)),
         "MatMul" => Some((&[1, 0], None)),

@@ -35,7 +35,10 @@ fn constant_behind(graph: &Graph, tensor: TensorRef) -> Option<NodeId> {
 const MAX_IDENTITIES: usize = 16;
 
 /// Where the weights that layers read through different nodes come from, by what the layers read.
-pub(in crate::passes::quantize) fn common_sources(graph: &Graph, weights: impl Iterator<Item = TensorRef>) -> HashMap<TensorRef, NodeId> {
+pub(in crate::passes::quantize) fn common_sources(
+    graph: &Graph,
+    weights: impl Iterator<Item = TensorRef>,
+) -> HashMap<TensorRef, NodeId> {
     let mut readers: HashMap<NodeId, Vec<TensorRef>> = HashMap::new();
     for tensor in weights {
         if let Some(constant) = constant_behind(graph, tensor) {
