@@ -93,7 +93,7 @@ def prepared(path, before):
   stem = path.name[:-len('.json')]
   after = path.with_name(stem + '.after.meta')
   result = {'fold': described['fold'], 'options': described['options']}
-  error, ops = described.get('error'), described.get('error_ops', [])
+  error, ops = described.get('error'), [op.rstrip('/') for op in described.get('error_ops', [])]
   if error and NO_GLOBAL_STEP in error:
     after = path.with_name(stem + '.created.after.meta')
     error, ops = described.get('created_error'), described.get('created_error_ops', [])

@@ -1,6 +1,7 @@
 //! The graphs that tfquant makes are the graphs that TensorFlow's own rewriter made, and it refuses what that refused.
 //!
-//! The cases are in `testdata/names` (TensorFlow 1.5.0 with the rewriter of October 2017).
+//! The cases are in `testdata/names` (TensorFlow 1.5.0 with the rewriter of October 2017), each rewritten with batch norms
+//! folded first and without.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
@@ -18,12 +19,18 @@ use cases::{Case, OptionSet, Outcome};
 use serde_json::Value;
 use tfquant::container::{Encoding, Model, OpenOptions};
 use tfquant::error::{Error, Result};
+use tfquant::passes::fold_batch_norms;
 use tfquant::passes::quantize::Options;
-use tfquant::rewrite::{Quantize, RewriteOptions, rewrite};
+use tfquant::rewrite::{Fold, Quantize, RewriteOptions, rewrite};
 
 #[test]
 fn layers_found_by_name_are_quantized_as_tensorflow_does() {
     check("names", 860, |set| !set.fold);
+}
+
+#[test]
+fn batch_norms_are_folded_as_tensorflow_does() {
+    check("names", 850, |set| set.fold);
 }
 
 /// Runs every chosen set of every case, which must be at least `least` many.
@@ -84,10 +91,12 @@ fn names(refusal: &Error, op: &str) -> bool {
 
 fn run(before: &Bytes, set: &OptionSet) -> Result<Bytes> {
     let mut model = Model::open(before.clone(), &OpenOptions::default())?;
-    rewrite(
-        &mut model,
-        &RewriteOptions { quantize: Some(Quantize::Names(quantize_options(set))), ..RewriteOptions::default() },
-    )?;
+    let options = RewriteOptions {
+        fold: set.fold.then(|| Fold::Names(fold_batch_norms::Options::default())),
+        quantize: Some(Quantize::Names(quantize_options(set))),
+        ..RewriteOptions::default()
+    };
+    rewrite(&mut model, &options)?;
     let splice = model.to_splice()?;
     let mut output = Vec::new();
     model.write(&splice, Encoding::Binary, &mut output)?;

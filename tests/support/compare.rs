@@ -74,7 +74,7 @@ fn compare_node(expected: &NodeDef, actual: &NodeDef, lines: &mut Vec<String>) {
     for key in union(&expected.attr, &actual.attr) {
         if key != "_output_shapes" {
             let (expected, actual) = (expected.attr.get(key), actual.attr.get(key));
-            let same = expected.map(canonical) == actual.map(canonical);
+            let same = expected == actual || expected.map(canonical) == actual.map(canonical);
             compare(&format!("attribute {key}"), &expected, &actual, same);
         }
     }
@@ -96,8 +96,7 @@ fn inputs(node: &NodeDef) -> Vec<&str> {
 fn canonical(attr: &AttrValue) -> Vec<u8> {
     match &attr.value {
         Some(Value::Tensor(tensor)) => {
-            let values = TensorProto { tensor_content: tensor_values(tensor), ..without_values(tensor) };
-            AttrValue { value: Some(Value::Tensor(values)) }.encode_to_vec()
+            AttrValue { value: Some(Value::Tensor(canonical_tensor(tensor))) }.encode_to_vec()
         }
         Some(Value::List(list)) if !list.s.is_empty() => {
             let mut list: ListValue = list.clone();
@@ -108,44 +107,35 @@ fn canonical(attr: &AttrValue) -> Vec<u8> {
     }
 }
 
-fn without_values(tensor: &TensorProto) -> TensorProto {
-    if elements(tensor).is_none() {
-        return tensor.clone();
+/// The tensor with its values as bytes, without the repetitions of the last one; as it is for types that graphs spell
+/// one way only.
+fn canonical_tensor(tensor: &TensorProto) -> TensorProto {
+    fn bytes<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> (Vec<u8>, usize) {
+        (values.iter().flat_map(|&value| bytes(value)).collect(), N)
     }
-    TensorProto { dtype: tensor.dtype, tensor_shape: tensor.tensor_shape.clone(), ..TensorProto::default() }
-}
-
-/// The tensor's values as its fields list them, encoded one by one; nothing for types that graphs spell one way only.
-fn elements(tensor: &TensorProto) -> Option<Vec<Vec<u8>>> {
-    fn encode<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<Vec<u8>> {
-        values.iter().map(|&value| bytes(value).to_vec()).collect()
-    }
-    match tensor.dtype() {
-        DataType::DtFloat => Some(encode(&tensor.float_val, f32::to_le_bytes)),
-        DataType::DtDouble => Some(encode(&tensor.double_val, f64::to_le_bytes)),
-        DataType::DtInt32 => Some(encode(&tensor.int_val, i32::to_le_bytes)),
-        DataType::DtInt64 => Some(encode(&tensor.int64_val, i64::to_le_bytes)),
-        DataType::DtBool => Some(encode(&tensor.bool_val, |value| [u8::from(value)])),
-        _ => None,
-    }
-}
-
-/// All values of a tensor in row-major order: as they are, or the last one listed repeated, or zeros.
-fn tensor_values(tensor: &TensorProto) -> Bytes {
-    let Some(mut elements) = elements(tensor) else { return tensor.tensor_content.clone() };
-    if !tensor.tensor_content.is_empty() {
-        return tensor.tensor_content.clone();
-    }
-    let dims = tensor.tensor_shape.iter().flat_map(|shape| &shape.dim);
-    let count = usize::try_from(dims.map(|dim| dim.size).product::<i64>()).unwrap_or(0);
-    let width = match tensor.dtype() {
-        DataType::DtDouble | DataType::DtInt64 => 8,
-        DataType::DtBool => 1,
-        _ => 4,
+    let (listed, width) = match tensor.dtype() {
+        DataType::DtFloat => bytes(&tensor.float_val, f32::to_le_bytes),
+        DataType::DtDouble => bytes(&tensor.double_val, f64::to_le_bytes),
+        DataType::DtInt32 => bytes(&tensor.int_val, i32::to_le_bytes),
+        DataType::DtInt64 => bytes(&tensor.int64_val, i64::to_le_bytes),
+        DataType::DtBool => bytes(&tensor.bool_val, |value| [u8::from(value)]),
+        _ => return tensor.clone(),
     };
-    let last = elements.last().cloned().unwrap_or(vec![0; width]);
-    elements.resize(count.max(elements.len()), last);
-    elements.concat().into()
+    let mut values = if tensor.tensor_content.is_empty() { &listed[..] } else { &tensor.tensor_content[..] };
+    while let Some(shorter) = values.len().checked_sub(width).filter(|&shorter| shorter >= width) {
+        if values[shorter..] != values[shorter - width..shorter] {
+            break;
+        }
+        values = &values[..shorter];
+    }
+    let zero = [0; 8];
+    let values = if values.is_empty() { &zero[..width] } else { values };
+    TensorProto {
+        dtype: tensor.dtype,
+        tensor_shape: tensor.tensor_shape.clone(),
+        tensor_content: values.to_vec().into(),
+        ..TensorProto::default()
+    }
 }
 
 fn collections(meta_graph: &MetaGraphDef) -> BTreeMap<&str, Vec<String>> {
