@@ -48,33 +48,8 @@ def mobilenet_v1(tfquant, *options):
     return Network(path, [1, 128, 128, 3], "MobilenetV1/Logits/SpatialSqueeze", *options)
 
 
-def keras(tfquant, application, name, image, frozen, **arguments):
-    """One of Keras' networks, with its variables or frozen."""
-    path = tfquant.folder / f"{name}.{'pb' if frozen else 'meta'}"
-    with tf.Graph().as_default() as graph:
-        tf.keras.backend.set_learning_phase(0)
-        inputs = tf.placeholder(tf.float32, [None, *image[1:]], name="input")
-        model = application(weights=None, input_tensor=inputs, classifier_activation=None, classes=10, **arguments)
-        output = model.output.op.name
-        if frozen:
-            with support.session() as session:
-                graph_def = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [output])
-            path.write_bytes(graph_def.SerializeToString())
-        else:
-            tf.train.export_meta_graph(str(path), graph=graph)
-    tf.keras.backend.clear_session()
-    return Network(path, image, output, "--match", "topology")
-
-
 NETWORKS = {
     "mobilenet_v1 by names": lambda tfquant: mobilenet_v1(tfquant, "--weight-narrow-range"),
-    "mobilenet_v1 by topology": lambda tfquant: mobilenet_v1(tfquant, "--match", "topology"),
-    "mobilenet_v2": lambda tfquant: keras(
-        tfquant, tf.keras.applications.MobileNetV2, "mobilenet_v2", [1, 96, 96, 3], frozen=False, alpha=0.35
-    ),
-    "resnet50": lambda tfquant: keras(
-        tfquant, tf.keras.applications.ResNet50, "resnet50", [1, 64, 64, 3], frozen=True
-    ),
 }
 
 
