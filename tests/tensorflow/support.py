@@ -16,12 +16,12 @@ class Tfquant:
         self.binary = binary
         self.folder = folder
 
-    def rewrite(self, model, *options, output=None):
+    def rewrite(self, model, *options, output=None, fold=False):
         """Rewrites a model; returns where the result is, and the report."""
         output = self.folder / (output or f"{model.stem}_q{model.suffix}")
         report = output.with_suffix(".json")
-        options = ["--no-fold-batch-norms", *map(str, options)]
-        self.run("rewrite", model, "-o", output, "--report", report, *options)
+        folding = [] if fold else ["--no-fold-batch-norms"]
+        self.run("rewrite", model, "-o", output, "--report", report, *folding, *options)
         return output, json.loads(report.read_text())
 
     def run(self, *arguments):
@@ -64,7 +64,7 @@ class FakeQuant:
         self.narrow = entry["narrow_range"]
         self.tensor = graph.get_tensor_by_name(entry["tensor"])
         self.consumers = [graph.get_operation_by_name(name) for name in entry["consumers"]]
-        self.min, self.max = (variable(name) for name in entry["range"])
+        self.range_ops = entry["range"]
 
     def __repr__(self):
         return self.op.name
@@ -76,6 +76,14 @@ class FakeQuant:
     @property
     def output(self):
         return self.op.outputs[0]
+
+    @property
+    def min(self):
+        return variable(self.range_ops[0])
+
+    @property
+    def max(self):
+        return variable(self.range_ops[1])
 
     @property
     def range(self):
@@ -118,7 +126,10 @@ def variables_of(meta_graph):
 
 def session():
     """A session with all variables initialised, by way of the collections."""
-    session = tf.Session(config=tf.ConfigProto(intra_op_parallelism_threads=1))
+    config = tf.ConfigProto()
+    # Graphs run a few times each: optimizing them takes longer than running them.
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    session = tf.Session(config=config)
     session.run(tf.global_variables_initializer())
     return session
 
