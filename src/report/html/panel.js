@@ -103,8 +103,8 @@ function showScope(item) {
 }
 
 function showAll() {
-  add(panel, "h2", data.title).id = "selected";
-  add(panel, "p", data.subtitle, "op");
+  add(panel, "h2", "Overview").id = "selected";
+  add(panel, "p", data.title, "op");
   table("In numbers", data.facts);
   const legend = KINDS.filter((kind) => root.count[kind]).reverse();
   if (legend.length) {
