@@ -221,6 +221,15 @@ pub fn to_text(explanation: &Explanation, all: bool) -> String {
     if let Some(asked) = asked {
         push_asked(&mut text, asked);
     }
+    for batch_norm in &report.batch_norms {
+        let is_asked = |asked: &Asked| {
+            let about = [Some(&batch_norm.node), batch_norm.layer.as_ref(), batch_norm.folded.as_ref()];
+            about.into_iter().flatten().any(|name| *name == asked.node)
+        };
+        if asked.as_ref().is_none_or(is_asked) {
+            plan::push_batch_norm(&mut text, batch_norm);
+        }
+    }
     for layer in report.layers.iter().chain(&report.adds) {
         let concerned = asked.as_ref().map(|asked| asked.layers.iter().any(|part| part.layer == layer.node));
         if concerned == Some(false) {

@@ -4,12 +4,16 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::error::Printable;
+use crate::passes::fold_batch_norms::{self, BatchNorm};
 use crate::passes::quantize::{InsertedFakeQuant, Layer, Outcome, Role};
 
 /// Everything the rewrite does, or would do.
 #[must_use]
 pub fn to_text(report: &Report) -> String {
     let mut text = String::new();
+    for batch_norm in &report.batch_norms {
+        push_batch_norm(&mut text, batch_norm);
+    }
     for layer in report.layers.iter().chain(&report.adds) {
         push_layer(&mut text, layer);
         push_inserts(&mut text, layer);
@@ -29,13 +33,34 @@ pub fn to_text(report: &Report) -> String {
     text
 }
 
+/// What was decided about a batch norm, and why.
+pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
+    let BatchNorm { node, op, layer, outcome, detail, folded } = batch_norm;
+    let _ = write!(text, "batch_norm {} ({}): {}", Printable(node), Printable(op), outcome.code());
+    if let Some(layer) = layer.as_ref().filter(|_| folded.is_some()) {
+        let _ = write!(text, " into {}", Printable(layer));
+    }
+    if let Some(folded) = folded {
+        let _ = write!(text, ", now {}", Printable(folded));
+    }
+    if let Some(detail) = detail {
+        let _ = write!(text, ": {}", Printable(detail));
+    }
+    text.push('\n');
+}
+
 /// The numbers in one line.
 #[must_use]
 pub fn totals(report: &Report) -> String {
     let summary = &report.summary;
     let skipped: Vec<String> = summary.skipped.iter().map(|(code, count)| format!(", {count} {code}")).collect();
+    let folded = report.batch_norms.iter().filter(|batch_norm| batch_norm.outcome == fold_batch_norms::Outcome::Folded);
+    let batch_norms = match report.batch_norms.len() {
+        0 => String::new(),
+        count => format!("{count} batch norms: {} folded; ", folded.count()),
+    };
     format!(
-        "total {} layers: {} quantized{}; {} fake quantizers, {} inputs rewired\n",
+        "total {batch_norms}{} layers: {} quantized{}; {} fake quantizers, {} inputs rewired\n",
         summary.layers,
         summary.quantized,
         skipped.concat(),

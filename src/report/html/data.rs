@@ -11,6 +11,7 @@ use crate::inspect::attr_text::attr_text;
 use crate::inspect::diff::{Diff, Kind};
 use crate::inspect::endpoints::ranked_ends;
 use crate::inspect::fake_quant::{Range, fake_quants};
+use crate::passes::fold_batch_norms;
 use crate::passes::quantize::{Outcome, Role};
 use crate::report::Report;
 
@@ -87,7 +88,7 @@ struct Mark {
     /// How it is painted.
     kind: &'static str,
     code: &'static str,
-    why: &'static str,
+    why: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// Whether it is a layer.
@@ -118,20 +119,7 @@ impl<'a> PageData<'a> {
             };
             nodes.push(graph, node, status, NodeId::index);
         }
-        let index = |name: &String| graph.find(name).map(NodeId::index);
-        let layers = report.layers.iter().map(|layer| (layer, true)).chain(report.adds.iter().map(|add| (add, false)));
-        let marks = layers.filter_map(|(layer, is_layer)| {
-            let outcome = layer.outcome;
-            let mark = Mark {
-                kind: if outcome == Outcome::Quantized { "quantized" } else { "skipped" },
-                code: outcome.code(),
-                why: outcome.explanation(),
-                detail: layer.detail.clone(),
-                layer: is_layer,
-            };
-            Some((index(&layer.node)?, mark))
-        });
-        let marks = marks.collect();
+        let marks = marks(graph, report);
         let roles = report.layers.iter().chain(&report.adds).flat_map(|layer| {
             layer.fake_quants.iter().map(move |quant| (quant.node.as_str(), role(quant.role, &layer.node)))
         });
@@ -227,6 +215,40 @@ impl<'a> Nodes<'a> {
     }
 }
 
+/// The decisions about layers, Adds and batch norms.
+fn marks(graph: &Graph, report: &Report) -> Vec<(usize, Mark)> {
+    let layers = report.layers.iter().map(|layer| (layer, true)).chain(report.adds.iter().map(|add| (add, false)));
+    let layers = layers.filter_map(|(layer, is_layer)| {
+        let mark = Mark {
+            kind: match layer.outcome {
+                Outcome::Quantized => "quantized",
+                Outcome::FoldedTwin => "folded",
+                _ => "skipped",
+            },
+            code: layer.outcome.code(),
+            why: layer.outcome.explanation().to_owned(),
+            detail: layer.detail.clone(),
+            layer: is_layer,
+        };
+        Some((graph.find(&layer.node)?.index(), mark))
+    });
+    // A batch norm of single ops is known by its scope, and its last op stands for it.
+    let find = |name: &str| graph.find(name).or_else(|| graph.find(&format!("{name}/add_1")));
+    let batch_norms = report.batch_norms.iter().filter_map(|batch_norm| {
+        let is_folded = batch_norm.outcome == fold_batch_norms::Outcome::Folded;
+        let layer = batch_norm.layer.as_deref().unwrap_or("its layer");
+        let mark = Mark {
+            kind: if is_folded { "folded" } else { "skipped" },
+            code: batch_norm.outcome.code(),
+            why: if is_folded { format!("folded into {layer}") } else { "a batch norm that is not folded".to_owned() },
+            detail: batch_norm.detail.clone(),
+            layer: false,
+        };
+        Some((find(&batch_norm.node)?.index(), mark))
+    });
+    layers.chain(batch_norms).collect()
+}
+
 fn role(role: Role, layer: &str) -> String {
     let what = match role {
         Role::Weights => "the weights of",
@@ -278,6 +300,10 @@ fn facts(report: &Report) -> Vec<(String, String)> {
         ("inputs rewired".to_owned(), report.inputs_rewired.to_string()),
         ("nodes".to_owned(), format!("{} → {}", report.input.nodes, report.output.nodes)),
     ];
+    if !report.batch_norms.is_empty() {
+        let folded = report.batch_norms.iter().filter(|it| it.outcome == fold_batch_norms::Outcome::Folded).count();
+        facts.push(("batch norms folded".to_owned(), format!("{folded} of {}", report.batch_norms.len())));
+    }
     facts.extend(summary.skipped.iter().map(|(code, count)| (format!("left: {code}"), count.to_string())));
     facts.extend(report.options.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

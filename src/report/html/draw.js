@@ -24,8 +24,6 @@ function curve(points) {
   return path;
 }
 
-const KINDS = ["removed", "skipped", "changed", "folded", "inserted", "quantized"];
-
 function kindOf(item) {
   if (item.node) return paint(item.node);
   for (const kind of ["skipped", "quantized", "folded", "removed", "changed", "inserted"]) {
@@ -38,22 +36,11 @@ function kindOf(item) {
   return "";
 }
 
-function topOps(item) {
-  const counts = new Map();
-  const walk = (at) => {
-    if (at.node) { if (!at.beside) counts.set(at.node.op, (counts.get(at.node.op) || 0) + 1); } else at.children.forEach(walk);
-  };
-  if (item.total <= 2000) walk(item);
-  const rank = (op) => LAYER_OPS.has(op) ? 0 : /^(Relu|Softmax|Sigmoid|Tanh|Add|Concat|MaxPool|AvgPool|Mean|FusedBatchNorm|BiasAdd)/.test(op) ? 1 : /^FakeQuant/.test(op) ? 2 : 9;
-  const told = [...counts.keys()].filter((op) => rank(op) < 2).sort((a, b) => rank(a) - rank(b) || counts.get(b) - counts.get(a));
-  return told.slice(0, 3).join(" · ");
-}
-
 function drawItem(item, parent, x, y, sight) {
   if (x > sight.right || y > sight.bottom || x + item.w < sight.left || y + item.h < sight.top) return 0;
   const kind = kindOf(item);
   const classes = ["item", item.node ? "node" : "scope", kind, isSource(item) ? "source" : "", item.open ? "open" : "",
-    item.level % 2 ? "odd" : "", item.chunk ? "chunk" : "", item.beside && !item.parent.beside ? "beside" : "", item === selected ? "selected" : ""];
+    item.level % 2 ? "odd" : "", item.chunk ? "chunk" : "", item.aside ? "beside" : "", item === selected ? "selected" : ""];
   const group = make("g", { class: classes.filter(Boolean).join(" "), transform: `translate(${item.x.toFixed(1)},${item.y.toFixed(1)})`, "data-id": item.id, "data-name": item.name }, parent);
   make("rect", { width: item.w.toFixed(1), height: item.h.toFixed(1), rx: item.node ? 7 : 10 }, group);
   make("title", {}, group, item.node ? `${item.name} (${item.node.op})` : `${item.name}: ${item.total} nodes`);
@@ -70,10 +57,9 @@ function drawItem(item, parent, x, y, sight) {
   } else {
     make("text", { class: "toggle", x: 11, y: 20 }, group, "▸");
     make("text", { x: middle, y: 20 }, group, item.text);
-    item.ops ??= topOps(item);
-    make("text", { class: "sub", x: middle, y: 36 }, group, item.ops || `${item.total} nodes`);
+    make("text", { class: "sub", x: middle, y: 36 }, group, item.ops);
     make("text", { class: "count", x: item.w - 8, y: 15 }, group, item.total);
-    KINDS.filter((dot) => item.count[dot]).forEach((dot, at) => {
+    item.dots.forEach((dot, at) => {
       make("circle", { class: `dot ${dot}`, cx: 15 + at * 11, cy: item.h - 12, r: 3.6 }, group);
     });
   }
@@ -85,7 +71,7 @@ function drawInside(scope, parent, x, y, sight) {
   for (const { edge, back, points } of scope.drawn) {
     const ys = points.map((point) => point[1]), xs = points.map((point) => point[0]);
     if (y + Math.max(...ys) < sight.top || y + Math.min(...ys) > sight.bottom || x + Math.max(...xs) < sight.left || x + Math.min(...xs) > sight.right) continue;
-    const classes = `edge${edge.control ? " control" : ""}${back ? " back" : ""}${near !== null && (edge.from === near || edge.to === near) ? " near" : ""}`;
+    const classes = `edge${edge.control ? " control" : edge.fed ? "" : " weight"}${back ? " back" : ""}${near !== null && (edge.from === near || edge.to === near) ? " near" : ""}`;
     const attributes = { class: classes, d: curve(points), "stroke-width": (1.1 + Math.min(1.6, Math.log2(edge.count) * 0.35)).toFixed(2) };
     if (edge.to >= 0) attributes["marker-end"] = "url(#arrow)";
     make("path", attributes, parent);
@@ -187,7 +173,7 @@ function openLayers() {
     const look = (scope) => {
       for (const child of scope.children) {
         if (child.open) look(child);
-        else if (!child.node && !child.beside && child.layers > 1 && visible + child.children.length <= FIRST_SIGHT + child.layers && child.children.length <= MOST_CHILDREN
+        else if (!child.node && !child.beside && (child.layers > 1 || (child.layers === 1 && visible + child.children.length <= 20)) && visible + child.children.length <= FIRST_SIGHT + child.layers && child.children.length <= MOST_CHILDREN
           && (!best || child.layers > best.layers)) best = child;
       }
     };
@@ -232,11 +218,7 @@ const itemAt = (event) => items[event.target.closest?.(".item")?.dataset.id];
 canvas.addEventListener("click", (event) => {
   if (drag?.far) return;
   const item = itemAt(event);
-  if (item && event.target.classList.contains("toggle")) toggle(item);
+  if (item && (event.detail === 2 || event.target.classList.contains("toggle"))) toggle(item);
   select(item || null);
   render();
-});
-canvas.addEventListener("dblclick", (event) => {
-  const item = itemAt(event);
-  if (item) toggle(item);
 });

@@ -20,7 +20,9 @@ function sizeOf(item) {
   const wide = measure(item.text);
   if (isSource(item)) return [Math.max(52, wide + 18), 24];
   if (item.node) return [Math.max(96, wide + 28), 42];
-  return [Math.max(150, wide + 62), 46];
+  item.ops ??= topOps(item) || `${item.total} nodes`;
+  item.dots ??= KINDS.filter((kind) => item.count[kind]);
+  return [Math.max(150, wide + 72, measure(item.ops) * 0.86 + 2 * (14 + 11 * item.dots.length)), 46];
 }
 
 function layout(scope) {
@@ -28,8 +30,11 @@ function layout(scope) {
     if (child.open) layout(child);
     else [child.w, child.h] = sizeOf(child);
   }
-  const flow = scope.children.filter((child) => !child.beside || scope.beside);
-  const beside = scope.children.filter((child) => child.beside && !scope.beside);
+  const crowd = findCrowd(scope);
+  const stands = (child) => crowd.has(child) || (child.beside && !scope.beside);
+  const flow = scope.children.filter((child) => !stands(child));
+  const beside = scope.children.filter(stands);
+  for (const child of scope.children) child.aside = stands(child);
   const { width, height } = placeFlow(scope, flow);
   const side = placeBeside(beside, width, height);
   const top = scope === root ? 0 : HEAD;
@@ -39,6 +44,22 @@ function layout(scope) {
   scope.w = Math.max(side ? side.right : width, scope === root ? 0 : measure(scope.label) + 60) + 2 * PAD;
   scope.h = Math.max(height, side ? side.bottom : 0) + 2 * PAD + top;
   if (scope.ports) for (const port in scope.ports) scope.ports[port] += PAD;
+}
+
+const MOST_FEEDERS = 6;
+
+// Many things that only hold parameters for one and the same scope would hide the flow: they stand beside it.
+function findCrowd(scope) {
+  const readers = new Map();
+  const holders = new Set(scope.children.filter((child) => !child.fed && !child.beside && child.layers === 0).map((child) => child.id));
+  for (const { from, to } of scope.edges) {
+    if (!holders.has(from) || to < 0) continue;
+    const known = readers.get(from);
+    readers.set(from, known === undefined || known === to ? to : null);
+  }
+  const groups = new Map();
+  for (const [from, to] of readers) if (to !== null) groups.set(to, [...(groups.get(to) || []), items[from]]);
+  return new Set([...groups.values()].filter((group) => group.length > MOST_FEEDERS).flat());
 }
 
 // What is no part of the flow stands in columns at the right.
@@ -68,7 +89,7 @@ function placeFlow(scope, flow) {
   const links = [];
   for (const edge of scope.edges) {
     let a = cellOf(edge.from), b = cellOf(edge.to);
-    if (!a || !b) continue;
+    if (!a || !b || ((a === entry || b === exit) && !edge.fed && scope.fed)) continue;
     const back = a !== entry && b !== exit && (a.order > b.order || (a.order === b.order && a.first > b.first && !Number.isFinite(a.order)));
     links.push({ edge, a: back ? b : a, b: back ? a : b, back });
   }
@@ -133,7 +154,7 @@ function makeLayers(all, links) {
       }
     }
     link.path.push(link.b);
-    const weight = link.edge.control ? 0.2 : 1;
+    const weight = link.edge.fed ? 1 : link.edge.control ? 0.05 : 0.2;
     for (let at = 1; at < link.path.length; at++) {
       link.path[at - 1].downs.push([link.path[at], weight]);
       link.path[at].ups.push([link.path[at - 1], weight]);

@@ -61,8 +61,8 @@ function showNode(node) {
   add(panel, "p", node.op, "op");
   if (node.mark) chip(node.mark.kind, node.mark.code === "quantized" ? "" : node.mark.code);
   if (node.status !== "same") chip(node.status, node.status === "changed" && !data.diff ? "reads other tensors now" : "");
-  if (node.mark && node.mark.kind === "skipped") {
-    const reason = add(panel, "div", node.mark.why, "reason");
+  if (node.mark && node.mark.kind !== "quantized") {
+    const reason = add(panel, "div", node.mark.why, `reason ${node.mark.kind}`);
     if (node.mark.detail) add(reason, "p", node.mark.detail);
   }
   const { quant } = node;
@@ -103,8 +103,8 @@ function showScope(item) {
 }
 
 function showAll() {
-  add(panel, "h2", data.title).id = "selected";
-  add(panel, "p", data.subtitle, "op");
+  add(panel, "h2", "Overview").id = "selected";
+  add(panel, "p", data.title, "op");
   table("In numbers", data.facts);
   const legend = KINDS.filter((kind) => root.count[kind]).reverse();
   if (legend.length) {
@@ -120,7 +120,7 @@ function showAll() {
       add(box, "b", root.count[kind]);
     }
   }
-  for (const [title, kind] of [["Left as they are", "skipped"], ["Quantized layers", "quantized"]]) {
+  for (const [title, kind] of [["Left as they are", "skipped"], ["Quantized layers", "quantized"], ["Folded", "folded"]]) {
     list(title, nodes.filter((node) => node.mark?.kind === kind), (entry, node) => {
       link(entry, itemOf[node.index]);
       if (kind === "skipped") add(entry, "div", node.mark.why, "more");

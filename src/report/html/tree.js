@@ -38,14 +38,17 @@ function findMain() {
   return main;
 }
 
-// The longest way to each node, so that what comes first is drawn first; loops are cut where they close.
+// The longest way from an input to each node, so that what comes first is drawn first; negative for what no input
+// reaches, such as weights. Loops are cut where they close.
 function findDepth() {
   const waiting = nodes.map((node) => node.inputs.filter((input) => !nodes[input.from].op.endsWith("NextIteration")).length);
-  const depth = new Float64Array(nodes.length);
+  const depth = new Float64Array(nodes.length).fill(UNFED);
   const ready = [];
   waiting.forEach((count, index) => { if (count === 0) ready.push(index); });
+  const feeds = findFeeds();
   for (let next = 0; next < ready.length; next++) {
     const node = nodes[ready[next]];
+    if (feeds.has(node.index)) depth[node.index] = 0;
     if (node.op.endsWith("NextIteration")) continue;
     for (const { to, control } of node.readers) {
       if (!control) depth[to] = Math.max(depth[to], depth[node.index] + 1);
@@ -55,13 +58,32 @@ function findDepth() {
   return depth;
 }
 
+const UNFED = -1e9;
+
+// Where data enters; in a graph without inputs, what the layers' first inputs begin with.
+function findFeeds() {
+  const is = (node) => main[node.index] && /^Placeholder|^IteratorGetNext|^QueueDequeue/.test(node.op);
+  const feeds = new Set(nodes.filter(is).map((node) => node.index));
+  if (feeds.size) return feeds;
+  const seen = new Set();
+  for (const layer of nodes) {
+    if (!LAYER_OPS.has(layer.op)) continue;
+    let at = layer.index;
+    while (!seen.has(at) && nodes[at].inputs.length && !nodes[at].inputs[0].control) {
+      seen.add(at);
+      at = nodes[at].inputs[0].from;
+    }
+    if (!seen.has(at)) feeds.add(at);
+  }
+  return feeds;
+}
 const main = findMain();
 const depth = findDepth();
 const items = [];
 
 function makeItem(name, label, parent, node) {
   const item = { id: items.length, name, label, parent, node, children: [], open: false, edges: [], chunk: false,
-    total: node ? 1 : 0, layers: 0, beside: true, first: Infinity, order: Infinity, count: {}, level: 0 };
+    total: node ? 1 : 0, layers: 0, beside: true, first: Infinity, order: Infinity, fed: false, count: {}, level: 0 };
   items.push(item);
   return item;
 }
@@ -110,11 +132,19 @@ function mergeChains(item) {
 
 const MOST_CHILDREN = 120;
 
+// A scope comes where the first of its nodes that depend on an input comes.
+function meet(item, child) {
+  if (item.fed === child.fed) item.order = Math.min(item.order, child.order);
+  else if (child.fed) item.order = child.order;
+  item.fed ||= child.fed;
+}
+
 function tally(item) {
   if (item.node) {
     const { node } = item;
     item.first = node.index;
     item.order = main[node.index] ? depth[node.index] : Infinity;
+    item.fed = main[node.index] === 1 && depth[node.index] >= 0;
     item.beside = !main[node.index];
     item.layers = node.mark?.layer || LAYER_OPS.has(node.op) ? 1 : 0;
     const kind = paint(node);
@@ -127,7 +157,7 @@ function tally(item) {
     item.layers += child.layers;
     item.beside &&= child.beside;
     item.first = Math.min(item.first, child.first);
-    item.order = Math.min(item.order, child.order);
+    meet(item, child);
     for (const kind in child.count) item.count[kind] = (item.count[kind] || 0) + child.count[kind];
   }
 }
@@ -148,13 +178,14 @@ function chunk(item) {
     item.children.push(group);
     chunk(group);
     let { total, layers, count } = { total: 0, layers: 0, count: {} };
-    let [first, order, beside] = [Infinity, Infinity, true];
+    let [first, beside] = [Infinity, true];
     for (const child of group.children) {
       total += child.total; layers += child.layers; beside &&= child.beside;
-      first = Math.min(first, child.first); order = Math.min(order, child.order);
+      first = Math.min(first, child.first);
+      meet(group, child);
       for (const kind in child.count) count[kind] = (count[kind] || 0) + child.count[kind];
     }
-    Object.assign(group, { total, layers, count, first, order, beside });
+    Object.assign(group, { total, layers, count, first, beside });
   }
 }
 
@@ -167,29 +198,44 @@ function setLevels(item, level) {
 // there remember which of their children it enters or leaves.
 function liftEdges() {
   const maps = new Map();
-  const add = (scope, from, to, control) => {
+  const add = (scope, from, to, control, fed) => {
     let edges = maps.get(scope);
     if (!edges) maps.set(scope, edges = new Map());
     const key = from * 4194304 + to;
     const edge = edges.get(key);
-    if (edge) { edge.count++; edge.control &&= control; } else edges.set(key, { from, to, count: 1, control });
+    if (edge) { edge.count++; edge.control &&= control; edge.fed ||= fed; } else edges.set(key, { from, to, count: 1, control, fed });
   };
   for (const node of nodes) {
     for (const { from, control } of node.inputs) {
       if (control && main[node.index] !== main[from]) continue;
       let a = itemOf[from], b = itemOf[node.index];
       if (a === b) continue;
-      while (a.level > b.level) { if (a.parent.level >= b.level && a.parent !== b.parent) add(a.parent, a.id, -1, control); a = a.parent; }
-      while (b.level > a.level) { if (b.parent !== a.parent) add(b.parent, -2, b.id, control); b = b.parent; }
+      const fed = !control && depth[from] >= 0;
+      while (a.level > b.level) { if (a.parent.level >= b.level && a.parent !== b.parent) add(a.parent, a.id, -1, control, fed); a = a.parent; }
+      while (b.level > a.level) { if (b.parent !== a.parent) add(b.parent, -2, b.id, control, fed); b = b.parent; }
       while (a.parent !== b.parent) {
-        add(a.parent, a.id, -1, control);
-        add(b.parent, -2, b.id, control);
+        add(a.parent, a.id, -1, control, fed);
+        add(b.parent, -2, b.id, control, fed);
         a = a.parent; b = b.parent;
       }
-      if (a !== b) add(a.parent, a.id, b.id, control);
+      if (a !== b) add(a.parent, a.id, b.id, control, fed);
     }
   }
   for (const [scope, edges] of maps) scope.edges = [...edges.values()];
+}
+
+const KINDS = ["removed", "skipped", "changed", "folded", "inserted", "quantized"];
+
+// The ops that make a scope what it is.
+function topOps(item) {
+  const counts = new Map();
+  const walk = (at) => {
+    if (at.node) { if (!at.beside) counts.set(at.node.op, (counts.get(at.node.op) || 0) + 1); } else at.children.forEach(walk);
+  };
+  if (item.total <= 2000) walk(item);
+  const rank = (op) => LAYER_OPS.has(op) ? 0 : /^(Relu|Softmax|Sigmoid|Tanh|Add|Concat|MaxPool|AvgPool|Mean|FusedBatchNorm|BiasAdd)/.test(op) ? 1 : /^FakeQuant/.test(op) ? 2 : 9;
+  const told = [...counts.keys()].filter((op) => rank(op) < 2).sort((a, b) => rank(a) - rank(b) || counts.get(b) - counts.get(a));
+  return told.slice(0, 3).map((op) => op.replace(/Conv2dNative$/, "Conv").replace(/V\d$/, "")).join(" · ");
 }
 
 buildTree();
