@@ -33,6 +33,8 @@ pub(super) struct Insertion<'a> {
     pub producer_scope: Option<&'a str>,
     /// All consumers must be in this scope.
     pub consumer_scope: Option<&'a str>,
+    /// Whether a tensor that cannot be quantized is no reason to refuse the graph: TensorFlow would not have tried.
+    pub optional: bool,
 }
 
 /// What came of an insertion.
@@ -80,7 +82,7 @@ impl<'o> Inserter<'o> {
         }
         match self.check(b, insertion) {
             Ok(()) => self.insert_checked(b, insertion),
-            Err((outcome, error)) if self.options.skip_unmatched => {
+            Err((outcome, error)) if insertion.optional || self.options.skip_unmatched => {
                 Ok(Inserted::Nothing(outcome, Some(error.to_string())))
             }
             Err((_, error)) => Err(error),
