@@ -14,6 +14,7 @@ use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::common::is_skipped;
 use crate::passes::input_to_ops::InputToOps;
+use crate::passes::quantize::extensions::loops::Loops;
 use crate::proto::tensorflow::DataType;
 
 /// How the node that ends a layer is called in the layer's scope, in order of preference.
@@ -42,7 +43,12 @@ struct Plan {
 }
 
 /// Finds and folds all of them.
-pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut FoldShapes, options: &Options) -> Result<Vec<BatchNorm>> {
+pub(super) fn fold(
+    b: &mut Builder<'_>,
+    shapes: &mut FoldShapes,
+    loops: &Loops,
+    options: &Options,
+) -> Result<Vec<BatchNorm>> {
     let operations = b.operations();
     let scopes = scopes(b.graph, &operations);
     if scopes.is_empty() {
@@ -66,10 +72,12 @@ pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut FoldShapes, options: &Optio
         match plan(b, shapes, &consumers, scope, parameters, options) {
             Ok(Some(plan)) => {
                 batch_norm.layer = Some(b.graph.name(plan.layer).to_owned());
-                if options.selection.contains(b.graph.name(plan.layer)) {
-                    batch_norm.folded = Some(fold_one(b, shapes, &plan, options)?);
-                } else {
+                if !options.selection.contains(b.graph.name(plan.layer)) {
                     batch_norm.outcome = Outcome::NotSelected;
+                } else if loops.contain(plan.shift_op) {
+                    batch_norm.outcome = Outcome::InsideLoop;
+                } else {
+                    batch_norm.folded = Some(fold_one(b, shapes, &plan, options)?);
                 }
             }
             Ok(None) => batch_norm.outcome = Outcome::ExtraConsumer,
