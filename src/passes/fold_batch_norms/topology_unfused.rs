@@ -221,9 +221,9 @@ impl Plan {
         let input = graph.data_input(at, 0).ok_or_else(|| unknown_form(graph, at))?;
         let dims = [shapes.of(graph, input), shapes.of(graph, self.weights)];
         let (rank, axes) = if graph.op(at) == "MatMul" { (2, [1, 0]) } else { (4, [3, 2]) };
-        let axis = |which: usize| dims[which].as_ref().and_then(|dims| dims.get(axes[which]).copied().flatten());
+        let size = |which: usize| dims[which].as_ref().and_then(|dims| dims.get(axes[which]).copied().flatten());
         let ranks_fit = dims.iter().all(|dims| dims.as_ref().is_some_and(|dims| dims.len() == rank));
-        let sizes_fit = axis(0).zip(axis(1)).is_none_or(|(of_input, of_weights)| of_input == of_weights);
+        let sizes_fit = size(0).zip(size(1)).is_none_or(|(of_input, of_weights)| of_input == of_weights);
         if ranks_fit && sizes_fit {
             return Ok(());
         }
@@ -261,24 +261,25 @@ impl Plan {
     /// The activation of the scope, or the `AddV2` of the scope above, which must read the batch norm once.
     fn find_reader(&self, graph: &Graph) -> Result<NodeId, Refusal> {
         let activation = ACTIVATIONS.iter().find_map(|name| graph.find(&format!("{}{name}", self.scope)));
-        let reader = match activation {
-            Some(activation) => activation,
-            None => {
-                let above = self.scope.strip_suffix('/').and_then(parent).unwrap_or_default();
-                let slash = if above.is_empty() { "" } else { "/" };
-                let name = format!("{above}{slash}AddV2");
-                graph.find(&name).ok_or_else(|| {
-                    let what = format!("neither an activation in the scope nor a bypass Add reads the batch norm: there is no node '{name}'");
-                    Refusal::fatal(Outcome::NoActivation, graph.error(ErrorKind::Refused, what, self.shift_op))
-                })?
-            }
-        };
+        let reader = if let Some(activation) = activation { activation } else { self.find_bypass(graph)? };
         let reads = graph.data_inputs(reader).filter(|&input| input == TensorRef::from(self.shift_op)).count();
         if reads == 1 {
             return Ok(reader);
         }
         let what = format!("the node does not read the batch norm '{}' once", graph.name(self.shift_op));
         Err(Refusal::fatal(Outcome::ExtraConsumer, graph.error(ErrorKind::Refused, what, reader)))
+    }
+
+    fn find_bypass(&self, graph: &Graph) -> Result<NodeId, Refusal> {
+        let above = self.scope.strip_suffix('/').and_then(parent).unwrap_or_default();
+        let slash = if above.is_empty() { "" } else { "/" };
+        let name = format!("{above}{slash}AddV2");
+        graph.find(&name).ok_or_else(|| {
+            let what = format!(
+                "neither an activation in the scope nor a bypass Add reads the batch norm: there is no node '{name}'"
+            );
+            Refusal::fatal(Outcome::NoActivation, graph.error(ErrorKind::Refused, what, self.shift_op))
+        })
     }
 }
 

@@ -44,6 +44,7 @@ const ACTIVATION_MIN: f32 = 0.0;
 const WIDE_MIN: f32 = -6.0;
 
 /// What to quantize, and how: the arguments of TensorFlow 1.15's `Quantize`, and which layers to leave alone.
+#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Bits for weights, 2 to 8.
@@ -373,7 +374,7 @@ impl<'o> Pass<'o> {
         for node in b.operations() {
             let extension = if arithmetic.is_quantizable(b.graph, node) {
                 None
-            } else if !self.options.reference_only && self.ends_activation(b.graph, &mut arithmetic, node) {
+            } else if !self.options.reference_only && ends_activation(b.graph, &mut arithmetic, node) {
                 Some(Extension::Activation)
             } else {
                 continue;
@@ -407,12 +408,6 @@ impl<'o> Pass<'o> {
             }
         }
         Ok(reported)
-    }
-
-    /// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
-    fn ends_activation(&self, graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
-        let Some(input) = activations::input(graph, node) else { return false };
-        !is_gradient(graph.name(node)) && arithmetic.reads_quantized(graph, input)
     }
 
     /// Layers whose weights come from one constant through different nodes quantize the constant.
@@ -465,6 +460,12 @@ impl<'o> Pass<'o> {
             Outcome::NoActivation
         }
     }
+}
+
+/// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
+fn ends_activation(graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
+    let Some(input) = activations::input(graph, node) else { return false };
+    !is_gradient(graph.name(node)) && arithmetic.reads_quantized(graph, input)
 }
 
 /// What becomes of one layer.

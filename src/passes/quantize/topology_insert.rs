@@ -13,6 +13,7 @@ use crate::quant_ops::{FakeQuant, RangeUpdate};
 const INITIAL_MAX: f32 = 6.0;
 
 /// A fake quantizer to insert.
+#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
 #[derive(Debug, Clone)]
 pub(super) struct Insertion<'a> {
     /// The scope of the layer; the quantizer's nodes go below it. Empty at the root.
