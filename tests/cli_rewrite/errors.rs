@@ -83,7 +83,7 @@ fn every_bad_file_gets_one_clear_error() {
 fn an_unreadable_file_is_told() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::with_model();
-    fs::set_permissions(folder.path("in.meta"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.path("in.meta"), fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(folder.path("in.meta")).is_ok() {
         return; // the superuser may read anything
     }
