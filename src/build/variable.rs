@@ -52,7 +52,7 @@ impl Builder<'_> {
     /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
     pub fn model_variable(&mut self, name: &str, initial: f32, collection: &str) -> Result<Variable> {
         let initial = InitialValue::Scalar("Const", Tensor::Float(initial));
-        let variable = self.variable_with(name, &initial, Aggregation::Mean)?;
+        let variable = self.variable_with(name, &initial, self.dialect.range_aggregation())?;
         let mut keys = vec![GLOBAL_VARIABLES];
         if self.dialect.ranges_are_model_variables() {
             keys.push(MODEL_VARIABLES);
