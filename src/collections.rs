@@ -62,13 +62,15 @@ pub struct Collections {
     original: BTreeMap<String, Bytes>,
     added: BTreeMap<String, Addition>,
     global_variables: HashSet<String>,
+    /// Whether there is a MetaGraphDef to keep them in. Without one, only names that the passes ask for are noted.
+    kept: bool,
 }
 
 impl Collections {
     /// The collections of a file: keys and encoded CollectionDefs.
     #[must_use]
     pub fn new(original: BTreeMap<String, Bytes>) -> Self {
-        let mut collections = Self { original, ..Self::default() };
+        let mut collections = Self { original, kept: true, ..Self::default() };
         collections.global_variables = collections
             .variables(GLOBAL_VARIABLES)
             .into_iter()
@@ -127,10 +129,13 @@ impl Collections {
 
     /// Adds a variable, stored as TensorFlow stores variables under that key.
     pub fn add_variable(&mut self, graph: &Graph, key: &str, variable: &Variable) {
-        let name = graph.tensor_name(variable.node.into());
         if key == GLOBAL_VARIABLES {
             self.global_variables.insert(graph.name(variable.node).to_owned());
         }
+        if !self.kept && VARIABLE_KEYS.contains(&key) {
+            return;
+        }
+        let name = graph.tensor_name(variable.node.into());
         if !VARIABLE_KEYS.contains(&key) {
             self.add(key, Kind::Nodes, name.into_bytes());
             return;
@@ -152,7 +157,9 @@ impl Collections {
 
     /// Adds an encoded message.
     pub fn add_message(&mut self, key: &str, message: &impl Message) {
-        self.add(key, Kind::Messages, message.encode_to_vec());
+        if self.kept {
+            self.add(key, Kind::Messages, message.encode_to_vec());
+        }
     }
 
     /// Adds an op by its name.

@@ -4,6 +4,7 @@
 //! colocated with, and the control dependencies in force. The modules below are the builders themselves; the passes and
 //! [`crate::quant_ops`] call them in the order in which the Python code does, as the order decides about suffixes.
 
+mod colocation;
 mod cond;
 mod device;
 mod dialect;
@@ -23,15 +24,15 @@ pub use global_step::GlobalStep;
 pub use names::NamesInUse;
 pub use variable::{Aggregation, Variable};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use hashbrown::HashSet;
 
 use crate::collections::Collections;
 use crate::error::Result;
 use crate::graph::attr::Attrs;
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use colocation::Colocation;
 
 /// Inserts nodes into a graph, with TensorFlow's naming.
 pub struct Builder<'g> {
@@ -51,23 +52,14 @@ pub struct Builder<'g> {
     variable_scopes: BTreeMap<String, u32>,
     /// The current name scope, ending in a slash unless empty.
     scope: String,
-    colocation: Vec<NodeId>,
+    colocation: Colocation,
     control: Option<ControlRegion>,
     /// The device that nodes request which are colocated with nothing.
     device: String,
     /// Inside a branch of a conditional: the node that lets its constants run.
     pivot: Option<NodeId>,
     attrs: Attrs,
-    colocated: Colocated,
-}
-
-/// What colocation with some nodes puts into a new node.
-#[derive(Debug, Default)]
-struct Colocated {
-    with: Vec<NodeId>,
-    /// The encoded `_class` attribute.
-    class: Vec<u8>,
-    device: String,
+    inputs: Vec<Input>,
 }
 
 /// `control_dependencies`: new nodes wait for `nodes`, unless they read a node that does so already.
@@ -97,12 +89,12 @@ impl<'g> Builder<'g> {
             variable_names: HashSet::new(),
             variable_scopes: BTreeMap::new(),
             scope: String::new(),
-            colocation: Vec::new(),
+            colocation: Colocation::default(),
             device: String::new(),
             control: None,
             pivot: None,
             attrs: Attrs::default(),
-            colocated: Colocated::default(),
+            inputs: Vec::new(),
         }
     }
 
@@ -162,22 +154,6 @@ impl<'g> Builder<'g> {
         self.scope.strip_suffix('/').unwrap_or_default()
     }
 
-    /// Runs `body` with all new nodes colocated with `node`.
-    fn colocate_with<T>(&mut self, node: NodeId, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.colocation.push(node);
-        let result = body(self);
-        self.colocation.pop();
-        result
-    }
-
-    /// Runs `body` with new nodes colocated with `node` alone, whatever was in force.
-    fn colocate_only_with<T>(&mut self, node: NodeId, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let outer = std::mem::replace(&mut self.colocation, vec![node]);
-        let result = body(self);
-        self.colocation = outer;
-        result
-    }
-
     /// Runs `body` with new nodes waiting for `nodes`, or for none.
     fn control_dependencies<T>(&mut self, nodes: &[NodeId], body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let region = (!nodes.is_empty()).then(|| ControlRegion { nodes: nodes.to_vec(), entered_at: self.graph.len() });
@@ -207,8 +183,10 @@ impl<'g> Builder<'g> {
         inputs: &[TensorRef],
         attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
     ) -> Result<NodeId> {
-        let name = self.scope_name().to_owned();
-        self.op_named(op, &name, inputs, attrs)
+        let scope = std::mem::take(&mut self.scope);
+        let inserted = self.op_named(op, scope.strip_suffix('/').unwrap_or_default(), inputs, attrs);
+        self.scope = scope;
+        inserted
     }
 
     fn op_named(
@@ -218,7 +196,9 @@ impl<'g> Builder<'g> {
         inputs: &[TensorRef],
         attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
     ) -> Result<NodeId> {
-        let mut all: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();
+        let mut all = std::mem::take(&mut self.inputs);
+        all.clear();
+        all.extend(inputs.iter().copied().map(Input::Data));
         if let Some(region) = &self.control {
             let waits_already = inputs.iter().any(|input| input.node.index() >= region.entered_at);
             if !waits_already {
@@ -229,32 +209,13 @@ impl<'g> Builder<'g> {
         if inputs.is_empty() {
             all.extend(self.pivot.map(Input::Control));
         }
-        if self.colocation != self.colocated.with {
-            self.colocated = self.colocated_with(&self.colocation);
-        }
         let mut encoder = std::mem::take(&mut self.attrs);
-        encoder.clear().encoded(&self.colocated.class);
+        encoder.clear().encoded(self.colocation.class());
         attrs(&mut encoder);
-        let device = if self.colocation.is_empty() { &self.device } else { &self.colocated.device };
+        let device = if self.colocation.is_empty() { &self.device } else { self.colocation.device() };
         let inserted = self.graph.insert(NewNode { name, op, device, inputs: &all, attrs: encoder.as_bytes() });
         self.attrs = encoder;
+        self.inputs = all;
         inserted
-    }
-
-    /// The groups of all the nodes, and the device of the first that asks for one.
-    fn colocated_with(&self, nodes: &[NodeId]) -> Colocated {
-        let mut groups: BTreeSet<Bytes> = BTreeSet::new();
-        let mut device = "";
-        for &node in nodes {
-            groups.extend(self.graph.colocation_groups(node));
-            if device.is_empty() {
-                device = self.graph.device(node);
-            }
-        }
-        let mut class = Attrs::default();
-        if !groups.is_empty() {
-            class.strs("_class", &groups.into_iter().collect::<Vec<_>>());
-        }
-        Colocated { with: nodes.to_vec(), class: class.as_bytes().to_vec(), device: device.to_owned() }
     }
 }

@@ -36,14 +36,15 @@ impl NamesInUse {
     /// `name`, or `name_1`, `name_2`, … whichever is free first; taken from now on. What is asked for a node that is
     /// about to be inserted need not be remembered where case counts: the graph will.
     pub fn unique(&mut self, graph: &Graph, name: String, for_node: bool) -> String {
-        let key = self.key(&name).into_owned();
+        let key = self.key(&name);
         let uses = self.uses(graph, &key);
         if uses == 0 {
             if !for_node || self.lower_case.is_some() {
-                self.asked.insert(key, 1);
+                self.asked.insert(key.into_owned(), 1);
             }
             return name;
         }
+        let key = key.into_owned();
         let mut suffix = uses;
         loop {
             let unique = format!("{key}_{suffix}");

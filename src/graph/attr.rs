@@ -25,6 +25,13 @@ impl Graph {
         if self.is_original(node) { &self.source[raw] } else { &self.attrs[raw] }
     }
 
+    /// The attributes of an inserted node as they were encoded; of an original node, whose attributes lie between other
+    /// fields, nothing.
+    #[must_use]
+    pub(crate) fn attr_fields(&self, node: NodeId) -> &[u8] {
+        if self.is_original(node) { &[] } else { self.body(node) }
+    }
+
     /// The encoded AttrValue of that name.
     #[must_use]
     pub fn attr_bytes(&self, node: NodeId, name: &str) -> Option<&[u8]> {

@@ -282,7 +282,14 @@ impl Graph {
     /// The tensor's name: `node:port`.
     #[must_use]
     pub fn tensor_name(&self, tensor: TensorRef) -> String {
-        format!("{}:{}", self.name(tensor.node), tensor.port)
+        let mut name = String::with_capacity(self.name(tensor.node).len() + 2);
+        name.push_str(self.name(tensor.node));
+        name.push(':');
+        match tensor.port {
+            0 => name.push('0'),
+            port => name.push_str(&port.to_string()),
+        }
+        name
     }
 
     fn edges_of(&self, node: NodeId) -> &[Edge] {

@@ -401,7 +401,7 @@ impl PassArgs {
         }
         self.check_rules()?;
         Ok(RewriteOptions {
-            fold: if self.no_fold_batch_norms { None } else { Some(self.layers.fold_options()?) },
+            fold: if self.no_fold_batch_norms { None } else { Some(self.layers.fold_options(self.reference_only)?) },
             strict_fold: self.layers.strict_fold,
             quantize: Some(match self.layers.rules {
                 Match::Names => Quantize::Names(self.by_names()?),
@@ -477,7 +477,7 @@ impl LayerArgs {
         Selection::new(&self.include, &self.exclude)
     }
 
-    fn fold_options(&self) -> Result<Fold> {
+    fn fold_options(&self, reference_only: bool) -> Result<Fold> {
         let selection = self.selection()?;
         Ok(match self.rules {
             Match::Names => Fold::Names(fold_batch_norms::Options { selection, skip_unmatched: self.skip_unmatched }),
@@ -486,6 +486,7 @@ impl LayerArgs {
                 freeze_bn_delay: self.freeze_bn_delay,
                 selection,
                 skip_unmatched: self.skip_unmatched,
+                reference_only,
             }),
         })
     }
@@ -495,7 +496,7 @@ impl FoldArgs {
     /// The library's options, checked.
     pub fn rewrite_options(&self) -> Result<RewriteOptions> {
         Ok(RewriteOptions {
-            fold: Some(self.layers.fold_options()?),
+            fold: Some(self.layers.fold_options(false)?),
             strict_fold: self.layers.strict_fold,
             ..RewriteOptions::default()
         })

@@ -84,6 +84,8 @@ pub enum Outcome {
     NotFloat,
     /// It is in training mode, but what updates its moving averages is not found.
     NoMovingAverages,
+    /// It is inside a while-loop, which new constants do not enter.
+    InsideLoop,
 }
 
 impl Outcome {
@@ -105,6 +107,7 @@ impl Outcome {
             Self::Transposed => "transposed",
             Self::NotFloat => "not_float",
             Self::NoMovingAverages => "no_moving_averages",
+            Self::InsideLoop => "inside_loop",
         }
     }
 }

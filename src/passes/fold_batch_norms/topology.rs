@@ -15,7 +15,7 @@
 //! Where TensorFlow refuses a graph it is refused too, naming the node.
 //!
 //! # What it leaves alone
-//! Batch norms that follow anything else than a layer, or that nobody reads. The original layer and its batch norm stay
+//! Batch norms that follow anything else than a layer, or that nobody reads, or that are inside a while-loop. The original layer and its batch norm stay
 //! in the graph: in training mode they yield the batch's statistics.
 //!
 //! # Example
@@ -28,6 +28,7 @@ use super::{BatchNorm, topology_fused, topology_unfused};
 use crate::build::Builder;
 use crate::error::Result;
 use crate::passes::quantize::Selection;
+use crate::passes::quantize::extensions::loops::Loops;
 
 /// Which batch norms to fold, and how.
 #[derive(Debug, Clone)]
@@ -40,11 +41,19 @@ pub struct Options {
     pub selection: Selection,
     /// Whether to leave a batch norm that the rules refuse as it is, instead of refusing the graph.
     pub skip_unmatched: bool,
+    /// Whether to do what TensorFlow does even inside a while-loop, where the result cannot run.
+    pub reference_only: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { is_training: true, freeze_bn_delay: None, selection: Selection::default(), skip_unmatched: false }
+        Self {
+            is_training: true,
+            freeze_bn_delay: None,
+            selection: Selection::default(),
+            skip_unmatched: false,
+            reference_only: false,
+        }
     }
 }
 
@@ -55,7 +64,9 @@ impl Default for Options {
 /// [`Options::skip_unmatched`] leaves it as it is.
 pub fn fold_batch_norms(builder: &mut Builder<'_>, options: &Options) -> Result<Vec<BatchNorm>> {
     let mut shapes = FoldShapes::default();
-    let mut found = topology_fused::fold(builder, &mut shapes, options)?;
-    found.extend(topology_unfused::fold(builder, &mut shapes, options)?);
+    let loops =
+        if options.reference_only { Loops::default() } else { Loops::new(builder.graph, &builder.operations()) };
+    let mut found = topology_fused::fold(builder, &mut shapes, &loops, options)?;
+    found.extend(topology_unfused::fold(builder, &mut shapes, &loops, options)?);
     Ok(found)
 }

@@ -14,6 +14,7 @@ use crate::graph::name::{leaf, parent};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::graph_matcher::{Match, PatternId, Patterns};
 use crate::passes::common::canonical_op;
+use crate::passes::quantize::extensions::loops::Loops;
 use crate::proto::tensorflow::AttrValue;
 use crate::proto::tensorflow::DataType;
 use crate::proto::tensorflow::attr_value::Value;
@@ -117,7 +118,12 @@ impl LayerPatterns {
 }
 
 /// Finds and folds all of them.
-pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut FoldShapes, options: &Options) -> Result<Vec<BatchNorm>> {
+pub(super) fn fold(
+    b: &mut Builder<'_>,
+    shapes: &mut FoldShapes,
+    loops: &Loops,
+    options: &Options,
+) -> Result<Vec<BatchNorm>> {
     let operations = b.operations();
     let mut report: Vec<BatchNorm> = Vec::new();
     let mut matches = Vec::new();
@@ -127,10 +133,17 @@ pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut FoldShapes, options: &Optio
     let order = Order::new(b.graph, &operations);
     for &node in &operations {
         let Some(mut found) = patterns.find(b.graph, node) else { continue };
-        if !options.selection.contains(b.graph.name(found.layer)) {
+        let left_alone = if !options.selection.contains(b.graph.name(found.layer)) {
+            Some(Outcome::NotSelected)
+        } else if loops.contain(found.batch_norm) {
+            Some(Outcome::InsideLoop)
+        } else {
+            None
+        };
+        if let Some(outcome) = left_alone {
             if matched_layers.insert(found.layer) {
                 normalised.insert(found.batch_norm);
-                report.push(entry(b.graph, &found, Outcome::NotSelected));
+                report.push(entry(b.graph, &found, outcome));
             }
             continue;
         }

@@ -14,6 +14,7 @@ use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::common::is_skipped;
 use crate::passes::input_to_ops::InputToOps;
+use crate::passes::quantize::extensions::loops::Loops;
 use crate::proto::tensorflow::DataType;
 
 /// How the node that ends a layer is called in the layer's scope, in order of preference.
@@ -42,7 +43,12 @@ struct Plan {
 }
 
 /// Finds and folds all of them.
-pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut FoldShapes, options: &Options) -> Result<Vec<BatchNorm>> {
+pub(super) fn fold(
+    b: &mut Builder<'_>,
+    shapes: &mut FoldShapes,
+    loops: &Loops,
+    options: &Options,
+) -> Result<Vec<BatchNorm>> {
     let operations = b.operations();
     let scopes = scopes(b.graph, &operations);
     if scopes.is_empty() {
@@ -66,10 +72,12 @@ pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut FoldShapes, options: &Optio
         match plan(b, shapes, &consumers, scope, parameters, options) {
             Ok(Some(plan)) => {
                 batch_norm.layer = Some(b.graph.name(plan.layer).to_owned());
-                if options.selection.contains(b.graph.name(plan.layer)) {
-                    batch_norm.folded = Some(fold_one(b, shapes, &plan, options)?);
-                } else {
+                if !options.selection.contains(b.graph.name(plan.layer)) {
                     batch_norm.outcome = Outcome::NotSelected;
+                } else if loops.contain(plan.shift_op) {
+                    batch_norm.outcome = Outcome::InsideLoop;
+                } else {
+                    batch_norm.folded = Some(fold_one(b, shapes, &plan, options)?);
                 }
             }
             Ok(None) => batch_norm.outcome = Outcome::ExtraConsumer,
@@ -213,9 +221,9 @@ impl Plan {
         let input = graph.data_input(at, 0).ok_or_else(|| unknown_form(graph, at))?;
         let dims = [shapes.of(graph, input), shapes.of(graph, self.weights)];
         let (rank, axes) = if graph.op(at) == "MatMul" { (2, [1, 0]) } else { (4, [3, 2]) };
-        let axis = |which: usize| dims[which].as_ref().and_then(|dims| dims.get(axes[which]).copied().flatten());
+        let size = |which: usize| dims[which].as_ref().and_then(|dims| dims.get(axes[which]).copied().flatten());
         let ranks_fit = dims.iter().all(|dims| dims.as_ref().is_some_and(|dims| dims.len() == rank));
-        let sizes_fit = axis(0).zip(axis(1)).is_none_or(|(of_input, of_weights)| of_input == of_weights);
+        let sizes_fit = size(0).zip(size(1)).is_none_or(|(of_input, of_weights)| of_input == of_weights);
         if ranks_fit && sizes_fit {
             return Ok(());
         }
@@ -253,24 +261,25 @@ impl Plan {
     /// The activation of the scope, or the `AddV2` of the scope above, which must read the batch norm once.
     fn find_reader(&self, graph: &Graph) -> Result<NodeId, Refusal> {
         let activation = ACTIVATIONS.iter().find_map(|name| graph.find(&format!("{}{name}", self.scope)));
-        let reader = match activation {
-            Some(activation) => activation,
-            None => {
-                let above = self.scope.strip_suffix('/').and_then(parent).unwrap_or_default();
-                let slash = if above.is_empty() { "" } else { "/" };
-                let name = format!("{above}{slash}AddV2");
-                graph.find(&name).ok_or_else(|| {
-                    let what = format!("neither an activation in the scope nor a bypass Add reads the batch norm: there is no node '{name}'");
-                    Refusal::fatal(Outcome::NoActivation, graph.error(ErrorKind::Refused, what, self.shift_op))
-                })?
-            }
-        };
+        let reader = if let Some(activation) = activation { activation } else { self.find_bypass(graph)? };
         let reads = graph.data_inputs(reader).filter(|&input| input == TensorRef::from(self.shift_op)).count();
         if reads == 1 {
             return Ok(reader);
         }
         let what = format!("the node does not read the batch norm '{}' once", graph.name(self.shift_op));
         Err(Refusal::fatal(Outcome::ExtraConsumer, graph.error(ErrorKind::Refused, what, reader)))
+    }
+
+    fn find_bypass(&self, graph: &Graph) -> Result<NodeId, Refusal> {
+        let above = self.scope.strip_suffix('/').and_then(parent).unwrap_or_default();
+        let slash = if above.is_empty() { "" } else { "/" };
+        let name = format!("{above}{slash}AddV2");
+        graph.find(&name).ok_or_else(|| {
+            let what = format!(
+                "neither an activation in the scope nor a bypass Add reads the batch norm: there is no node '{name}'"
+            );
+            Refusal::fatal(Outcome::NoActivation, graph.error(ErrorKind::Refused, what, self.shift_op))
+        })
     }
 }
 

@@ -44,6 +44,7 @@ const ACTIVATION_MIN: f32 = 0.0;
 const WIDE_MIN: f32 = -6.0;
 
 /// What to quantize, and how: the arguments of TensorFlow 1.15's `Quantize`, and which layers to leave alone.
+#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Bits for weights, 2 to 8.
@@ -261,6 +262,7 @@ impl<'o> Pass<'o> {
             symmetric: self.options.symmetric,
             producer_scope: None,
             consumer_scope: None,
+            optional: false,
         }
     }
 
@@ -284,6 +286,7 @@ impl<'o> Pass<'o> {
                 bits: self.options.weight_bits,
                 narrow_range: true,
                 consumer_scope: self.scope,
+                optional: found.extension.is_some(),
                 ..self.insertion(layer_context, "weights_quant", weights.node, Role::Weights)
             };
             insertion.consumers.retain(|&consumer| self.may_read_quantized_weights(b.graph, consumer));
@@ -292,12 +295,13 @@ impl<'o> Pass<'o> {
         let insertion = Insertion {
             initial_min: ACTIVATION_MIN,
             producer_scope: self.scope,
+            optional: found.extension.is_some(),
             ..self.insertion(output_context, "act_quant", found.activation, Role::Activation)
         };
         results.add(self.inserter.insert(b, &insertion)?);
         self.quantized_ops.insert(found.activation);
         if let (Some(bypass), Some(bias_add)) = (found.bypass, found.bias_add) {
-            self.quantize_bypass(b, [layer_context, output_context], bias_add, bypass, &mut results)?;
+            self.quantize_bypass(b, [layer_context, output_context], [bias_add, bypass], &mut results)?;
         }
         if let Some(add) = found.post_activation_bypass {
             self.quantize_post_activation_bypass(b, add, &mut results)?;
@@ -315,18 +319,20 @@ impl<'o> Pass<'o> {
         &mut self,
         b: &mut Builder<'_>,
         [layer_context, output_context]: [&str; 2],
-        bias_add: NodeId,
-        bypass: NodeId,
+        [bias_add, bypass]: [NodeId; 2],
         results: &mut Results,
     ) -> Result<()> {
+        let optional = results.layer.extension.is_some();
         let input = Insertion {
             producer_scope: self.scope,
             consumer_scope: self.scope,
+            optional,
             ..self.insertion(layer_context, "conv_quant", bias_add, Role::BypassInput)
         };
         let add = Insertion {
             producer_scope: self.scope,
             consumer_scope: self.scope,
+            optional,
             ..self.insertion(output_context, "add_quant", bypass, Role::Add)
         };
         results.add(self.inserter.insert(b, &input)?);
@@ -349,6 +355,7 @@ impl<'o> Pass<'o> {
         let name = b.graph.name(add).to_owned();
         let insertion = Insertion {
             producer_scope: self.scope,
+            optional: results.layer.extension.is_some(),
             ..self.insertion(context(&name), "post_activation_bypass_quant", add, Role::PostActivationAdd)
         };
         let relu_follows = insertion.consumers.iter().any(|&consumer| matches!(b.graph.op(consumer), "Relu" | "Relu6"));
@@ -367,7 +374,7 @@ impl<'o> Pass<'o> {
         for node in b.operations() {
             let extension = if arithmetic.is_quantizable(b.graph, node) {
                 None
-            } else if !self.options.reference_only && self.ends_activation(b.graph, &mut arithmetic, node) {
+            } else if !self.options.reference_only && ends_activation(b.graph, &mut arithmetic, node) {
                 Some(Extension::Activation)
             } else {
                 continue;
@@ -389,6 +396,7 @@ impl<'o> Pass<'o> {
             let role = if extension.is_some() { Role::Activation } else { Role::Arithmetic };
             let insertion = Insertion {
                 symmetric: false,
+                optional: extension.is_some(),
                 producer_scope: self.scope,
                 ..self.insertion(&context, &name, node, role)
             };
@@ -400,12 +408,6 @@ impl<'o> Pass<'o> {
             }
         }
         Ok(reported)
-    }
-
-    /// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
-    fn ends_activation(&self, graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
-        let Some(input) = activations::input(graph, node) else { return false };
-        !is_gradient(graph.name(node)) && arithmetic.reads_quantized(graph, input)
     }
 
     /// Layers whose weights come from one constant through different nodes quantize the constant.
@@ -458,6 +460,12 @@ impl<'o> Pass<'o> {
             Outcome::NoActivation
         }
     }
+}
+
+/// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
+fn ends_activation(graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
+    let Some(input) = activations::input(graph, node) else { return false };
+    !is_gradient(graph.name(node)) && arithmetic.reads_quantized(graph, input)
 }
 
 /// What becomes of one layer.

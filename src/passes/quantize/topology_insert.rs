@@ -13,6 +13,7 @@ use crate::quant_ops::{FakeQuant, RangeUpdate};
 const INITIAL_MAX: f32 = 6.0;
 
 /// A fake quantizer to insert.
+#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
 #[derive(Debug, Clone)]
 pub(super) struct Insertion<'a> {
     /// The scope of the layer; the quantizer's nodes go below it. Empty at the root.
@@ -33,6 +34,8 @@ pub(super) struct Insertion<'a> {
     pub producer_scope: Option<&'a str>,
     /// All consumers must be in this scope.
     pub consumer_scope: Option<&'a str>,
+    /// Whether a tensor that cannot be quantized is no reason to refuse the graph: TensorFlow would not have tried.
+    pub optional: bool,
 }
 
 /// What came of an insertion.
@@ -80,7 +83,7 @@ impl<'o> Inserter<'o> {
         }
         match self.check(b, insertion) {
             Ok(()) => self.insert_checked(b, insertion),
-            Err((outcome, error)) if self.options.skip_unmatched => {
+            Err((outcome, error)) if insertion.optional || self.options.skip_unmatched => {
                 Ok(Inserted::Nothing(outcome, Some(error.to_string())))
             }
             Err((_, error)) => Err(error),

@@ -15,7 +15,7 @@
 //! quantized.
 
 use crate::graph::verify::closes_loop;
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, Input, NodeId};
 
 /// Which nodes are inside a while-loop.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Loops {
         }
         let mut depth = vec![0u32; graph.len()];
         for &node in operations {
-            let inputs = graph.inputs(node).map(|input| input.node());
+            let inputs = graph.inputs(node).map(Input::node);
             let inside = inputs.filter(|&input| !closes_loop(graph.op(input))).map(|input| depth[input.index()]).max();
             let inside = inside.unwrap_or(0);
             depth[node.index()] = match graph.op(node) {
@@ -61,7 +61,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::graph::{Input, NewNode, read};
+    use crate::graph::{NewNode, read};
 
     #[test]
     fn a_loop_reaches_from_enter_to_exit() {

@@ -8,7 +8,8 @@
 //! To weights stored as 16-bit floats or 8-bit integers, and to kernels that are reshaped before use.
 //!
 //! # What it leaves alone
-//! Weights behind any other op, such as a normalisation: their range is not that of a stored tensor.
+//! Weights behind any other op, such as a normalisation: their range is not that of a stored tensor. A variable that the
+//! layer reads by reference: its other readers assign to it.
 //!
 //! # Example
 //! `kernel (Const, half) → Cast → Conv2D` gets `weights_quant` between `Cast` and `Conv2D`.
@@ -24,6 +25,9 @@ const MAX_OPS: usize = 16;
 #[allow(clippy::option_option)] // stored or not, and by which rule
 pub(in crate::passes::quantize) fn rule(graph: &Graph, tensor: TensorRef) -> Option<Option<Extension>> {
     let mut node = tensor.node;
+    if matches!(graph.op(node), "Variable" | "VariableV2") {
+        return None;
+    }
     let mut rule = None;
     let mut identities = 0;
     for _ in 0..MAX_OPS {
