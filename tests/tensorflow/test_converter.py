@@ -48,8 +48,50 @@ def mobilenet_v1(tfquant, *options):
     return Network(path, [1, 128, 128, 3], "MobilenetV1/Logits/SpatialSqueeze", *options)
 
 
+def keras(tfquant, application, name, image, frozen, **arguments):
+    """One of Keras' networks, with its variables or frozen."""
+    path = tfquant.folder / f"{name}.{'pb' if frozen else 'meta'}"
+    with tf.Graph().as_default() as graph:
+        tf.keras.backend.set_learning_phase(0)
+        inputs = tf.placeholder(tf.float32, [None, *image[1:]], name="input")
+        model = application(weights=None, input_tensor=inputs, classifier_activation=None, classes=10, **arguments)
+        output = model.output.op.name
+        if frozen:
+            with support.session() as session:
+                randomize(session)
+                graph_def = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [output])
+            path.write_bytes(graph_def.SerializeToString())
+        else:
+            tf.train.export_meta_graph(str(path), graph=graph)
+    return Network(path, image, output, "--match", "topology")
+
+
+def randomize(session):
+    """Gives every variable a value at which signals neither die out nor explode from layer to layer."""
+    random = np.random.RandomState(2)
+    for variable in tf.global_variables():
+        name, shape = variable.op.name, variable.shape.as_list()
+        if len(shape) > 1:
+            reads = shape[:2] if "depthwise" in name else shape[:-1]
+            value = random.normal(0, np.sqrt(2 / np.prod(reads)), shape)
+        elif name.endswith(("gamma", "moving_variance")):
+            value = random.uniform(0.7, 1.3, shape)
+        elif shape:
+            value = random.normal(0, 0.1, shape)
+        else:
+            continue
+        variable.load(value, session)
+
+
 NETWORKS = {
     "mobilenet_v1 by names": lambda tfquant: mobilenet_v1(tfquant, "--weight-narrow-range"),
+    "mobilenet_v1 by topology": lambda tfquant: mobilenet_v1(tfquant, "--match", "topology"),
+    "mobilenet_v2": lambda tfquant: keras(
+        tfquant, tf.keras.applications.MobileNetV2, "mobilenet_v2", [1, 96, 96, 3], frozen=False, alpha=0.35
+    ),
+    "resnet50": lambda tfquant: keras(
+        tfquant, tf.keras.applications.ResNet50, "resnet50", [1, 64, 64, 3], frozen=True
+    ),
 }
 
 
