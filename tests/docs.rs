@@ -87,8 +87,8 @@ fn run(document: &str) {
 }
 
 #[test]
-fn the_verbs_document_is_true() {
-    run("docs/verbs.md");
+fn the_readme_is_true() {
+    run("README.md");
 }
 
 #[test]
