@@ -94,6 +94,8 @@ def prepared(path, before):
   stem = path.name[:-len('.json')]
   after = path.with_name(stem + '.after.meta')
   result = {'fold': described['fold'], 'options': described['options']}
+  if described.get('allow_training_ops'):
+    result['options']['allow_training_ops'] = True
   error, ops = described.get('error'), [op.rstrip('/') for op in described.get('error_ops', [])]
   if error and NO_GLOBAL_STEP in error:
     after = path.with_name(stem + '.created.after.meta')
