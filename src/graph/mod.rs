@@ -10,6 +10,7 @@ pub mod name;
 pub mod order;
 pub mod read;
 pub mod shape;
+mod shape_vector;
 pub mod static_shape;
 pub mod verify;
 pub mod write;

@@ -19,6 +19,13 @@ pub struct ShapeCache {
     ranks: HashMap<TensorRef, Option<usize>>,
 }
 
+impl ShapeCache {
+    /// What was found out about the tensor so far.
+    pub(super) fn known(&self, tensor: TensorRef) -> Option<Dims> {
+        self.shapes.get(&tensor).cloned().flatten()
+    }
+}
+
 impl Graph {
     /// The tensor's dimensions; `None` when not even their number is known.
     #[must_use]
@@ -38,7 +45,7 @@ impl Graph {
                 let recorded = self.recorded_shape(top);
                 if !recorded.as_deref().is_some_and(is_complete) {
                     stack.push((top, true));
-                    stack.extend(self.shape_inputs(top.node).map(|input| (input, false)));
+                    stack.extend(self.shape_inputs(top.node).into_iter().map(|input| (input, false)));
                 }
                 // While its inputs are looked at, a tensor counts as not better known: that ends cycles.
                 cache.shapes.insert(top, recorded);
@@ -60,19 +67,48 @@ impl Graph {
     }
 
     /// The inputs whose shapes decide about the node's.
-    fn shape_inputs(&self, node: NodeId) -> impl Iterator<Item = TensorRef> + '_ {
+    fn shape_inputs(&self, node: NodeId) -> Vec<TensorRef> {
+        let vector = match self.op(node) {
+            "Reshape" => self.data_input(node, 1),
+            "Fill" | "Conv2DBackpropInput" | "RandomUniform" | "RandomStandardNormal" | "TruncatedNormal" => {
+                self.data_input(node, 0)
+            }
+            _ => None,
+        };
+        let mut inputs = vector.map(|vector| self.shape_sources(vector)).unwrap_or_default();
         let count = match self.op(node) {
             "Const" | "VariableV2" | "Variable" | "Placeholder" | "PlaceholderWithDefault" | "VarHandleOp" => 0,
             "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => 5,
             "Conv2D" | "DepthwiseConv2dNative" | "MatMul" => 2,
-            "MaxPool" | "AvgPool" | "Reshape" | "Transpose" | "Pad" | "PadV2" | "MirrorPad" | "Squeeze"
-            | "SpaceToBatchND" | "BatchToSpaceND" | "Mean" | "Sum" | "Max" | "Min" | "Prod" => 1,
+            "MaxPool"
+            | "AvgPool"
+            | "Reshape"
+            | "Transpose"
+            | "Pad"
+            | "PadV2"
+            | "MirrorPad"
+            | "Squeeze"
+            | "ExpandDims"
+            | "SplitV"
+            | "SpaceToBatchND"
+            | "BatchToSpaceND"
+            | "SpaceToDepth"
+            | "DepthToSpace"
+            | "ResizeBilinear"
+            | "ResizeNearestNeighbor"
+            | "Mean"
+            | "Sum"
+            | "Max"
+            | "Min"
+            | "Prod" => 1,
+            "Split" => 2,
             _ if is_like_input(self.op(node)) => 1,
             _ if is_broadcast(self.op(node)) => 2,
-            "ConcatV2" | "Merge" | "RefMerge" => usize::MAX,
+            "ConcatV2" | "Merge" | "RefMerge" | "AddN" => usize::MAX,
             _ => 0,
         };
-        self.data_inputs(node).take(count)
+        inputs.extend(self.data_inputs(node).take(count));
+        inputs
     }
 
     fn inferred_shape(&self, tensor: TensorRef, cache: &ShapeCache) -> Option<Dims> {
@@ -129,11 +165,39 @@ impl Graph {
                 let inputs = self.data_inputs(node).map(|input| cache.shapes.get(&input).cloned().flatten());
                 if tensor.port == 0 { agreed(inputs) } else { Some(Vec::new()) }
             }
-            "Fill" => {
-                let sizes = self.const_ints(self.data_input(node, 0)?)?;
-                Some(sizes.into_iter().map(|size| (size >= 0).then_some(size)).collect())
+            "AddN" => agreed(self.data_inputs(node).map(|input| cache.known(input))),
+            "Fill" | "Conv2DBackpropInput" | "RandomUniform" | "RandomStandardNormal" | "TruncatedNormal" => {
+                self.shape_vector(self.data_input(node, 0)?, cache)
             }
-            "Reshape" => Some(reshaped(input(0), &self.const_ints(self.data_input(node, 1)?)?)),
+            "Reshape" => Some(reshaped(input(0), &self.shape_vector(self.data_input(node, 1)?, cache)?)),
+            "ExpandDims" => {
+                let (mut dims, axis) = (input(0)?, *self.const_ints(self.data_input(node, 1)?)?.first()?);
+                dims.insert(wrapped(axis, dims.len() + 1)?, Some(1));
+                Some(dims)
+            }
+            "Split" => {
+                let (mut dims, parts) = (input(1)?, self.attr_int(node, "num_split").filter(|&parts| parts > 0)?);
+                let axis = wrapped(*self.const_ints(self.data_input(node, 0)?)?.first()?, dims.len())?;
+                dims[axis] = dims[axis].map(|dim| dim / parts);
+                Some(dims)
+            }
+            "SplitV" => {
+                let sizes = self.const_ints(self.data_input(node, 1)?)?;
+                let mut dims = input(0)?;
+                let axis = wrapped(*self.const_ints(self.data_input(node, 2)?)?.first()?, dims.len())?;
+                dims[axis] = sizes.get(tensor.port as usize).copied().filter(|&size| size >= 0);
+                Some(dims)
+            }
+            "ResizeBilinear" | "ResizeNearestNeighbor" => {
+                let mut dims = input(0).filter(|dims| dims.len() == 4)?;
+                let sizes = self.const_ints(self.data_input(node, 1)?);
+                dims[1..3].fill(None);
+                if let Some([height, width]) = sizes.as_deref() {
+                    dims[1..3].copy_from_slice(&[Some(*height), Some(*width)]);
+                }
+                Some(dims)
+            }
+            "SpaceToDepth" | "DepthToSpace" => self.regrouped(node, input(0)?),
             "Transpose" => {
                 let (dims, order) = (input(0)?, self.const_ints(self.data_input(node, 1)?)?);
                 order.iter().map(|&axis| dims.get(usize::try_from(axis).ok()?).copied()).collect()
@@ -163,8 +227,27 @@ impl Graph {
         }
     }
 
+    /// Blocks of an image moved between its height and width and its channels.
+    fn regrouped(&self, node: NodeId, mut dims: Dims) -> Option<Dims> {
+        let size = self.attr_int(node, "block_size").filter(|&size| size > 1)?;
+        let spatial = self.spatial_axes(node);
+        let channel = if spatial == [2, 3] { 1 } else { 3 };
+        if dims.len() != 4 || self.attr_str(node, "data_format").is_some_and(|format| format.len() != 4) {
+            return None;
+        }
+        let area = size.checked_mul(size)?;
+        let gathers = self.op(node) == "SpaceToDepth";
+        for axis in spatial {
+            dims[axis] = dims[axis].and_then(|dim| if gathers { Some(dim / size) } else { dim.checked_mul(size) });
+        }
+        dims[channel] = dims[channel].and_then(|dim| if gathers { dim.checked_mul(area) } else { Some(dim / area) });
+        Some(dims)
+    }
+
     fn squeezed(&self, node: NodeId, input: Dims) -> Option<Dims> {
-        let axes = self.attr_ints(node, "squeeze_dims").filter(|axes| !axes.is_empty())?;
+        let Some(axes) = self.attr_ints(node, "squeeze_dims").filter(|axes| !axes.is_empty()) else {
+            return is_complete(&input).then(|| input.into_iter().filter(|&dim| dim != Some(1)).collect());
+        };
         let axes: Vec<usize> = axes.into_iter().map(|axis| wrapped(axis, input.len())).collect::<Option<_>>()?;
         Some(input.into_iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, dim)| dim).collect())
     }
@@ -250,15 +333,16 @@ enum Channels {
 }
 
 /// What Reshape makes of a tensor, where -1 stands for what is left.
-fn reshaped(from: Option<Dims>, to: &[i64]) -> Dims {
-    let known: Option<i64> =
-        to.iter().filter(|&&dim| dim >= 0).try_fold(1i64, |product, &dim| product.checked_mul(dim));
+/// The dimensions that were asked for; what is open follows from the number of elements if it is one dimension.
+fn reshaped(from: Option<Dims>, to: &[Option<i64>]) -> Dims {
+    let known: Option<i64> = to.iter().flatten().try_fold(1i64, |product, &dim| product.checked_mul(dim));
     let total = from.and_then(|dims| dims.into_iter().try_fold(1i64, |product, dim| product.checked_mul(dim?)));
     let rest = match (total, known) {
         (Some(total), Some(known)) if known > 0 && total % known == 0 => Some(total / known),
         _ => None,
     };
-    to.iter().map(|&dim| if dim >= 0 { Some(dim) } else { rest }).collect()
+    let rest = rest.filter(|_| to.iter().filter(|dim| dim.is_none()).count() == 1);
+    to.iter().map(|dim| dim.or(rest)).collect()
 }
 
 fn windowed(
@@ -305,6 +389,15 @@ fn is_like_input(op: &str) -> bool {
             | "Rsqrt"
             | "Reciprocal"
             | "Square"
+            | "Floor"
+            | "Ceil"
+            | "Round"
+            | "Sign"
+            | "Erf"
+            | "LogicalNot"
+            | "LRN"
+            | "LogSoftmax"
+            | "Softsign"
             | "FakeQuantWithMinMaxVars"
             | "FakeQuantWithMinMaxArgs"
             | "FakeQuantWithMinMaxVarsPerChannel"
@@ -393,7 +486,26 @@ fn batch_to_space(mut dims: Dims, sizes: &[i64], margins: &[i64]) -> Option<Dims
 fn is_broadcast(op: &str) -> bool {
     matches!(
         op,
-        "Add" | "AddV2" | "Sub" | "Mul" | "Div" | "RealDiv" | "Maximum" | "Minimum" | "Pow" | "SquaredDifference"
+        "Add"
+            | "AddV2"
+            | "Sub"
+            | "Mul"
+            | "Div"
+            | "RealDiv"
+            | "FloorDiv"
+            | "FloorMod"
+            | "Maximum"
+            | "Minimum"
+            | "Pow"
+            | "SquaredDifference"
+            | "Less"
+            | "LessEqual"
+            | "Greater"
+            | "GreaterEqual"
+            | "Equal"
+            | "NotEqual"
+            | "LogicalAnd"
+            | "LogicalOr"
     )
 }
 

@@ -1,12 +1,13 @@
 //! Puts one fake quantizer between a node and its consumers: `_InsertQuantOp` of TensorFlow 1.15.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use super::insert::check_float;
 use super::topology::Options;
 use super::{InsertedFakeQuant, Outcome, Role};
 use crate::build::{Branch, Builder};
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::static_shape::ShapeCache;
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::quant_ops::{FakeQuant, RangeUpdate};
 
@@ -48,7 +49,7 @@ pub(super) enum Inserted {
 /// Inserts fake quantizers one after the other, remembering what they share.
 pub(super) struct Inserter<'o> {
     options: &'o Options,
-    ranks: HashMap<TensorRef, Option<usize>>,
+    shapes: ShapeCache,
     /// Tensors that fake quantizers read; once so, always so.
     followed: HashSet<NodeId>,
     created_step: Option<NodeId>,
@@ -60,7 +61,7 @@ impl<'o> Inserter<'o> {
     pub fn new(options: &'o Options) -> Self {
         Self {
             options,
-            ranks: HashMap::new(),
+            shapes: ShapeCache::default(),
             followed: HashSet::new(),
             created_step: None,
             inputs_rewired: 0,
@@ -90,10 +91,15 @@ impl<'o> Inserter<'o> {
         }
     }
 
+    /// How many axes the node's first output has, if that is known.
+    fn rank(&mut self, graph: &Graph, producer: NodeId) -> Option<usize> {
+        graph.static_shape_with(producer.into(), &mut self.shapes).map(|dims| dims.len())
+    }
+
     /// What inserting would fail at.
     fn check(&mut self, b: &Builder<'_>, insertion: &Insertion<'_>) -> Result<(), (Outcome, Error)> {
         let (graph, producer) = (&*b.graph, insertion.producer);
-        if !insertion.moving_average && graph.rank_with(producer.into(), &mut self.ranks).is_none() {
+        if !insertion.moving_average && self.rank(graph, producer).is_none() {
             let error = graph
                 .error(ErrorKind::Refused, "it is not known how many axes the weights have", producer)
                 .hint("give the weights a known shape and export again, or --exclude the layer");
@@ -119,7 +125,7 @@ impl<'o> Inserter<'o> {
         let quantized = FakeQuant {
             scope: &prefix,
             input,
-            rank: b.graph.rank_with(input, &mut self.ranks),
+            rank: self.rank(b.graph, insertion.producer),
             initial_range: (insertion.initial_min, INITIAL_MAX),
             update,
             is_training: self.options.is_training,
