@@ -1,0 +1,92 @@
+//! How long reading, rewriting and writing take: chains of layers at two sizes, which shows whether cost is linear, and
+//! few big constants, which shows whether it is that of the nodes and not of the bytes.
+
+#![allow(clippy::unwrap_used, missing_docs)] // a bench
+
+#[path = "../tests/support/generate.rs"]
+mod generate;
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use generate::Layer;
+use prost::Message;
+use tfquant::container::{Encoding, Model, OpenOptions};
+use tfquant::passes::{fold_batch_norms, quantize};
+use tfquant::rewrite::{Fold, Quantize, RewriteOptions, rewrite};
+
+fn open(bytes: &Bytes) -> Model {
+    Model::open(bytes.clone(), &OpenOptions::default()).unwrap()
+}
+
+fn write(model: &Model, out: &mut Vec<u8>) {
+    let splice = model.to_splice().unwrap();
+    model.write(&splice, Encoding::Binary, out).unwrap();
+}
+
+fn by_names() -> RewriteOptions {
+    RewriteOptions {
+        fold: Some(Fold::Names(fold_batch_norms::Options::default())),
+        quantize: Some(Quantize::Names(quantize::Options { quant_delay: Some(2000), ..Default::default() })),
+        ..RewriteOptions::default()
+    }
+}
+
+fn by_topology() -> RewriteOptions {
+    let quantize = quantize::topology::Options { quant_delay: Some(2000), ..Default::default() };
+    RewriteOptions {
+        fold: Some(Fold::Topology(fold_batch_norms::topology::Options::default())),
+        quantize: Some(Quantize::Topology(quantize)),
+        ..RewriteOptions::default()
+    }
+}
+
+/// The three stages of one input under one set of options, by nodes a second.
+fn stages(criterion: &mut Criterion, name: &str, size: usize, bytes: &Bytes, options: &RewriteOptions) {
+    let mut group = criterion.benchmark_group(name);
+    let model = open(bytes);
+    group.throughput(Throughput::Elements(model.graph.len() as u64)).sample_size(10);
+    group.bench_function(BenchmarkId::new("read", size), |bencher| bencher.iter(|| open(black_box(bytes))));
+    group.bench_function(BenchmarkId::new("rewrite", size), |bencher| {
+        let run = |mut model: Model| {
+            let report = rewrite(&mut model, options).unwrap();
+            (model, report)
+        };
+        bencher.iter_batched(|| model.clone(), run, BatchSize::PerIteration);
+    });
+    let mut rewritten = model.clone();
+    rewrite(&mut rewritten, options).unwrap();
+    let mut out = Vec::new();
+    group.bench_function(BenchmarkId::new("write", size), |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            write(&rewritten, &mut out);
+        });
+    });
+    group.finish();
+}
+
+fn chains(criterion: &mut Criterion) {
+    for layers in [200, 2000] {
+        let bias: Bytes = generate::chain(layers, Layer::Bias).encode_to_vec().into();
+        stages(criterion, "chain/names", layers, &bias, &by_names());
+        stages(criterion, "chain/topology", layers, &bias, &by_topology());
+        let norms: Bytes = generate::chain(layers, Layer::BatchNorm).encode_to_vec().into();
+        stages(criterion, "norms/names", layers, &norms, &by_names());
+        stages(criterion, "norms/topology", layers, &norms, &by_topology());
+    }
+}
+
+const FROZEN_LAYERS: usize = 50;
+
+fn big_constants(criterion: &mut Criterion) {
+    for megabytes in [1, 64] {
+        let mut bytes = Vec::new();
+        generate::frozen(megabytes as u64 * 1_000_000, FROZEN_LAYERS, &mut bytes).unwrap();
+        stages(criterion, "frozen/names", megabytes, &bytes.into(), &by_names());
+    }
+}
+
+criterion_group!(benches, chains, big_constants);
+criterion_main!(benches);

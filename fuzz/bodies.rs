@@ -1,0 +1,224 @@
+//! What the fuzz targets do with their bytes. Nothing may panic, and what goes through must be right.
+//!
+//! The targets in `fuzz_targets` run these with libFuzzer, `tests/fuzz_smoke.rs` in plain `cargo test` over a small
+//! corpus.
+
+use bytes::Bytes;
+use tfquant::container::text::{self, MessageKind};
+use tfquant::container::{Encoding, Model, OpenOptions};
+use tfquant::graph::{Graph, TensorRef, read, verify};
+use tfquant::inspect::{check, diff, explain, summary};
+use tfquant::passes::{fold_batch_norms, quantize};
+use tfquant::report;
+use tfquant::rewrite::{Fold, Quantize, RewriteOptions, rewrite as run_passes};
+use tfquant::wire::{Fields, put_bytes};
+
+/// One body.
+pub type Body = fn(&[u8]);
+
+/// Every body by name.
+pub const BODIES: [(&str, Body); 6] = [
+    ("graph", graph),
+    ("model", model),
+    ("text", text_form),
+    ("rewrite", rewrite),
+    ("collections", collections),
+    ("inspect", inspect),
+];
+
+/// The reader of GraphDefs, and what is known of a graph without running it.
+pub fn graph(data: &[u8]) {
+    let Ok(graph) = read::parse(Bytes::copy_from_slice(data)) else { return };
+    let _ = verify::check_acyclic(&graph);
+    for node in graph.ids() {
+        for port in 0..2 {
+            let tensor = TensorRef { node, port };
+            let _ =
+                (graph.tensor_type(tensor), graph.rank(tensor), graph.static_shape(tensor), graph.const_value(tensor));
+        }
+        let _ = (graph.colocation_groups(node), graph.attr_entries(node).count());
+    }
+    assert!(!graph.has_changes());
+}
+
+/// The readers of every container and encoding: what was not changed is written as it came.
+pub fn model(data: &[u8]) {
+    let data = Bytes::copy_from_slice(data);
+    let formats = MessageKind::ALL.into_iter().flat_map(|kind| [(kind, Encoding::Binary), (kind, Encoding::Text)]);
+    for format in formats.map(Some).chain([None]) {
+        let Ok(model) = Model::open(data.clone(), &OpenOptions { format, tag_set: Vec::new() }) else { continue };
+        let written = write(&model).expect("an unchanged model can be written");
+        assert!(written == *model.bytes(), "an unchanged model is not what was read");
+        if model.encoding == Encoding::Binary {
+            assert!(written == data);
+        }
+    }
+}
+
+/// The text form: what it says in binary, it says again in text.
+pub fn text_form(data: &[u8]) {
+    for kind in MessageKind::ALL {
+        let mut printed = Vec::new();
+        let _ = text::print(data, kind, &mut printed);
+        let Ok(binary) = std::str::from_utf8(data).map_err(drop).and_then(|data| text::parse(data, kind).map_err(drop))
+        else {
+            continue;
+        };
+        printed.clear();
+        text::print(&binary, kind, &mut printed).expect("what was parsed can be printed");
+        let printed = std::str::from_utf8(&printed).expect("text is UTF-8");
+        assert!(text::parse(printed, kind).expect("what was printed can be parsed") == binary);
+    }
+}
+
+/// All passes, on a file of any kind. The first byte chooses the options.
+pub fn rewrite(data: &[u8]) {
+    let Some((&choice, message)) = data.split_first() else { return };
+    let message = Bytes::copy_from_slice(message);
+    let Ok(mut model) = Model::open(message, &OpenOptions::default()) else { return };
+    let options = options(choice);
+    let before = model.clone();
+    let Ok(report) = run_passes(&mut model, &options) else { return };
+    let _ = (report::json::to_json(&report), report::text::to_text(&report, true));
+    let Ok(written) = write(&model) else { return };
+    let format = Some((model.kind, Encoding::Binary));
+    let again =
+        Model::open(written.into(), &OpenOptions { format, tag_set: Vec::new() }).expect("the output is a model");
+    assert_eq!(again.graph.len(), model.graph.len());
+    let attributes_may_change = matches!(options.fold, Some(Fold::Topology(_)));
+    check_lossless(&before.graph, &again.graph, attributes_may_change);
+}
+
+/// Collections of any content around a graph that the passes take.
+pub fn collections(data: &[u8]) {
+    let mut message = Vec::new();
+    put_bytes(&mut message, 2, &small_graph());
+    message.extend_from_slice(data);
+    let format = Some((MessageKind::MetaGraphDef, Encoding::Binary));
+    let Ok(mut model) = Model::open(message.into(), &OpenOptions { format, tag_set: Vec::new() }) else { return };
+    let quantize = quantize::Options { quant_delay: Some(3), ..quantize::Options::default() };
+    let options = RewriteOptions { quantize: Some(Quantize::Names(quantize)), ..RewriteOptions::default() };
+    if run_passes(&mut model, &options).is_err() {
+        return;
+    }
+    if let Ok(written) = write(&model) {
+        Model::open(written.into(), &OpenOptions { format, tag_set: Vec::new() }).expect("the output is a model");
+    }
+}
+
+/// Everything that looks at a graph without changing it.
+pub fn inspect(data: &[u8]) {
+    let Ok(model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
+    let _ = summary::to_text(&summary::summarize(&model, "a"), Some(5));
+    if let Ok(found) = check::check(&model, "a", &check::Options::default()) {
+        let _ = check::to_text(&found);
+    }
+    let same = diff::diff(&model, &model, ["a", "a"], None);
+    assert!(same.is_empty(), "{}", diff::to_text(&same));
+    for choice in [0, 1] {
+        if let Ok((_, plan)) = explain::plan(&model, &options(choice))
+            && let Ok(explanation) = explain::explain(&model, "a", plan, None)
+        {
+            let _ = explain::to_text(&explanation, true);
+        }
+    }
+}
+
+fn write(model: &Model) -> tfquant::error::Result<Vec<u8>> {
+    let splice = model.to_splice()?;
+    let mut out = Vec::new();
+    model.write(&splice, Encoding::Binary, &mut out)?;
+    assert_eq!(out.len() as u64, splice.len());
+    Ok(out)
+}
+
+/// A set of options for every byte.
+fn options(choice: u8) -> RewriteOptions {
+    let bit = |index: u8| choice >> index & 1 == 1;
+    let (is_training, skip_unmatched) = (!bit(1), bit(2));
+    let quant_delay = bit(3).then_some(10);
+    let init_op = bit(5).then(|| "new/init".to_owned());
+    if bit(0) {
+        let fold = fold_batch_norms::topology::Options { is_training, skip_unmatched, ..Default::default() };
+        let quantize = quantize::topology::Options {
+            is_training,
+            skip_unmatched,
+            quant_delay,
+            reference_only: bit(6),
+            ..Default::default()
+        };
+        return RewriteOptions {
+            fold: (!bit(4)).then_some(Fold::Topology(fold)),
+            quantize: Some(Quantize::Topology(quantize)),
+            allow_training_ops: bit(7),
+            init_op,
+            ..RewriteOptions::default()
+        };
+    }
+    let fold = fold_batch_norms::Options { skip_unmatched, ..Default::default() };
+    let quantize = quantize::Options {
+        is_training,
+        skip_unmatched,
+        quant_delay,
+        quantize_folded_weights_use_ema: bit(6),
+        ..Default::default()
+    };
+    RewriteOptions {
+        fold: (!bit(4)).then_some(Fold::Names(fold)),
+        quantize: Some(Quantize::Names(quantize)),
+        init_op,
+        ..RewriteOptions::default()
+    }
+}
+
+/// Checks that the nodes of `before` are in `after`, in their order, and that of those that differ only inputs do (and
+/// attributes, where that is allowed).
+pub fn check_lossless(before: &Graph, after: &Graph, attributes_may_change: bool) {
+    const INPUT: u32 = 3;
+    const ATTR: u32 = 5;
+    assert!(after.len() >= before.len());
+    for node in before.ids() {
+        let (old, new) = (before.node_def(node), after.node_def(node));
+        if old == new {
+            continue;
+        }
+        let same = without(&old, &[INPUT]) == without(&new, &[INPUT]);
+        let all_but_attributes = || without(&old, &[INPUT, ATTR]) == without(&new, &[INPUT, ATTR]);
+        assert!(same || attributes_may_change && all_but_attributes(), "'{}' lost something", before.name(node));
+    }
+}
+
+/// The fields of a message but those of some numbers.
+fn without(message: &[u8], numbers: &[u32]) -> Vec<u8> {
+    let fields = Fields::new(message).map_while(Result::ok).filter(|field| !numbers.contains(&field.number));
+    fields.flat_map(|field| &message[field.span()]).copied().collect()
+}
+
+/// `in, weights → Conv2D → Relu → out` and a barrier.
+fn small_graph() -> Vec<u8> {
+    let nodes: [(&str, &str, &[&str]); 6] = [
+        ("in", "Placeholder", &[]),
+        ("c/weights/read", "Placeholder", &[]),
+        ("c/Conv2D", "Conv2D", &["in", "c/weights/read"]),
+        ("c/Relu", "Relu", &["c/Conv2D"]),
+        ("out", "Identity", &["c/Relu"]),
+        ("update_barrier", "NoOp", &[]),
+    ];
+    let mut graph = Vec::new();
+    for (name, op, inputs) in nodes {
+        let mut node = Vec::new();
+        put_bytes(&mut node, 1, name.as_bytes());
+        put_bytes(&mut node, 2, op.as_bytes());
+        for input in inputs {
+            put_bytes(&mut node, 3, input.as_bytes());
+        }
+        for key in [&b"T"[..], b"dtype"] {
+            let mut entry = Vec::new();
+            put_bytes(&mut entry, 1, key);
+            put_bytes(&mut entry, 2, b"\x30\x01"); // type: DT_FLOAT
+            put_bytes(&mut node, 5, &entry);
+        }
+        put_bytes(&mut graph, 1, &node);
+    }
+    graph
+}
