@@ -54,7 +54,7 @@ def keras(tfquant, application, name, image, frozen, **arguments):
     with tf.Graph().as_default() as graph:
         tf.keras.backend.set_learning_phase(0)
         inputs = tf.placeholder(tf.float32, [None, *image[1:]], name="input")
-        model = application(weights=None, input_tensor=inputs, classifier_activation=None, classes=10, **arguments)
+        model = application(weights=None, input_tensor=inputs, classes=10, **arguments)
         output = model.output.op.name
         if frozen:
             with support.session() as session:
@@ -141,6 +141,7 @@ def frozen(request, binary, tmp_path_factory):
         bytes, floats = images(network.image, 4)
         found = support.fake_quants(report)
         with support.session() as session:
+            randomize(session)
             session.run("init_ranges")
             set_ranges(session, found, {"input:0": floats})
             expected = session.run(f"{network.output}:0", {"input:0": floats})
@@ -173,5 +174,6 @@ def test_the_converter_takes_the_whole_network(frozen, converter, monkeypatch):
         interpreter.set_tensor(source["index"], image[np.newaxis])
         interpreter.invoke()
         output = (interpreter.get_tensor(sink["index"])[0].astype(np.float32) - zero) * scale
+        assert wanted.max() - wanted.min() > 20 * scale, "nothing left to compare"
         off = np.abs(output - wanted).max() / scale
-        assert off <= 12, f"off by {off} levels"
+        assert off <= 4, f"off by {off} levels"
