@@ -5,7 +5,8 @@ usage: make_cases.py FOLDER OUT [CASE ...]        (needs `pip install zstandard`
 FOLDER/CASE/ holds `before.meta` and, per option set S, `S.json` (options, whether batch norms were folded, the error if
 TensorFlow refused) and `S.after.meta` (TensorFlow's result). OUT/CASE.tar.zst holds the same files; look inside with
 `tar --zstd -xf`. All cases of FOLDER are packed unless some are named. What changes on the way:
-- of an error, its first line stays, and `ops` names what a refusal must name (one of them is enough);
+- of an error, its first line stays, and `ops` names what a refusal must name: one of them, or whatever it likes where
+  nothing says which op TensorFlow stumbled over;
 - a set that TensorFlow refuses for want of a global step is replaced by its result in a graph where one was made
   beforehand (`S.created.after.meta`), as making one is what is wanted; without such a result it is left out;
 - sets whose result differs from run to run are left out.
@@ -93,6 +94,8 @@ def prepared(path, before):
   stem = path.name[:-len('.json')]
   after = path.with_name(stem + '.after.meta')
   result = {'fold': described['fold'], 'options': described['options']}
+  if described.get('allow_training_ops'):
+    result['options']['allow_training_ops'] = True
   error, ops = described.get('error'), [op.rstrip('/') for op in described.get('error_ops', [])]
   if error and NO_GLOBAL_STEP in error:
     after = path.with_name(stem + '.created.after.meta')
@@ -104,8 +107,6 @@ def prepared(path, before):
     result['ops'] = refused_ops(error, ops, before)
     if 'global_step' in error:  # the step is at fault, whichever layer asks for it first
       result['ops'] = result['ops'] + ['global_step']
-    if not result['ops']:
-      raise SystemExit('%s: nothing says which op was refused: %s' % (path, error))
     return result, None
   return result, after
 

@@ -1,5 +1,7 @@
 //! Which TensorFlow's builders are followed.
 
+use super::Aggregation;
+
 /// The generation of TensorFlow whose Python builders decide about names, attributes and collections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
@@ -24,5 +26,13 @@ impl Dialect {
     /// Whether range variables are model variables.
     pub(super) fn ranges_are_model_variables(self) -> bool {
         self == Self::V1_5
+    }
+
+    /// How replicas combine the updates of a range.
+    pub(super) fn range_aggregation(self) -> Aggregation {
+        match self {
+            Self::V1_5 => Aggregation::None,
+            Self::V1_15 => Aggregation::Mean,
+        }
     }
 }

@@ -115,6 +115,13 @@ impl<'g> Builder<'g> {
         self.inside(full, body)
     }
 
+    /// As [`Builder::name_scope`], for a scope that `body` gives to a node as its name ([`Builder::op_here`]).
+    pub(crate) fn op_scope<T>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let full = [self.scope.as_str(), name].concat();
+        let full = self.names.unique(self.graph, full, true);
+        self.inside(full, body)
+    }
+
     /// Runs `body` inside the scope of that full name, which may exist already; without a name, at the root.
     pub(crate) fn existing_scope<T>(
         &mut self,

@@ -31,7 +31,7 @@ impl Builder<'_> {
         if self.dialect == Dialect::V1_15 {
             return self.assign_debiased_average(name, variable_scope, variable, value, decay);
         }
-        self.name_scope(name, |b| {
+        self.op_scope(name, |b| {
             b.colocate_with(variable.node, |b| {
                 #[allow(clippy::cast_possible_truncation)] // the graph holds it as a float
                 let decay = b.constant("decay", Tensor::Float((1.0 - decay) as f32))?;
@@ -59,8 +59,8 @@ impl Builder<'_> {
 
             let difference = b.binary("Sub", "sub", biased.read, value)?;
             let step = b.binary("Mul", "mul", difference, decay)?;
-            let update_biased = b.name_scope(&scope, |b| b.assign("AssignSub", biased.node, step, FLOAT))?;
-            let update_local_step = b.name_scope("AssignAdd", |b| {
+            let update_biased = b.op_scope(&scope, |b| b.assign("AssignSub", biased.node, step, FLOAT))?;
+            let update_local_step = b.op_scope("AssignAdd", |b| {
                 let one = b.constant("value", Tensor::Float(1.0))?;
                 b.assign("AssignAdd", local_step.node, one, FLOAT)
             })?;
@@ -100,8 +100,8 @@ impl Builder<'_> {
             })?;
             let difference = b.binary("Sub", "sub", biased.read, value)?;
             let step = b.binary("Mul", "mul", difference, decay)?;
-            let biased = b.name_scope("AssignSub", |b| b.assign("AssignSub", biased.node, step, FLOAT))?;
-            let steps = b.name_scope("AssignAdd", |b| {
+            let biased = b.op_scope("AssignSub", |b| b.assign("AssignSub", biased.node, step, FLOAT))?;
+            let steps = b.op_scope("AssignAdd", |b| {
                 let one = b.constant("value", Tensor::Float(1.0))?;
                 b.assign("AssignAdd", local_step.node, one, FLOAT)
             })?;

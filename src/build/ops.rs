@@ -32,7 +32,7 @@ impl Builder<'_> {
 
     /// `op(x, <number>)`: the number becomes the constant `name/y`.
     pub(crate) fn binary_with_y(&mut self, op: &str, name: &str, x: TensorRef, y: Tensor<'_>) -> Result<TensorRef> {
-        self.name_scope(name, |b| {
+        self.op_scope(name, |b| {
             let constant = b.constant("y", y)?;
             let data_type = b.common_type(x, constant)?;
             b.op_here(op, &[x, constant], |attrs| attrs.data_type("T", data_type)).map(TensorRef::from)
@@ -41,7 +41,7 @@ impl Builder<'_> {
 
     /// `op(<number>, y)`: the number becomes the constant `name/x`.
     pub(crate) fn binary_with_x(&mut self, op: &str, name: &str, x: Tensor<'_>, y: TensorRef) -> Result<TensorRef> {
-        self.name_scope(name, |b| {
+        self.op_scope(name, |b| {
             let constant = b.constant("x", x)?;
             b.op_here(op, &[constant, y], |attrs| attrs.data_type("T", x.data_type())).map(TensorRef::from)
         })
@@ -78,7 +78,7 @@ impl Builder<'_> {
 
     /// `state_ops.assign(variable, value, name=name)` of a float variable.
     pub(crate) fn assign_last(&mut self, name: &str, variable: &Variable, value: TensorRef) -> Result<NodeId> {
-        self.name_scope(name, |b| b.assign("Assign", variable.node, value, DataType::DtFloat))
+        self.op_scope(name, |b| b.assign("Assign", variable.node, value, DataType::DtFloat))
     }
 
     /// `tf.fake_quant_with_min_max_vars(input, min, max)`.
@@ -96,7 +96,7 @@ impl Builder<'_> {
 
     /// `step >= <number>`, for an integer tensor.
     pub(crate) fn greater_equal(&mut self, name: &str, step: &GlobalStep, number: i64) -> Result<TensorRef> {
-        self.name_scope(name, |b| {
+        self.op_scope(name, |b| {
             let x = if step.is_resource { b.read_variable(step.tensor, step.data_type)? } else { step.tensor };
             let number = match i32::try_from(number) {
                 Ok(number) if step.data_type == DataType::DtInt32 => Tensor::Int32(number),
@@ -132,7 +132,7 @@ impl Builder<'_> {
     /// `range(0, rank(x))`.
     fn all_axes(&mut self, x: TensorRef) -> Result<TensorRef> {
         let rank = self.op("Rank", "Rank", &[x], |attrs| attrs.data_type("T", DataType::DtFloat))?;
-        self.name_scope("range", |b| {
+        self.op_scope("range", |b| {
             let start = b.constant("start", Tensor::Int32(0))?;
             let delta = b.constant("delta", Tensor::Int32(1))?;
             let range = [start, rank.into(), delta];

@@ -52,7 +52,7 @@ impl Builder<'_> {
     /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
     pub fn model_variable(&mut self, name: &str, initial: f32, collection: &str) -> Result<Variable> {
         let initial = InitialValue::Scalar("Const", Tensor::Float(initial));
-        let variable = self.variable_with(name, &initial, Aggregation::Mean)?;
+        let variable = self.variable_with(name, &initial, self.dialect.range_aggregation())?;
         let mut keys = vec![GLOBAL_VARIABLES];
         if self.dialect.ranges_are_model_variables() {
             keys.push(MODEL_VARIABLES);
@@ -93,7 +93,7 @@ impl Builder<'_> {
         self.check_variable_is_new(name)?;
         self.variable_names.insert(name.to_owned());
         let mut variable =
-            self.control_dependencies(&[], |b| b.root_scope(|b| b.name_scope(name, |b| b.new_variable(initial))))?;
+            self.control_dependencies(&[], |b| b.root_scope(|b| b.op_scope(name, |b| b.new_variable(initial))))?;
         variable.aggregation = aggregation;
         self.variables.push(variable);
         Ok(variable)
@@ -124,7 +124,7 @@ impl Builder<'_> {
             }
             attrs.str("container", "").data_type("dtype", data_type).shape("shape", &[]).str("shared_name", "")
         })?;
-        let initializer = self.name_scope("Assign", |b| b.assign("Assign", node, initial_value, data_type))?;
+        let initializer = self.op_scope("Assign", |b| b.assign("Assign", node, initial_value, data_type))?;
         let read = self.colocate_with(node, |b| b.identity("read", node.into(), data_type))?;
         Ok(Variable { node, initializer, initial_value, read, aggregation: Aggregation::None })
     }

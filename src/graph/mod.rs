@@ -118,6 +118,13 @@ struct Node {
     edited: bool,
 }
 
+/// A node and the hash of its name, so that the index grows without reading names.
+#[derive(Debug, Clone, Copy)]
+struct IndexEntry {
+    hash: u64,
+    node: NodeId,
+}
+
 const NONE: u32 = u32::MAX;
 const CONTROL: u32 = u32::MAX;
 
@@ -148,7 +155,7 @@ pub struct Graph {
     words: Words,
     /// Attributes that original nodes were given, encoded, by node.
     given_attrs: HashMap<NodeId, Vec<GivenAttr>>,
-    index: HashTable<NodeId>,
+    index: HashTable<IndexEntry>,
     hasher: DefaultHashBuilder,
 }
 
@@ -252,7 +259,12 @@ impl Graph {
     /// The node of that name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<NodeId> {
-        self.index.find(self.hasher.hash_one(name), |&id| self.name(id) == name).copied()
+        self.find_hashed(self.hasher.hash_one(name), name)
+    }
+
+    fn find_hashed(&self, hash: u64, name: &str) -> Option<NodeId> {
+        let found = self.index.find(hash, |entry| entry.hash == hash && self.name(entry.node) == name);
+        found.map(|entry| entry.node)
     }
 
     /// The node's name.
@@ -369,7 +381,7 @@ impl Graph {
     #[allow(clippy::cast_possible_truncation)] // ids and edges are fewer than the bytes they come from
     fn push_node(&mut self, name: &str, op: &str, device: &str, raw: Span, header_len: u8) -> Result<NodeId, NodeId> {
         let hash = self.hasher.hash_one(name);
-        if let Some(&taken) = self.index.find(hash, |&id| self.name(id) == name) {
+        if let Some(taken) = self.find_hashed(hash, name) {
             return Err(taken);
         }
         let id = NodeId(self.nodes.len() as u32);
@@ -386,8 +398,7 @@ impl Graph {
             edited: false,
         });
         self.text.push_str(name);
-        let (nodes, text, hasher) = (&self.nodes, &self.text, &self.hasher);
-        self.index.insert_unique(hash, id, |&id| hasher.hash_one(&text[nodes[id.index()].name.range()]));
+        self.index.insert_unique(hash, IndexEntry { hash, node: id }, |entry| entry.hash);
         Ok(id)
     }
 

@@ -96,8 +96,10 @@ impl Summary {
     /// Counts the outcomes of layers and Adds.
     #[must_use]
     pub fn of(layers: &[Layer], adds: &[Layer]) -> Self {
-        let mut summary = Self { layers: layers.len(), ..Self::default() };
-        for layer in layers {
+        let mut summary = Self::default();
+        // A layer and its folded twin are one layer.
+        for layer in layers.iter().filter(|layer| layer.outcome != Outcome::FoldedTwin) {
+            summary.layers += 1;
             if layer.outcome == Outcome::Quantized {
                 summary.quantized += 1;
             } else {

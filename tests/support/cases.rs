@@ -1,5 +1,7 @@
 //! The archives that `testdata/make_cases.py` packs: graphs and what TensorFlow's own rewriter made of them.
 
+#![allow(dead_code)] // every test uses its part
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;

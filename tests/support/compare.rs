@@ -30,8 +30,13 @@ pub fn differences(expected: Bytes, actual: Bytes) -> Vec<String> {
     let (expected, actual) = (collections(&expected), collections(&actual));
     for key in union(&expected, &actual) {
         let (expected, actual) = (expected.get(key), actual.get(key));
+        let only_in = |some: Option<&Vec<String>>, other: Option<&Vec<String>>| -> Vec<String> {
+            let extra = |value: &&String| !other.is_some_and(|other| other.contains(value));
+            some.into_iter().flatten().filter(extra).cloned().collect()
+        };
         if expected != actual {
-            lines.push(format!("collection {key}: expected {expected:?}, got {actual:?}"));
+            let (missing, extra) = (only_in(expected, actual), only_in(actual, expected));
+            lines.push(format!("collection {key}: missing {missing:?}, extra {extra:?}"));
         }
     }
     lines

@@ -2,6 +2,8 @@
 //!
 //! The benches measure with them, and `examples/generate.rs` writes them to disk for the figures in the README.
 
+#![allow(dead_code)] // every test uses its part
+
 use std::io::{self, Write};
 
 use prost::Message;

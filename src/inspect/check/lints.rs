@@ -8,6 +8,7 @@ use crate::graph::{Graph, NodeId, TensorRef};
 use crate::inspect::endpoints::{self, is_variable};
 use crate::inspect::fake_quant::{self, FakeQuant, Range, State, is_fake_quant};
 use crate::inspect::tensor::strings;
+use crate::passes::common::canonical_op;
 
 /// What is wrong with the graph as a whole.
 #[must_use]
@@ -80,6 +81,20 @@ fn variable_behind(graph: &Graph, mut tensor: TensorRef) -> String {
     graph.name(tensor.node).to_owned()
 }
 
+/// Batch norms that normalise by the batch they see.
+fn training_batch_norms(reached: &Reached<'_>) -> Option<Finding> {
+    let graph = reached.graph;
+    let trains = |node: &NodeId| {
+        let is_batch_norm = canonical_op(graph.op(*node)) == "FusedBatchNorm" && reached.contains(*node);
+        is_batch_norm && graph.attr_bool(*node, "is_training") != Some(false)
+    };
+    let mut training = graph.ids().filter(trains);
+    let first = training.next()?;
+    let message =
+        format!("{} batch norms normalise by the batch: export the graph for inference", training.count() + 1);
+    Some(Finding::error("training_batch_norm", graph.name(first), message))
+}
+
 /// What is wrong with single ranges, and with ranges that meet.
 #[must_use]
 pub fn of_ranges(reached: &Reached<'_>, quants: &[FakeQuant], target: Target) -> Vec<Finding> {
@@ -99,6 +114,7 @@ pub fn of_ranges(reached: &Reached<'_>, quants: &[FakeQuant], target: Target) ->
             findings.push(Finding::warning("weights_not_symmetric", name, message));
         }
     }
+    findings.extend(training_batch_norms(reached));
     findings.extend(of_weights(reached));
     let concats = graph.ids().filter(|&node| reached.contains(node) && matches!(graph.op(node), "Concat" | "ConcatV2"));
     let by_node: HashMap<NodeId, &FakeQuant> = quants.iter().map(|quant| (quant.node, quant)).collect();
@@ -152,7 +168,10 @@ fn of_range(reached: &Reached<'_>, quant: &FakeQuant, min: &[f32], max: &[f32]) 
 fn of_weights(reached: &Reached<'_>) -> Vec<Finding> {
     let graph = reached.graph;
     let any = graph.ids().any(|node| reached.contains(node) && is_fake_quant(graph.op(node)));
-    let is_layer = |node: &NodeId| matches!(graph.op(*node), "Conv2D" | "DepthwiseConv2dNative" | "MatMul");
+    let is_layer = |node: &NodeId| {
+        let has_folded_twin = || graph.find(&[graph.name(*node), "_Fold"].concat()).is_some();
+        matches!(graph.op(*node), "Conv2D" | "DepthwiseConv2dNative" | "MatMul") && !has_folded_twin()
+    };
     let unquantized = graph.ids().filter(|node| any && reached.contains(*node) && is_layer(node)).filter_map(|layer| {
         let weights = graph.data_input(layer, 1).filter(|weights| reached.is_constant(weights.node))?;
         let is_quantized = passes_fake_quant(graph, weights);

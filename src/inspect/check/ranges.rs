@@ -256,8 +256,8 @@ impl<'g> Reached<'g> {
     /// Whether the node is the first half of `max(min(x, 1), -1)`, which a converter takes for an activation.
     fn is_relu1(&self, minimum: NodeId) -> bool {
         let bound = |node: NodeId| {
-            let inputs = self.graph.data_inputs(node);
-            inputs.filter_map(|input| small_floats(self.graph, input, 1)?.first().copied()).next()
+            let mut inputs = self.graph.data_inputs(node);
+            inputs.find_map(|input| small_floats(self.graph, input, 1)?.first().copied())
         };
         self.graph.op(minimum) == "Minimum"
             && bound(minimum) == Some(1.0)

@@ -342,6 +342,8 @@ fn check_insertion(
     Err(Refusal::new(Outcome::InputsShared, not_all_rewired(b.graph, producer, consumers)))
 }
 
+const QUANTIZED_HINT: &str = "the layer is quantized already; rewrite the graph from before it was quantized";
+
 const RULES_HINT: &str = "the rules go by TF-Slim's names; leave the layer out with --exclude or --skip-unmatched";
 
 impl Refusal {
@@ -376,7 +378,8 @@ fn find_weights(graph: &Graph, op: NodeId, context: &str, folded: bool) -> Resul
     }
     graph.data_inputs(op).map(|input| input.node).find(|&node| is_weights(graph, node)).ok_or_else(|| {
         let error = graph.error(ErrorKind::Refused, "no inputs to quantize: none is called weights", op);
-        Refusal::new(Outcome::NoWeights, error.hint(RULES_HINT))
+        let quantized = graph.data_inputs(op).any(|input| graph.op(input.node).starts_with("FakeQuant"));
+        Refusal::new(Outcome::NoWeights, error.hint(if quantized { QUANTIZED_HINT } else { RULES_HINT }))
     })
 }
 

@@ -30,8 +30,11 @@ pub struct PageData<'a> {
     outputs: Vec<usize>,
     marks: Vec<(usize, Mark)>,
     quants: Vec<(usize, Quant)>,
-    changes: Vec<(usize, Vec<(String, Option<String>, Option<String>)>)>,
+    changes: Vec<(usize, Vec<PageChange>)>,
 }
+
+/// What changed, how it was, how it is.
+type PageChange = (String, Option<String>, Option<String>);
 
 /// A node: name, op, status, inputs, attributes.
 #[derive(Debug)]
@@ -288,7 +291,8 @@ fn numbers(values: &[f32]) -> String {
 fn subtitle(report: &Report) -> String {
     let summary = &report.summary;
     let verb = if report.dry_run { "would be" } else { "were" };
-    format!("{} of {} layers {verb} quantized", summary.quantized, summary.layers)
+    let twins = summary.skipped.get(Outcome::FoldedTwin.code()).copied().unwrap_or_default();
+    format!("{} of {} layers {verb} quantized", summary.quantized, summary.layers.saturating_sub(twins))
 }
 
 fn facts(report: &Report) -> Vec<(String, String)> {

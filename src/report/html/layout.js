@@ -19,7 +19,7 @@ function sizeOf(item) {
   item.text = shorten(item.label, 34);
   const wide = measure(item.text);
   if (isSource(item)) return [Math.max(52, wide + 18), 24];
-  if (item.node) return [Math.max(96, wide + 28), 42];
+  if (item.node) return [Math.max(96, wide + 28, measure(item.node.op) * 0.86 + 22), 42];
   item.ops ??= topOps(item) || `${item.total} nodes`;
   item.dots ??= KINDS.filter((kind) => item.count[kind]);
   return [Math.max(150, wide + 72, measure(item.ops) * 0.86 + 2 * (14 + 11 * item.dots.length)), 46];
@@ -43,6 +43,7 @@ function layout(scope) {
   scope.sideAt = side ? [width + SIDE_GAP + PAD, PAD + top - 8] : null;
   scope.w = Math.max(side ? side.right : width, scope === root ? 0 : measure(scope.label) + 60) + 2 * PAD;
   scope.h = Math.max(height, side ? side.bottom : 0) + 2 * PAD + top;
+  for (const { edge, back, points } of scope.drawn) if (edge.to === -1 && !back) points.at(-1)[1] = scope.h;
   if (scope.ports) for (const port in scope.ports) scope.ports[port] += PAD;
 }
 

@@ -9,6 +9,8 @@ pub mod const_weights;
 pub mod layer_ops;
 pub mod loops;
 pub mod shared_weights;
+#[cfg(test)]
+mod tests;
 pub mod wrapped_weights;
 
 use serde::Serialize;

@@ -1,0 +1,167 @@
+//! `tfquant summary`, `explain`, `diff`, `rewrite --dry-run`, `completions` and `man` on a real model.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may stop at once
+
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const MODEL: &str = "testdata/mobilenet_v1.meta";
+
+fn tfquant(args: &[&str]) -> Output {
+    Command::cargo_bin("tfquant").unwrap().args(args).output().unwrap()
+}
+
+fn text(args: &[&str]) -> String {
+    String::from_utf8(tfquant(args).stdout).unwrap()
+}
+
+fn json(args: &[&str]) -> Value {
+    serde_json::from_slice(&tfquant(args).stdout).expect("JSON")
+}
+
+#[test]
+fn a_summary_is_the_same_from_a_file_and_from_standard_input() {
+    let from_file = text(&["summary", MODEL]);
+    let bytes = std::fs::read(MODEL).unwrap();
+    let output = Command::cargo_bin("tfquant").unwrap().args(["summary", "-"]).write_stdin(bytes).output().unwrap();
+    let from_stdin = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(from_file.lines().skip(1).collect::<Vec<_>>(), from_stdin.lines().skip(1).collect::<Vec<_>>());
+    assert!(from_file.contains("\ninput         input float32 [?,128,128,3] (Placeholder)\n"));
+    assert!(from_file.contains("\noutput        MobilenetV1/Predictions float32 [?,1001] (Softmax)\n"));
+    assert_eq!(from_file.lines().filter(|line| line.starts_with("output ")).count(), 1);
+}
+
+#[test]
+fn a_summary_counts_what_the_graph_holds() {
+    let summary = json(&["summary", "--json", MODEL]);
+    assert_eq!(summary["schema_version"], 1);
+    assert_eq!(summary["quantization"]["state"], "float");
+    assert_eq!(summary["quantization"]["layers"], 28);
+    assert_eq!(summary["ops"]["FusedBatchNorm"], 27);
+    assert_eq!(summary["variables"].as_array().unwrap().len(), 138);
+    assert_eq!(summary["biggest"][0]["shape"], serde_json::json!([1, 1, 256, 1001]));
+    assert_eq!(summary["inputs"][0]["shape"], serde_json::json!([null, 128, 128, 3]));
+    // What the sizes of tf.global_variables() of that type add up to.
+    assert_eq!(summary["parameters"]["by_dtype"]["float32"]["elements"], 475_801);
+}
+
+#[test]
+fn a_saved_models_signatures_come_first() {
+    let summary = json(&["summary", "--json", "testdata/text/saved_model.pbtxt"]);
+    assert_eq!(summary["model"]["container"], "SavedModel");
+    assert_eq!(summary["model"]["encoding"], "text");
+}
+
+#[test]
+fn an_explanation_says_why_a_layer_is_left() {
+    let left = text(&[
+        "explain",
+        MODEL,
+        "MobilenetV1/Conv2d_5_pointwise/Conv2D",
+        "--exclude",
+        "Conv2d_5_pointwise",
+        "--no-fold-batch-norms",
+    ]);
+    assert!(left.contains(
+        "layer MobilenetV1/Conv2d_5_pointwise/Conv2D (Conv2D): not_selected: left out by --include or --exclude\n"
+    ));
+    assert!(left.contains("input 1 is MobilenetV1/Conv2d_5_pointwise/weights/read (Identity) from MobilenetV1/Conv2d_5_pointwise/weights (VariableV2)"));
+    assert!(left.contains("nearest activation is MobilenetV1/Conv2d_5_pointwise/Relu6 (Relu6), 2 steps on"));
+
+    let part = text(&["explain", MODEL, "MobilenetV1/Conv2d_5_pointwise/Relu6", "--no-fold-batch-norms"]);
+    assert!(part.contains("(Relu6): its output is quantized for MobilenetV1/Conv2d_5_pointwise/Conv2D\n"), "{part}");
+    assert!(part.contains("insert MobilenetV1/Conv2d_5_pointwise/act_quant/FakeQuantWithMinMaxVars"));
+
+    let unknown = tfquant(&["explain", MODEL, "MobilenetV1/Conv2d_5_pointwise/Relu"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr).contains("nearest name is 'MobilenetV1/Conv2d_5_pointwise/Relu6'")
+    );
+}
+
+#[test]
+fn a_layer_that_the_rules_refuse_is_explained_not_refused() {
+    let explained = tfquant(&["explain", "testdata/check/quant.pb"]);
+    assert!(explained.status.success());
+    let refused = tfquant(&["explain", "testdata/check/fc.pb"]);
+    assert!(refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stdout).starts_with("layer mm (MatMul): no_scope: "));
+}
+
+#[test]
+fn a_plan_is_what_the_rewrite_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (plan, output) = (path("plan.json"), path("out.meta"));
+    let printed = text(&["rewrite", MODEL, "--dry-run", "--plan", &plan]);
+    let explained = text(&["explain", "--all", MODEL]);
+    let inserts =
+        |text: &str| text.lines().filter(|line| line.starts_with("insert ")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(inserts(&printed), inserts(&explained));
+    assert_eq!(inserts(&printed).len(), 56);
+
+    assert!(tfquant(&["rewrite", "-q", MODEL, "-o", &output]).status.success());
+    let added = text(&["diff", MODEL, &output]);
+    for line in inserts(&printed) {
+        let node = line.split(' ').nth(1).unwrap();
+        assert!(added.contains(&format!("+ {node} (FakeQuantWithMinMaxVars)\n")));
+    }
+    let plan: Value = serde_json::from_str(&std::fs::read_to_string(&plan).unwrap()).unwrap();
+    assert_eq!((&plan["dry_run"], &plan["summary"]["fake_quants"]), (&true.into(), &56.into()));
+    assert_eq!(plan["seconds"], serde_json::json!({}), "a plan is the same each time");
+}
+
+#[test]
+fn a_difference_has_a_direction_a_scope_and_an_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.meta").to_str().unwrap().to_owned();
+    assert!(
+        tfquant(&["rewrite", "-q", "--mode", "eval", "--no-fold-batch-norms", MODEL, "-o", &output]).status.success()
+    );
+    assert_eq!(tfquant(&["diff", MODEL, MODEL]).status.code(), Some(0));
+    let there = tfquant(&["diff", MODEL, &output, "--scope", "MobilenetV1/Conv2d_3_pointwise"]);
+    assert_eq!(there.status.code(), Some(1));
+    let there = String::from_utf8(there.stdout).unwrap();
+    let weights = "MobilenetV1/Conv2d_3_pointwise/weights";
+    assert!(there.contains(&format!(
+        "~ MobilenetV1/Conv2d_3_pointwise/Conv2D input 1: {weights}/read -> {weights}_quant/FakeQuantWithMinMaxVars\n"
+    )));
+    assert!(there.ends_with("nodes: 18 added, 0 removed, 1 changed, 40 the same\n"), "{there}");
+    let back = json(&["diff", &output, MODEL, "--json", "--scope", "MobilenetV1/Conv2d_3_pointwise/"]);
+    assert_eq!((&back["removed"], &back["added"]), (&18.into(), &0.into()));
+}
+
+#[test]
+fn the_same_graph_in_another_encoding_does_not_differ() {
+    let output = tfquant(&["diff", "testdata/text/conv_relu.pb", "testdata/text/conv_relu.pbtxt"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn shells_and_man_get_their_text() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(text(&["completions", shell]).contains("dry-run"), "{shell}");
+    }
+    let page = text(&["man"]);
+    assert!(page.starts_with(".ie") || page.starts_with(".TH"));
+    for verb in ["rewrite", "summary", "check", "explain", "diff"] {
+        assert!(page.contains(&format!(".SH VERB \"{verb}\"")), "{verb}");
+    }
+}
+
+#[test]
+fn whoever_reads_the_output_may_leave_early() {
+    use std::process::Stdio;
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("tfquant"))
+        .args(["explain", "--all", MODEL])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
