@@ -22,7 +22,7 @@ class Tfquant:
         report = output.with_suffix(".json")
         folding = [] if fold else ["--no-fold-batch-norms"]
         self.run("rewrite", model, "-o", output, "--report", report, *folding, *options)
-        return output, json.loads(report.read_text())
+        return output, read_report(report)
 
     def run(self, *arguments):
         command = [str(self.binary), *map(str, arguments)]
@@ -132,6 +132,27 @@ def session():
     session = tf.Session(config=config)
     session.run(tf.global_variables_initializer())
     return session
+
+
+def randomize(session):
+    """Gives every variable a value at which signals neither die out nor explode from layer to layer."""
+    random = np.random.RandomState(2)
+    for variable in tf.global_variables():
+        name, shape = variable.op.name, variable.shape.as_list()
+        if len(shape) > 1:
+            reads = shape[:2] if "depthwise" in name else shape[:-1]
+            value = random.normal(0, np.sqrt(2 / np.prod(reads)), shape)
+        elif name.endswith(("gamma", "moving_variance")):
+            value = random.uniform(0.7, 1.3, shape)
+        elif shape:
+            value = random.normal(0, 0.1, shape)
+        else:
+            continue
+        variable.load(value, session)
+
+
+def read_report(path):
+    return json.loads(path.read_text())
 
 
 def read_graph_def(path):
