@@ -9,6 +9,18 @@ import tensorflow.compat.v1 as tf
 import models
 
 
+@tf.RegisterGradient("FoldFusedBatchNormGrad")
+def fold_fused_batch_norm_grad(op, _, mean_grad, variance_grad, *others):
+    """The gradient of a batch norm whose batch statistics alone are used, as folding leaves it while training.
+
+    The graph asks for it by this name. TensorFlow 1.15's rewriter registered it; whoever trains with another must.
+    """
+    x, mean = op.inputs[0], op.outputs[1]
+    count = tf.cast(tf.size(x) // tf.size(mean), tf.float32)
+    through_variance = variance_grad * 2 * (x - mean) / (count - 1)
+    return mean_grad / count + through_variance, None, None, None, None
+
+
 class Tfquant:
     """The binary, with a folder for models and their rewritten counterparts."""
 

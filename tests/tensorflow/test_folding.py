@@ -71,6 +71,23 @@ def test_folding_keeps_the_output(tfquant, training):
         assert_close(session.run("output:0", IMAGES), expected)
 
 
+def test_gradients_of_training_pass_through_the_fold(tfquant):
+    def gradients():
+        kernels = sorted(tf.trainable_variables(), key=lambda variable: variable.op.name)
+        loss = tf.reduce_sum(tf.sin(support.tensor("output:0")))
+        with support.session() as session:
+            support.randomize(session)
+            return dict(zip((kernel.op.name for kernel in kernels), session.run(tf.gradients(loss, kernels), IMAGES)))
+
+    with tf.Graph().as_default():
+        build(training=True)
+        expected = gradients()
+    folded(tfquant, True)
+    for name, gradient in gradients().items():
+        off = np.abs(gradient - expected[name]).max()
+        assert off < 1e-4 * max(1, np.abs(expected[name]).max()), f"the gradient of {name} is off by {off}"
+
+
 def test_frozen_batch_norms_compute_what_inference_does(tfquant):
     with tf.Graph().as_default():
         build(training=False)
