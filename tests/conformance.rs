@@ -139,7 +139,7 @@ fn by_names(set: &OptionSet) -> RewriteOptions {
 }
 
 fn by_topology(set: &OptionSet) -> RewriteOptions {
-    let mut fold = fold_batch_norms::topology::Options::default();
+    let mut fold = fold_batch_norms::topology::Options { reference_only: true, ..Default::default() };
     let mut options = topology::Options { reference_only: true, ..Default::default() };
     let mut allow_training_ops = false;
     for (key, value) in &set.options {

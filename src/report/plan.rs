@@ -35,13 +35,16 @@ pub fn to_text(report: &Report) -> String {
 
 /// What was decided about a batch norm, and why.
 pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
-    let BatchNorm { node, op, layer, outcome, detail, folded } = batch_norm;
+    let BatchNorm { node, op, layer, outcome, detail, folded, extension } = batch_norm;
     let _ = write!(text, "batch_norm {} ({}): {}", Printable(node), Printable(op), outcome.code());
     if let Some(layer) = layer.as_ref().filter(|_| folded.is_some()) {
         let _ = write!(text, " into {}", Printable(layer));
     }
     if let Some(folded) = folded {
         let _ = write!(text, ", now {}", Printable(folded));
+    }
+    if let Some(extension) = extension {
+        let _ = write!(text, ", extension {}", extension.code());
     }
     if let Some(detail) = detail {
         let _ = write!(text, ": {}", Printable(detail));

@@ -9,6 +9,18 @@ import tensorflow.compat.v1 as tf
 import models
 
 
+@tf.RegisterGradient("FoldFusedBatchNormGrad")
+def fold_fused_batch_norm_grad(op, _, mean_grad, variance_grad, *others):
+    """The gradient of a batch norm whose batch statistics alone are used, as folding leaves it while training.
+
+    The graph asks for it by this name. TensorFlow 1.15's rewriter registered it; whoever trains with another must.
+    """
+    x, mean = op.inputs[0], op.outputs[1]
+    count = tf.cast(tf.size(x) // tf.size(mean), tf.float32)
+    through_variance = variance_grad * 2 * (x - mean) / (count - 1)
+    return mean_grad / count + through_variance, None, None, None, None
+
+
 class Tfquant:
     """The binary, with a folder for models and their rewritten counterparts."""
 
@@ -22,7 +34,7 @@ class Tfquant:
         report = output.with_suffix(".json")
         folding = [] if fold else ["--no-fold-batch-norms"]
         self.run("rewrite", model, "-o", output, "--report", report, *folding, *options)
-        return output, json.loads(report.read_text())
+        return output, read_report(report)
 
     def run(self, *arguments):
         command = [str(self.binary), *map(str, arguments)]
@@ -132,6 +144,27 @@ def session():
     session = tf.Session(config=config)
     session.run(tf.global_variables_initializer())
     return session
+
+
+def randomize(session):
+    """Gives every variable a value at which signals neither die out nor explode from layer to layer."""
+    random = np.random.RandomState(2)
+    for variable in tf.global_variables():
+        name, shape = variable.op.name, variable.shape.as_list()
+        if len(shape) > 1:
+            reads = shape[:2] if "depthwise" in name else shape[:-1]
+            value = random.normal(0, np.sqrt(2 / np.prod(reads)), shape)
+        elif name.endswith(("gamma", "moving_variance")):
+            value = random.uniform(0.7, 1.3, shape)
+        elif shape:
+            value = random.normal(0, 0.1, shape)
+        else:
+            continue
+        variable.load(value, session)
+
+
+def read_report(path):
+    return json.loads(path.read_text())
 
 
 def read_graph_def(path):

@@ -54,33 +54,16 @@ def keras(tfquant, application, name, image, frozen, **arguments):
     with tf.Graph().as_default() as graph:
         tf.keras.backend.set_learning_phase(0)
         inputs = tf.placeholder(tf.float32, [None, *image[1:]], name="input")
-        model = application(weights=None, input_tensor=inputs, classifier_activation=None, classes=10, **arguments)
+        model = application(weights=None, input_tensor=inputs, classes=10, **arguments)
         output = model.output.op.name
         if frozen:
             with support.session() as session:
-                randomize(session)
+                support.randomize(session)
                 graph_def = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [output])
             path.write_bytes(graph_def.SerializeToString())
         else:
             tf.train.export_meta_graph(str(path), graph=graph)
     return Network(path, image, output, "--match", "topology")
-
-
-def randomize(session):
-    """Gives every variable a value at which signals neither die out nor explode from layer to layer."""
-    random = np.random.RandomState(2)
-    for variable in tf.global_variables():
-        name, shape = variable.op.name, variable.shape.as_list()
-        if len(shape) > 1:
-            reads = shape[:2] if "depthwise" in name else shape[:-1]
-            value = random.normal(0, np.sqrt(2 / np.prod(reads)), shape)
-        elif name.endswith(("gamma", "moving_variance")):
-            value = random.uniform(0.7, 1.3, shape)
-        elif shape:
-            value = random.normal(0, 0.1, shape)
-        else:
-            continue
-        variable.load(value, session)
 
 
 NETWORKS = {
@@ -141,6 +124,7 @@ def frozen(request, binary, tmp_path_factory):
         bytes, floats = images(network.image, 4)
         found = support.fake_quants(report)
         with support.session() as session:
+            support.randomize(session)
             session.run("init_ranges")
             set_ranges(session, found, {"input:0": floats})
             expected = session.run(f"{network.output}:0", {"input:0": floats})
@@ -173,5 +157,6 @@ def test_the_converter_takes_the_whole_network(frozen, converter, monkeypatch):
         interpreter.set_tensor(source["index"], image[np.newaxis])
         interpreter.invoke()
         output = (interpreter.get_tensor(sink["index"])[0].astype(np.float32) - zero) * scale
+        assert wanted.max() - wanted.min() > 20 * scale, "nothing left to compare"
         off = np.abs(output - wanted).max() / scale
-        assert off <= 12, f"off by {off} levels"
+        assert off <= 4, f"off by {off} levels"

@@ -156,6 +156,7 @@ fn new_record(graph: &Graph, node: NodeId) -> BatchNorm {
         outcome,
         detail,
         folded: None,
+        extension: None,
     }
 }
 

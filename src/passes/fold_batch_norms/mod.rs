@@ -4,6 +4,8 @@
 //! the report. Folding comes before [`super::quantize`], which knows folded layers by the names given here.
 
 mod checks;
+mod extension_bias;
+mod extension_chain;
 mod fused;
 pub mod names;
 #[cfg(test)]
@@ -21,6 +23,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::passes::quantize::Selection;
+use crate::passes::quantize::extensions::Extension;
 
 /// Which batch norms to fold, and how.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +52,9 @@ pub struct BatchNorm {
     /// The node that took the place of its output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folded: Option<String>,
+    /// The rule by which it was folded although the reference leaves it, or leaves its layer's input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension: Option<Extension>,
 }
 
 /// Whether a batch norm was folded; every other variant is the reason why not.

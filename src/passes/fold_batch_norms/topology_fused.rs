@@ -2,6 +2,8 @@
 
 use hashbrown::HashSet;
 
+use super::extension_bias;
+use super::extension_chain::Replaced;
 use super::topology::Options;
 use super::topology_clone::{batch_to_space, check_layer, clone_layer};
 use super::topology_correction::{Epsilon, Statistics, lacks};
@@ -14,6 +16,7 @@ use crate::graph::name::{leaf, parent};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::graph_matcher::{Match, PatternId, Patterns};
 use crate::passes::common::canonical_op;
+use crate::passes::quantize::extensions::Extension;
 use crate::passes::quantize::extensions::loops::Loops;
 use crate::proto::tensorflow::AttrValue;
 use crate::proto::tensorflow::DataType;
@@ -38,6 +41,8 @@ struct FusedMatch {
     output: TensorRef,
     input: TensorRef,
     weights: TensorRef,
+    /// What is added between layer and batch norm.
+    bias: Option<TensorRef>,
     gamma: TensorRef,
     beta: TensorRef,
     mean: TensorRef,
@@ -62,13 +67,22 @@ struct LayerPatterns {
     input: PatternId,
     weights: PatternId,
     batch_to_space: PatternId,
+    bias: Option<BiasPatterns>,
     batch_norm: PatternId,
     reshaped_output: PatternId,
     statistics: [PatternId; 4],
 }
 
+/// A BiasAdd between layer and batch norm, and what it adds.
+#[derive(Clone, Copy)]
+struct BiasPatterns {
+    add: PatternId,
+    bias: PatternId,
+}
+
 impl LayerPatterns {
-    fn new() -> Self {
+    /// The patterns of the reference, or those with a BiasAdd between layer and batch norm.
+    fn new(with_bias: bool) -> Self {
         let mut p = Patterns::new();
         let (input, weights) = (p.any(), p.any());
         let layer = p.op("Conv2D|DepthwiseConv2dNative|MatMul", &[input, weights]);
@@ -76,7 +90,12 @@ impl LayerPatterns {
         let batch_to_space = p.op("BatchToSpaceND", &[layer, any, any]);
         let either = p.one_of(&[batch_to_space, layer]);
         let behind_identity = p.op("Identity", &[either]);
-        let layer_output = p.one_of(&[behind_identity, layer, batch_to_space]);
+        let mut layer_output = p.one_of(&[behind_identity, layer, batch_to_space]);
+        let bias = with_bias.then(|| {
+            let bias = p.any();
+            layer_output = p.op("BiasAdd", &[layer_output, bias]);
+            BiasPatterns { add: layer_output, bias }
+        });
         let reshaped = p.op("Reshape", &[layer_output, any]);
         let normalised = p.one_of(&[reshaped, layer_output]);
         let statistics = [p.any(), p.any(), p.any(), p.any()];
@@ -84,7 +103,7 @@ impl LayerPatterns {
         let batch_norm = p.op("FusedBatchNorm|FusedBatchNormV3", &[normalised, gamma, beta, mean, variance]);
         let reshaped_output = p.op("Reshape", &[batch_norm, any]);
         let root = p.one_of(&[reshaped_output, batch_norm]);
-        Self { patterns: p, root, layer, input, weights, batch_to_space, batch_norm, reshaped_output, statistics }
+        Self { patterns: p, root, layer, input, weights, batch_to_space, bias, batch_norm, reshaped_output, statistics }
     }
 
     /// The layer and batch norm at the node, if they are there and somebody reads the result.
@@ -99,6 +118,13 @@ impl LayerPatterns {
         let output = if graph.op(layer) == "MatMul" { found.node(self.reshaped_output)? } else { batch_norm };
         let output = TensorRef::from(output);
         graph.tensor_consumers(output).next()?;
+        let bias = match self.bias {
+            Some(patterns) if extension_bias::is_foldable(graph, found.node(patterns.add)?) => {
+                Some(found.tensor(patterns.bias)?)
+            }
+            Some(_) => return None,
+            None => None,
+        };
         let [gamma, beta, mean, variance] = self.statistics.map(|pattern| found.tensor(pattern));
         Some(FusedMatch {
             layer,
@@ -108,6 +134,7 @@ impl LayerPatterns {
             output,
             input: found.tensor(self.input)?,
             weights: found.tensor(self.weights)?,
+            bias,
             gamma: gamma?,
             beta: beta?,
             mean: mean?,
@@ -129,10 +156,12 @@ pub(super) fn fold(
     let mut matches = Vec::new();
     let mut matched_layers = HashSet::new();
     let mut normalised = HashSet::new();
-    let patterns = LayerPatterns::new();
+    let patterns = LayerPatterns::new(false);
+    let more_patterns = (!options.reference_only).then(|| LayerPatterns::new(true));
     let order = Order::new(b.graph, &operations);
     for &node in &operations {
-        let Some(mut found) = patterns.find(b.graph, node) else { continue };
+        let more = || more_patterns.as_ref().and_then(|patterns| patterns.find(b.graph, node));
+        let Some(mut found) = patterns.find(b.graph, node).or_else(more) else { continue };
         let left_alone = if !options.selection.contains(b.graph.name(found.layer)) {
             Some(Outcome::NotSelected)
         } else if loops.contain(found.batch_norm) {
@@ -155,14 +184,26 @@ pub(super) fn fold(
             normalised.insert(found.batch_norm);
             let mut batch_norm = entry(b.graph, &found, Outcome::Folded);
             match refused {
-                Ok(()) => matches.push((report.len(), found)),
-                Err(refusal) => batch_norm.record_refusal(refusal, options.skip_unmatched)?,
+                Ok(()) => {
+                    batch_norm.extension = found.bias.map(|_| Extension::FoldBias);
+                    matches.push((report.len(), found));
+                }
+                Err(refusal) => {
+                    batch_norm.record_refusal(refusal, options.skip_unmatched || found.bias.is_some())?;
+                }
             }
             report.push(batch_norm);
         }
     }
-    for (index, found) in matches {
-        report[index].folded = Some(fold_one(b, shapes, &found, options)?);
+    let mut replaced = Replaced::default();
+    for (index, mut found) in matches {
+        if let Some(input) = replaced.instead_of(found.input).filter(|_| !options.reference_only) {
+            found.input = input;
+            report[index].extension.get_or_insert(Extension::FoldChain);
+        }
+        let output = fold_one(b, shapes, &found, options)?;
+        replaced.note(found.output, output);
+        report[index].folded = Some(b.graph.name(output.node).to_owned());
     }
     report_others(b.graph, &operations, &normalised, &mut report);
     Ok(report)
@@ -176,6 +217,7 @@ fn entry(graph: &Graph, found: &FusedMatch, outcome: Outcome) -> BatchNorm {
         outcome,
         detail: None,
         folded: None,
+        extension: None,
     }
 }
 
@@ -193,6 +235,7 @@ fn report_others(graph: &Graph, operations: &[NodeId], normalised: &HashSet<Node
             outcome: if is_read { Outcome::NoLayer } else { Outcome::ExtraConsumer },
             detail: None,
             folded: None,
+            extension: None,
         });
     }
 }
@@ -222,8 +265,11 @@ impl Order {
 fn check(b: &Builder<'_>, shapes: &mut FoldShapes, order: &Order, found: &mut FusedMatch) -> Result<(), Refusal> {
     let at = found.batch_norm;
     check_layer(b, found.layer).map_err(|error| Refusal::fatal(Outcome::UnknownForm, error))?;
-    for tensor in [found.weights, found.gamma, found.beta] {
+    for tensor in [found.weights, found.gamma, found.beta].into_iter().chain(found.bias) {
         check_float(b, tensor, at)?;
+    }
+    if let Some(bias) = found.bias {
+        shapes.check_broadcast(b, found.gamma, bias, at)?;
     }
     if b.graph.op(found.layer) == "DepthwiseConv2dNative" {
         shapes.depthwise_scale(b.graph, found.weights, at)?;
@@ -317,8 +363,8 @@ fn use_batch_statistics(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &mu
     Ok(())
 }
 
-/// Folds one; returns the name of the node that took the batch norm's place.
-fn fold_one(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &FusedMatch, options: &Options) -> Result<String> {
+/// Folds one; returns what took the place of the batch norm's output.
+fn fold_one(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &FusedMatch, options: &Options) -> Result<TensorRef> {
     let scope = parent(b.graph.name(found.layer)).map(str::to_owned);
     b.existing_scope(scope.as_deref(), |b| {
         let folded = match &scope {
@@ -352,7 +398,7 @@ fn fold_one(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &FusedMatch, op
                 .error(ErrorKind::Refused, "folding the batch norm failed: nothing reads it any more", found.batch_norm)
                 .hint("leave it unfolded: --exclude"));
         }
-        Ok(b.graph.name(output.node).to_owned())
+        Ok(output)
     })
 }
 
@@ -369,6 +415,13 @@ fn fold_parameters(
     found: &FusedMatch,
     options: &Options,
 ) -> Result<Folded> {
+    let mut found = *found;
+    if let Some(bias) = found.bias {
+        found.mean = extension_bias::without_bias(b, found.mean, bias)?;
+        if let Some(mean) = found.moving.as_mut().and_then(|moving| moving.mean.as_mut()) {
+            *mean = extension_bias::without_bias(b, *mean, bias)?;
+        }
+    }
     let epsilon = Epsilon::Number(b.graph.attr_float(found.batch_norm, "epsilon").unwrap_or(DEFAULT_EPSILON));
     let deviation = epsilon.reciprocal_deviation(b, found.variance)?;
     let mut multiplier = b.binary("Mul", "mul", found.gamma, deviation)?;

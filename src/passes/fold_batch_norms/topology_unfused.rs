@@ -68,6 +68,7 @@ pub(super) fn fold(
             outcome: Outcome::Folded,
             detail: None,
             folded: None,
+            extension: None,
         };
         match plan(b, shapes, &consumers, scope, parameters, options) {
             Ok(Some(plan)) => {

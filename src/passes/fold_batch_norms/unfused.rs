@@ -68,7 +68,7 @@ pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut ShapeCache, options: &Optio
 
 fn new_record(node: String) -> BatchNorm {
     let op = "batchnorm".to_owned();
-    BatchNorm { node, op, layer: None, outcome: Outcome::UnknownForm, detail: None, folded: None }
+    BatchNorm { node, op, layer: None, outcome: Outcome::UnknownForm, detail: None, folded: None, extension: None }
 }
 
 /// The layers' scopes that hold a batch norm, each once, in graph order; and the batch norms whose scope is not called

@@ -167,7 +167,10 @@ pub fn quantize(builder: &mut Builder<'_>, options: &Options) -> Result<Quantize
     let nameable = operations.iter().filter(|&&node| is_selectable(graph, node));
     options.selection.check(nameable.map(|&node| selection_name(graph, node)))?;
 
-    let layers = Layers::find(graph, &operations);
+    let mut layers = Layers::find(graph, &operations);
+    if !options.reference_only {
+        layers.found.retain(|found| !is_left_behind(graph, found));
+    }
     let loops = if options.reference_only { Loops::default() } else { Loops::new(graph, &operations) };
     let more = if options.reference_only {
         Vec::new()
@@ -211,6 +214,11 @@ fn is_selectable(graph: &Graph, node: NodeId) -> bool {
 fn is_extension_candidate(graph: &Graph, loops: &Loops, node: NodeId) -> bool {
     let name = graph.name(node);
     !is_gradient(name) && !loops.contain(node) && !has_folded_twin(graph, name)
+}
+
+/// Whether only a batch norm reads the layer, and its folded twin takes its place for everyone else.
+fn is_left_behind(graph: &Graph, found: &Found) -> bool {
+    has_folded_twin(graph, graph.name(found.layer)) && bare_layers::feeds_batch_norm_alone(graph, found.activation)
 }
 
 fn has_folded_twin(graph: &Graph, name: &str) -> bool {

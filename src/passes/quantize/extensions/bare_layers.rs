@@ -29,10 +29,19 @@ pub(in crate::passes::quantize) fn output(graph: &Graph, layer: NodeId) -> Optio
 
 /// Whether a batch norm reads the node: as one op, also inside a conditional or behind a Reshape, or as single ops.
 pub(in crate::passes::quantize) fn feeds_batch_norm(graph: &Graph, node: NodeId) -> bool {
-    graph.consumers(node).any(|consumer| match graph.op(consumer) {
+    graph.consumers(node).any(|consumer| leads_to_batch_norm(graph, consumer))
+}
+
+/// Whether nothing else reads the node.
+pub(in crate::passes::quantize) fn feeds_batch_norm_alone(graph: &Graph, node: NodeId) -> bool {
+    graph.consumers(node).all(|consumer| leads_to_batch_norm(graph, consumer))
+}
+
+fn leads_to_batch_norm(graph: &Graph, consumer: NodeId) -> bool {
+    match graph.op(consumer) {
         "Switch" | "Reshape" | "Identity" => graph.consumers(consumer).any(|next| is_batch_norm(graph, next)),
         _ => is_batch_norm(graph, consumer),
-    })
+    }
 }
 
 fn is_batch_norm(graph: &Graph, node: NodeId) -> bool {

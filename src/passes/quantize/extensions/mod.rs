@@ -34,6 +34,10 @@ pub enum Extension {
     Activation,
     /// [`shared_weights`].
     SharedWeights,
+    /// A batch norm behind a bias is folded.
+    FoldBias,
+    /// A folded layer reads the folded layer before it.
+    FoldChain,
 }
 
 impl Extension {
@@ -47,6 +51,8 @@ impl Extension {
             Self::BareLayer => "bare_layer",
             Self::Activation => "activation",
             Self::SharedWeights => "shared_weights",
+            Self::FoldBias => "fold_bias",
+            Self::FoldChain => "fold_chain",
         }
     }
 }
