@@ -112,7 +112,7 @@ pub fn explain(model: &Model, path: &str, report: Report, node: Option<&str>) ->
     };
     let is_told = |layer: &Layer| match &asked {
         Some(asked) => asked.layers.iter().any(|part| part.layer == layer.node),
-        None => layer.outcome != Outcome::Quantized,
+        None => is_missed(layer),
     };
     let layers = report.layers.iter().chain(&report.adds).filter(|layer| is_told(layer));
     let neighbourhoods = layers.filter_map(|layer| Some(neighbourhood(graph, graph.find(&layer.node)?))).collect();
@@ -125,6 +125,11 @@ pub fn explain(model: &Model, path: &str, report: Report, node: Option<&str>) ->
         neighbourhoods,
         plan: report,
     })
+}
+
+/// Whether the layer is left in floating point: it was not quantized, and no other layer stands in for it.
+fn is_missed(layer: &Layer) -> bool {
+    !matches!(layer.outcome, Outcome::Quantized | Outcome::FoldedTwin | Outcome::SeparableDepthwise)
 }
 
 fn asked(graph: &Graph, node: NodeId, report: &Report) -> Asked {
@@ -243,7 +248,7 @@ pub fn to_text(explanation: &Explanation, all: bool) -> String {
             let _ = writeln!(text, "reason {}: {}", Printable(&layer.node), Printable(detail));
         }
         let near = neighbourhoods.iter().find(|near| near.layer == layer.node);
-        if let Some(near) = near.filter(|_| layer.outcome != Outcome::Quantized) {
+        if let Some(near) = near.filter(|_| is_missed(layer)) {
             push_neighbourhood(&mut text, near);
         }
     }

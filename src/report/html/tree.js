@@ -146,7 +146,7 @@ function tally(item) {
     item.order = main[node.index] ? depth[node.index] : Infinity;
     item.fed = main[node.index] === 1 && depth[node.index] >= 0;
     item.beside = !main[node.index];
-    item.layers = node.mark?.layer || LAYER_OPS.has(node.op) ? 1 : 0;
+    item.layers = (node.mark ? node.mark.layer && node.mark.kind !== "folded" : LAYER_OPS.has(node.op)) ? 1 : 0;
     const kind = paint(node);
     if (kind) item.count[kind] = 1;
     return;
@@ -235,7 +235,7 @@ function topOps(item) {
   if (item.total <= 2000) walk(item);
   const rank = (op) => LAYER_OPS.has(op) ? 0 : /^(Relu|Softmax|Sigmoid|Tanh|Add|Concat|MaxPool|AvgPool|Mean|FusedBatchNorm|BiasAdd)/.test(op) ? 1 : /^FakeQuant/.test(op) ? 2 : 9;
   const told = [...counts.keys()].filter((op) => rank(op) < 2).sort((a, b) => rank(a) - rank(b) || counts.get(b) - counts.get(a));
-  return told.slice(0, 3).map((op) => op.replace(/Conv2dNative$/, "Conv").replace(/V\d$/, "")).join(" · ");
+  return [...new Set(told.map((op) => op.replace(/Conv2dNative$/, "Conv").replace(/V\d$/, "")))].slice(0, 3).join(" · ");
 }
 
 buildTree();
