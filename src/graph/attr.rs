@@ -39,7 +39,10 @@ impl Graph {
         {
             return Some(&given.value);
         }
-        self.attr_entries(node).filter(|&(key, _)| key == name).last().map(|(_, value)| value)
+        let body = self.body(node);
+        let parts = Fields::new(body).map_while(Result::ok).filter(|part| part.is_message(field::NODE_ATTR));
+        let entries = parts.map(|part| &body[part.value()]).filter(|entry| may_be_called(entry, name));
+        entries.filter_map(map_entry).filter(|&(key, _)| key == name).last().map(|(_, value)| value)
     }
 
     /// The attribute of that name, decoded; `None` when the node lacks it or it cannot be decoded.
@@ -136,6 +139,16 @@ impl Graph {
         let groups = parts.map(|part| &list[part.value()]).filter(|group| group.starts_with(b"loc:@"));
         let listed: Vec<Bytes> = groups.map(Bytes::copy_from_slice).collect();
         if listed.is_empty() { vec![Bytes::from(format!("loc:@{}", self.name(node)))] } else { listed }
+    }
+}
+
+/// Whether a map entry may have this key: a look at its first bytes, where serializers put the key.
+fn may_be_called(entry: &[u8], key: &str) -> bool {
+    match entry {
+        [0x0a, length, rest @ ..] if *length < 0x80 => {
+            usize::from(*length) == key.len() && rest.starts_with(key.as_bytes())
+        }
+        _ => true,
     }
 }
 
