@@ -79,7 +79,7 @@ impl Graph {
         let count = match self.op(node) {
             "Const" | "VariableV2" | "Variable" | "Placeholder" | "PlaceholderWithDefault" | "VarHandleOp" => 0,
             "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => 5,
-            "Conv2D" | "DepthwiseConv2dNative" | "MatMul" => 2,
+            "Conv2D" | "DepthwiseConv2dNative" | "MatMul" | "Split" => 2,
             "MaxPool"
             | "AvgPool"
             | "Reshape"
@@ -101,7 +101,6 @@ impl Graph {
             | "Max"
             | "Min"
             | "Prod" => 1,
-            "Split" => 2,
             _ if is_like_input(self.op(node)) => 1,
             _ if is_broadcast(self.op(node)) => 2,
             "ConcatV2" | "Merge" | "RefMerge" | "AddN" => usize::MAX,
