@@ -32,6 +32,9 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
     for (code, count) in &summary.skipped {
         line("  skipped", format!("{count} {code}: {}", explain(code, report)));
     }
+    for (code, count) in extensions(report) {
+        line("  extension", format!("{count} by {code}, which TensorFlow leaves as they are (--reference-only)"));
+    }
     if !report.ops_added.is_empty() {
         let mut kinds: Vec<(&String, &usize)> = report.ops_added.iter().collect();
         kinds.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
@@ -90,10 +93,23 @@ fn batch_norm_lines(batch_norm: &BatchNorm) -> String {
     text
 }
 
+/// How many layers and activations were quantized by each rule past the reference.
+fn extensions(report: &Report) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for layer in report.layers.iter().chain(&report.adds).filter(|layer| layer.outcome == Outcome::Quantized) {
+        if let Some(extension) = layer.extension {
+            *counts.entry(extension.code()).or_default() += 1;
+        }
+    }
+    counts
+}
+
 fn layer_lines(layer: &Layer) -> String {
     let mut text = String::new();
     let sign = if layer.outcome == Outcome::Quantized { '+' } else { '-' };
-    let _ = writeln!(text, "{sign} {} ({}): {}", Printable(&layer.node), Printable(&layer.op), layer.outcome.code());
+    let rule = layer.extension.map(|extension| format!(" by the extension {}", extension.code())).unwrap_or_default();
+    let code = layer.outcome.code();
+    let _ = writeln!(text, "{sign} {} ({}): {code}{rule}", Printable(&layer.node), Printable(&layer.op));
     if let Some(detail) = &layer.detail {
         let _ = writeln!(text, "    {}", Printable(detail));
     }

@@ -192,11 +192,11 @@ pub fn quantize(builder: &mut Builder<'_>, options: &Options) -> Result<Quantize
     }
     pass.report_others(builder.graph, &operations, &layers, &mut reported);
     let adds = pass.quantize_arithmetic(builder)?;
-    let step = pass.inserter.created_step();
     Ok(Quantized {
         layers: reported,
         adds,
-        created_global_step: step.map(|node| builder.graph.name(node).to_owned()),
+        // The quantization step counts by itself: there is nothing for a training loop to do.
+        created_global_step: None,
         inputs_rewired: pass.inserter.inputs_rewired,
         updates: pass.inserter.updates,
     })

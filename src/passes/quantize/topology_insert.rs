@@ -52,7 +52,6 @@ pub(super) struct Inserter<'o> {
     shapes: ShapeCache,
     /// Tensors that fake quantizers read; once so, always so.
     followed: HashSet<NodeId>,
-    created_step: Option<NodeId>,
     pub inputs_rewired: usize,
     pub updates: Vec<NodeId>,
 }
@@ -63,15 +62,9 @@ impl<'o> Inserter<'o> {
             options,
             shapes: ShapeCache::default(),
             followed: HashSet::new(),
-            created_step: None,
             inputs_rewired: 0,
             updates: Vec::new(),
         }
-    }
-
-    /// The quantization step, if a delay needed it and it was not there.
-    pub fn created_step(&self) -> Option<NodeId> {
-        self.created_step
     }
 
     /// Inserts the fake quantizer, unless the tensor is out of scope or quantized already.
@@ -140,7 +133,6 @@ impl<'o> Inserter<'o> {
         let mut output = quantized.output;
         if let Some(delay) = self.options.quant_delay.filter(|&delay| delay > 0) {
             let step = b.get_or_create_quantization_step()?;
-            self.created_step = self.created_step.or(step.created);
             let activate = b.greater_equal(&format!("{prefix}/activate_quant"), &step, delay)?;
             let (on, off) = (Branch::Existing(output), Branch::Existing(input));
             output = b.cond(&format!("{prefix}/delayed_quant"), activate, on, off)?;
