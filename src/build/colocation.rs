@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
-
 use super::Builder;
 use crate::error::Result;
 use crate::graph::attr::Attrs;
 use crate::graph::{Graph, NodeId};
+use crate::wire::{self, Fields};
 
 /// What colocation with some nodes puts into new nodes.
 #[derive(Debug, Default)]
 pub(super) struct Colocation {
-    groups: BTreeSet<Bytes>,
-    /// The encoded `_class` attribute that lists the groups; empty while there are none.
+    /// The encoded `_class` attribute that lists the groups, sorted; empty while there are none.
     class: Vec<u8>,
     /// The device of the first node that asks for one.
     device: String,
@@ -35,18 +33,49 @@ impl Colocation {
     /// This colocation and one with another node; nothing, if that changes nothing.
     fn and(&self, graph: &Graph, node: NodeId) -> Option<Self> {
         let adds_device = self.device.is_empty() && !graph.device(node).is_empty();
-        // Mostly the node was made under this very colocation.
-        if !adds_device && !self.is_empty() && graph.attr_fields(node).starts_with(&self.class) {
-            return None;
-        }
-        let mut groups = self.groups.clone();
-        groups.extend(graph.colocation_groups(node));
-        let mut class = Attrs::default();
-        class.strs("_class", &groups.iter().collect::<Vec<_>>());
+        // Mostly the node was made under this very colocation, or there is none yet and the node's own is taken over.
+        let class = match own_class(graph.attr_fields(node)) {
+            Some(own) if own == self.class && !adds_device => return None,
+            Some(own) if own == self.class || self.is_empty() => own.to_vec(),
+            _ => self.class_with(graph, node),
+        };
         let device = if self.device.is_empty() { graph.device(node) } else { &self.device };
-        Some(Self { class: class.as_bytes().to_vec(), device: device.to_owned(), groups })
+        Some(Self { class, device: device.to_owned() })
+    }
+
+    /// The groups in force and those of the node, as an attribute.
+    fn class_with(&self, graph: &Graph, node: NodeId) -> Vec<u8> {
+        let theirs = graph.colocation_groups(node);
+        let mut groups: BTreeSet<&[u8]> = theirs.iter().map(AsRef::as_ref).collect();
+        groups.extend(class_groups(&self.class));
+        let mut class = Attrs::default();
+        class.strs("_class", &groups.into_iter().collect::<Vec<_>>());
+        class.as_bytes().to_vec()
     }
 }
+
+/// The first attribute of an inserted node, if it is a `_class` as colocation makes it.
+fn own_class(attr_fields: &[u8]) -> Option<&[u8]> {
+    let first = Fields::new(attr_fields).next()?.ok()?;
+    let field = &attr_fields[first.span()];
+    let mut groups = class_groups(field).peekable();
+    groups.peek()?;
+    let as_made = groups.all(|group| group.starts_with(b"loc:@")) && class_groups(field).is_sorted();
+    as_made.then_some(field)
+}
+
+/// The strings in an encoded `_class` attribute; none in another one.
+fn class_groups(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let entry = wire::last_bytes(field, NODE_ATTR).map_or(&[][..], |entry| &field[entry]);
+    let is_class = wire::last_bytes(entry, 1).is_some_and(|key| &entry[key] == b"_class");
+    let value = wire::last_bytes(entry, 2).filter(|_| is_class).map_or(&[][..], |value| &entry[value]);
+    let list = wire::last_bytes(value, 1).map_or(&[][..], |list| &value[list]);
+    let strings = Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(2));
+    strings.map(|part| &list[part.value()])
+}
+
+/// The number of NodeDef's attribute field.
+const NODE_ATTR: u32 = 5;
 
 impl Builder<'_> {
     /// Runs `body` with all new nodes colocated with `node`, beside what is in force.
