@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -20,6 +21,38 @@ use crate::source::{Location, SAVED_MODEL_FILES};
 #[derive(Debug)]
 pub struct Output {
     target: Target,
+    early_sync: EarlySync,
+}
+
+/// Brings what is written to disk while the rest is being copied, so that the sync at the end has little left to do.
+#[derive(Debug, Default)]
+struct EarlySync {
+    unsynced: u64,
+    running: Option<JoinHandle<()>>,
+}
+
+/// So many bytes are worth a sync of their own.
+const EARLY_SYNC_BYTES: u64 = 128 << 20;
+
+impl EarlySync {
+    /// Takes note of bytes written to `file`. Whether a sync succeeds shows at the end, when all is synced again.
+    fn wrote(&mut self, file: &File, bytes: u64) {
+        self.unsynced += bytes;
+        let idle = self.running.as_ref().is_none_or(JoinHandle::is_finished);
+        if self.unsynced < EARLY_SYNC_BYTES || !idle {
+            return;
+        }
+        if let Ok(file) = file.try_clone() {
+            self.unsynced = 0;
+            self.running = Some(thread::spawn(move || drop(file.sync_data())));
+        }
+    }
+
+    fn finish(self) {
+        if let Some(running) = self.running {
+            drop(running.join());
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -44,7 +77,7 @@ impl Output {
     /// would have to be replaced.
     pub fn open(path: &Path, input: &Location, encoding: Encoding) -> Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self { target: Target::Stdout(io::stdout()) });
+            return Ok(Self::new(Target::Stdout(io::stdout())));
         }
         if let Location::SavedModelFolder { folder, file_name } = input
             && !is_message_path(path)
@@ -52,6 +85,10 @@ impl Output {
             return Self::open_folder(path, folder, file_name, encoding);
         }
         Self::open_file(path)
+    }
+
+    fn new(target: Target) -> Self {
+        Self { target, early_sync: EarlySync::default() }
     }
 
     fn open_file(path: &Path) -> Result<Self> {
@@ -71,7 +108,7 @@ impl Output {
                 Target::File(temporary_file(&path, permissions)?, path)
             }
         };
-        Ok(Self { target })
+        Ok(Self::new(target))
     }
 
     fn open_folder(path: &Path, input: &Path, input_file: &str, encoding: Encoding) -> Result<Self> {
@@ -95,7 +132,7 @@ impl Output {
             .map_err(|error| unwritable(path, plain(&error)))?;
         link_others(input, temporary.path()).map_err(|error| unwritable(path, error))?;
         let message = File::create(temporary.path().join(file_name)).map_err(|error| unwritable(path, error))?;
-        Ok(Self { target: Target::Folder { temporary, message, path: path.to_owned() } })
+        Ok(Self::new(Target::Folder { temporary, message, path: path.to_owned() }))
     }
 
     /// Makes what was written appear under its path.
@@ -105,6 +142,7 @@ impl Output {
     pub fn commit(mut self) -> Result<()> {
         let path = self.path().to_owned();
         self.flush().map_err(|error| unwritable(&path, error))?;
+        self.early_sync.finish();
         match self.target {
             Target::Stdout(_) | Target::Special(..) => Ok(()),
             Target::File(temporary, path) => commit_file(temporary, &path).map_err(|error| unwritable(&path, error)),
@@ -153,7 +191,11 @@ impl Sink for Output {
         let length = range.end - range.start;
         // From file to file, this asks the kernel to copy.
         let copied = io::copy(&mut from.take(length), &mut to)?;
-        if copied == length { Ok(true) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        if copied < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.early_sync.wrote(to, copied);
+        Ok(true)
     }
 }
 
