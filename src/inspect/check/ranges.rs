@@ -21,7 +21,8 @@ use crate::proto::tensorflow::DataType;
 pub struct Reached<'g> {
     /// The graph.
     pub graph: &'g Graph,
-    outputs: &'g [TensorRef],
+    /// What the outputs are, whatever stands between.
+    outputs: HashSet<TensorRef>,
     needed: Vec<bool>,
     /// Nodes that no input reaches: their values are known when the graph is converted.
     constant: Vec<bool>,
@@ -45,7 +46,7 @@ enum Origin {
 impl<'g> Reached<'g> {
     /// Walks back from the outputs.
     #[must_use]
-    pub fn new(graph: &'g Graph, outputs: &'g [TensorRef]) -> Self {
+    pub fn new(graph: &'g Graph, outputs: &[TensorRef]) -> Self {
         let mut needed = vec![false; graph.len()];
         let mut pending: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
         while let Some(node) = pending.pop() {
@@ -65,7 +66,9 @@ impl<'g> Reached<'g> {
         }
         let products = graph.ids().filter(|&node| needed[node.index()] && graph.op(node) == "Mul");
         let normalizing = products.filter_map(|product| l2_normalization(graph, product)).flatten().collect();
-        Self { graph, outputs, needed, constant, normalizing }
+        let mut reached = Self { graph, outputs: HashSet::new(), needed, constant, normalizing };
+        reached.outputs = outputs.iter().map(|&output| reached.producer(output)).collect();
+        reached
     }
 
     /// Whether the outputs depend on the node's values.
@@ -201,7 +204,7 @@ impl<'g> Reached<'g> {
 
     /// Whether the walk begins at the tensor, or at what is the same to a converter.
     fn is_output(&self, tensor: TensorRef) -> bool {
-        self.outputs.iter().any(|&output| self.producer(output) == tensor)
+        self.outputs.contains(&tensor)
     }
 
     /// Whether a converter makes one op of `node` and the only op that reads it.

@@ -107,18 +107,39 @@ impl<'o> Inserter<'o> {
     }
 }
 
-/// Whether exactly one input of each of `consumers` reads the first output of `producer`.
+/// Whether as many inputs of `consumers`, which are in graph order, read the first output of `producer` as there are
+/// consumers. Layers may share an activation with many readers; once it is rewired, few uses are left to count.
 pub(super) fn all_can_be_rewired(graph: &Graph, producer: NodeId, consumers: &[NodeId]) -> bool {
     let input = Input::Data(producer.into());
-    let slots = |&consumer: &NodeId| graph.inputs(consumer).filter(|&other| other == input).count();
-    consumers.iter().map(slots).sum::<usize>() == consumers.len()
+    let rewirable = match consumers {
+        &[consumer] => graph.inputs(consumer).filter(|&other| other == input).count(),
+        _ => {
+            graph.tensor_consumers(producer.into()).filter(|consumer| consumers.binary_search(consumer).is_ok()).count()
+        }
+    };
+    rewirable == consumers.len()
 }
+
+/// The names of the first few nodes, and how many more there are.
+pub(super) fn few_names(graph: &Graph, nodes: &[NodeId]) -> String {
+    let mut names: Vec<&str> = nodes.iter().take(MAX_NAMES).map(|&node| graph.name(node)).collect();
+    let more = match nodes.len().saturating_sub(MAX_NAMES) {
+        0 => String::new(),
+        more => format!("{more} more"),
+    };
+    if !more.is_empty() {
+        names.push(&more);
+    }
+    names.join(", ")
+}
+
+/// A message that named every reader of a tensor would be as long as the graph.
+const MAX_NAMES: usize = 8;
 
 /// The error for a tensor whose consumers would not all be rewired.
 pub(super) fn not_all_rewired(graph: &Graph, producer: NodeId, consumers: &[NodeId]) -> Error {
-    let names: Vec<&str> = consumers.iter().map(|&consumer| graph.name(consumer)).collect();
-    let what =
-        format!("some inputs would not be quantized for [{}]: not each reads this output once", names.join(", "));
+    let names = few_names(graph, consumers);
+    let what = format!("some inputs would not be quantized for [{names}]: not each reads this output once");
     graph.error(ErrorKind::Refused, what, producer).hint(
         "a consumer reads the tensor twice, reads another output, or was rewired for another layer; \
          leave one of the layers out (--exclude) or go on without it (--skip-unmatched)",

@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use super::insert::check_float;
+use super::insert::{check_float, few_names};
 use super::topology::Options;
 use super::{InsertedFakeQuant, Outcome, Role};
 use crate::build::{Branch, Builder};
@@ -185,8 +185,8 @@ impl Insertion<'_> {
 }
 
 fn not_all_rewired(graph: &Graph, insertion: &Insertion<'_>) -> Error {
-    let names: Vec<&str> = insertion.consumers.iter().map(|&consumer| graph.name(consumer)).collect();
-    let what = format!("no inputs would be quantized for some of [{}]: they read another output", names.join(", "));
+    let names = few_names(graph, &insertion.consumers);
+    let what = format!("no inputs would be quantized for some of [{names}]: they read another output");
     graph
         .error(ErrorKind::Refused, what, insertion.producer)
         .hint("leave the layer out (--exclude), or go on without it (--skip-unmatched)")
