@@ -121,7 +121,7 @@ impl Collections {
         names
     }
 
-    /// Whether the variable, by its node's name, is among the global variables.
+    /// Whether the variable, by its node's name, is among the file's global variables.
     #[must_use]
     pub fn has_global_variable(&self, name: &str) -> bool {
         self.global_variables.contains(name)
@@ -129,9 +129,6 @@ impl Collections {
 
     /// Adds a variable, stored as TensorFlow stores variables under that key.
     pub fn add_variable(&mut self, graph: &Graph, key: &str, variable: &Variable) {
-        if key == GLOBAL_VARIABLES {
-            self.global_variables.insert(graph.name(variable.node).to_owned());
-        }
         if !self.kept && VARIABLE_KEYS.contains(&key) {
             return;
         }

@@ -33,11 +33,18 @@ impl Colocation {
     /// This colocation and one with another node; nothing, if that changes nothing.
     fn and(&self, graph: &Graph, node: NodeId) -> Option<Self> {
         let adds_device = self.device.is_empty() && !graph.device(node).is_empty();
+        let attrs = graph.attr_fields(node);
         // Mostly the node was made under this very colocation, or there is none yet and the node's own is taken over.
-        let class = match own_class(graph.attr_fields(node)) {
-            Some(own) if own == self.class && !adds_device => return None,
-            Some(own) if own == self.class || self.is_empty() => own.to_vec(),
-            _ => self.class_with(graph, node),
+        let class = if !self.is_empty() && attrs.starts_with(&self.class) {
+            if !adds_device {
+                return None;
+            }
+            self.class.clone()
+        } else {
+            match own_class(attrs) {
+                Some(own) if self.is_empty() => own.to_vec(),
+                _ => self.class_with(graph, node),
+            }
         };
         let device = if self.device.is_empty() { graph.device(node) } else { &self.device };
         Some(Self { class, device: device.to_owned() })

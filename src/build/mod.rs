@@ -26,12 +26,10 @@ pub use variable::{Aggregation, Variable};
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashSet;
-
 use crate::collections::Collections;
 use crate::error::Result;
 use crate::graph::attr::Attrs;
-use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use crate::graph::{Graph, Input, NameHash, NameNumbers, NewNode, NodeId, TensorRef};
 use colocation::Colocation;
 
 /// Inserts nodes into a graph, with TensorFlow's naming.
@@ -47,11 +45,14 @@ pub struct Builder<'g> {
     /// The nodes there were at first, in the order TensorFlow makes them in.
     originals: Vec<NodeId>,
     names: NamesInUse,
-    variable_names: HashSet<String>,
+    /// The names of the variables made so far, as they were asked for.
+    variable_names: NameNumbers,
     /// How often each variable scope was opened since its parent was closed.
     variable_scopes: BTreeMap<String, u32>,
     /// The current name scope, ending in a slash unless empty.
     scope: String,
+    /// The name of the node that is being made.
+    name: String,
     colocation: Colocation,
     control: Option<ControlRegion>,
     /// The device that nodes request which are colocated with nothing.
@@ -86,9 +87,10 @@ impl<'g> Builder<'g> {
             dialect,
             originals,
             names,
-            variable_names: HashSet::new(),
+            variable_names: NameNumbers::default(),
             variable_scopes: BTreeMap::new(),
             scope: String::new(),
+            name: String::new(),
             colocation: Colocation::default(),
             device: String::new(),
             control: None,
@@ -117,8 +119,8 @@ impl<'g> Builder<'g> {
 
     /// As [`Builder::name_scope`], for a scope that `body` gives to a node as its name ([`Builder::op_here`]).
     pub(crate) fn op_scope<T>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let full = [self.scope.as_str(), name].concat();
-        let full = self.names.unique(self.graph, full, true);
+        let mut full = [self.scope.as_str(), name].concat();
+        self.names.make_unique(self.graph, &mut full, true);
         self.inside(full, body)
     }
 
@@ -152,8 +154,9 @@ impl<'g> Builder<'g> {
 
     /// `Graph.unique_name`: the name below the current scope, with a suffix if it is taken; taken from now on.
     fn unique_name(&mut self, name: &str) -> String {
-        let full = [self.scope.as_str(), name].concat();
-        self.names.unique(self.graph, full, false)
+        let mut full = [self.scope.as_str(), name].concat();
+        self.names.make_unique(self.graph, &mut full, false);
+        full
     }
 
     /// The current scope as a name: what an op is called that was given its scope as its name.
@@ -178,9 +181,15 @@ impl<'g> Builder<'g> {
         inputs: &[TensorRef],
         attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
     ) -> Result<NodeId> {
-        let full = [self.scope.as_str(), name].concat();
-        let full = self.names.unique(self.graph, full, true);
-        self.op_named(op, &full, inputs, attrs)
+        let mut full = std::mem::take(&mut self.name);
+        full.clear();
+        full.push_str(&self.scope);
+        full.push_str(name);
+        let hash = self.names.make_unique(self.graph, &mut full, true);
+        let hash = if self.dialect.names_ignore_case() { self.graph.hash(&full) } else { hash };
+        let inserted = self.op_named(op, &full, hash, inputs, attrs);
+        self.name = full;
+        inserted
     }
 
     /// Adds a node that bears the name of the current scope, as ops do that opened the scope for their arguments.
@@ -191,15 +200,19 @@ impl<'g> Builder<'g> {
         attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
     ) -> Result<NodeId> {
         let scope = std::mem::take(&mut self.scope);
-        let inserted = self.op_named(op, scope.strip_suffix('/').unwrap_or_default(), inputs, attrs);
+        let name = scope.strip_suffix('/').unwrap_or_default();
+        let hash = self.graph.hash(name);
+        let inserted = self.op_named(op, name, hash, inputs, attrs);
         self.scope = scope;
         inserted
     }
 
+    /// Adds a node whose name, of that hash, is free.
     fn op_named(
         &mut self,
         op: &str,
         name: &str,
+        hash: NameHash,
         inputs: &[TensorRef],
         attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
     ) -> Result<NodeId> {
@@ -220,9 +233,13 @@ impl<'g> Builder<'g> {
         encoder.clear().encoded(self.colocation.class());
         attrs(&mut encoder);
         let device = if self.colocation.is_empty() { &self.device } else { self.colocation.device() };
-        let inserted = self.graph.insert(NewNode { name, op, device, inputs: &all, attrs: encoder.as_bytes() });
+        let new = NewNode { name, op, device, inputs: &all, attrs: encoder.as_bytes() };
+        let inserted = self.graph.insert_new(hash, new);
         self.attrs = encoder;
         self.inputs = all;
+        if let Ok(node) = inserted {
+            self.names.note_inserted(self.graph, node);
+        }
         inserted
     }
 }

@@ -57,8 +57,8 @@ impl Builder<'_> {
             let zeros = InitialValue::Scalar("zeros", Tensor::Float(0.0));
             let local_step = b.shadow_variable(&scope, "local_step", &zeros)?;
 
-            let difference = b.binary("Sub", "sub", biased.read, value)?;
-            let step = b.binary("Mul", "mul", difference, decay)?;
+            let difference = b.binary_of("Sub", "sub", biased.read, value, FLOAT)?;
+            let step = b.binary_of("Mul", "mul", difference, decay, FLOAT)?;
             let update_biased = b.op_scope(&scope, |b| b.assign("AssignSub", biased.node, step, FLOAT))?;
             let update_local_step = b.op_scope("AssignAdd", |b| {
                 let one = b.constant("value", Tensor::Float(1.0))?;
@@ -68,10 +68,10 @@ impl Builder<'_> {
                 let biased = b.read_value(&biased)?;
                 let decay = b.binary_with_x("Sub", "sub", Tensor::Float(1.0), decay)?;
                 let local_step = b.read_value(&local_step)?;
-                let power = b.binary("Pow", "Pow", decay, local_step)?;
+                let power = b.binary_of("Pow", "Pow", decay, local_step, FLOAT)?;
                 let scale = b.binary_with_x("Sub", "sub", Tensor::Float(1.0), power)?;
-                let unbiased = b.binary("RealDiv", "truediv", biased, scale)?;
-                b.binary("Sub", "sub", variable.read, unbiased)
+                let unbiased = b.binary_of("RealDiv", "truediv", biased, scale, FLOAT)?;
+                b.binary_of("Sub", "sub", variable.read, unbiased, FLOAT)
             })
         })
     }
@@ -98,17 +98,17 @@ impl Builder<'_> {
                     Ok([biased, b.shadow_variable(&scope, "local_step", &zeros)?])
                 })
             })?;
-            let difference = b.binary("Sub", "sub", biased.read, value)?;
-            let step = b.binary("Mul", "mul", difference, decay)?;
+            let difference = b.binary_of("Sub", "sub", biased.read, value, FLOAT)?;
+            let step = b.binary_of("Mul", "mul", difference, decay, FLOAT)?;
             let biased = b.op_scope("AssignSub", |b| b.assign("AssignSub", biased.node, step, FLOAT))?;
             let steps = b.op_scope("AssignAdd", |b| {
                 let one = b.constant("value", Tensor::Float(1.0))?;
                 b.assign("AssignAdd", local_step.node, one, FLOAT)
             })?;
             let decay = b.binary_with_x("Sub", "sub", Tensor::Float(1.0), decay)?;
-            let power = b.binary("Pow", "Pow", decay, steps.into())?;
+            let power = b.binary_of("Pow", "Pow", decay, steps.into(), FLOAT)?;
             let scale = b.binary_with_x("Sub", "sub", Tensor::Float(1.0), power)?;
-            let average = b.binary("RealDiv", "truediv", biased.into(), scale)?;
+            let average = b.binary_of("RealDiv", "truediv", biased.into(), scale, FLOAT)?;
             b.assign("Assign", variable.node, average, FLOAT)
         })
     }
@@ -116,7 +116,7 @@ impl Builder<'_> {
     fn shadow_variable(&mut self, scope: &str, name: &str, initial: &InitialValue<'_>) -> Result<Variable> {
         let mut full = format!("{scope}/{name}");
         let mut suffix = 1;
-        while self.collections.has_global_variable(&full) {
+        while self.is_global_variable(&full) {
             full = format!("{scope}/{name}_{suffix}");
             suffix += 1;
         }

@@ -26,16 +26,29 @@ impl Builder<'_> {
     /// An op of two tensors of the same type.
     pub(crate) fn binary(&mut self, op: &str, name: &str, x: TensorRef, y: TensorRef) -> Result<TensorRef> {
         let data_type = self.common_type(x, y)?;
-        let node = self.op(op, name, &[x, y], |attrs| attrs.data_type("T", data_type))?;
-        Ok(node.into())
+        self.binary_of(op, name, x, y, data_type)
+    }
+
+    /// An op of two tensors of that type.
+    pub(super) fn binary_of(
+        &mut self,
+        op: &str,
+        name: &str,
+        x: TensorRef,
+        y: TensorRef,
+        data_type: DataType,
+    ) -> Result<TensorRef> {
+        Ok(self.op(op, name, &[x, y], |attrs| attrs.data_type("T", data_type))?.into())
     }
 
     /// `op(x, <number>)`: the number becomes the constant `name/y`.
     pub(crate) fn binary_with_y(&mut self, op: &str, name: &str, x: TensorRef, y: Tensor<'_>) -> Result<TensorRef> {
         self.op_scope(name, |b| {
             let constant = b.constant("y", y)?;
-            let data_type = b.common_type(x, constant)?;
-            b.op_here(op, &[x, constant], |attrs| attrs.data_type("T", data_type)).map(TensorRef::from)
+            if b.number_type(x) != y.data_type() {
+                b.common_type(x, constant)?;
+            }
+            b.op_here(op, &[x, constant], |attrs| attrs.data_type("T", y.data_type())).map(TensorRef::from)
         })
     }
 

@@ -5,7 +5,7 @@
 use super::Builder;
 use crate::collections::{GLOBAL_VARIABLES, MODEL_VARIABLES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::attr::Tensor;
+use crate::graph::attr::{Attrs, Tensor};
 use crate::graph::{NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
@@ -53,14 +53,13 @@ impl Builder<'_> {
     pub fn model_variable(&mut self, name: &str, initial: f32, collection: &str) -> Result<Variable> {
         let initial = InitialValue::Scalar("Const", Tensor::Float(initial));
         let variable = self.variable_with(name, &initial, self.dialect.range_aggregation())?;
-        let mut keys = vec![GLOBAL_VARIABLES];
-        if self.dialect.ranges_are_model_variables() {
-            keys.push(MODEL_VARIABLES);
-        }
-        if !keys.contains(&collection) {
-            keys.push(collection);
-        }
-        for key in keys {
+        let standard: &[&str] = if self.dialect.ranges_are_model_variables() {
+            &[GLOBAL_VARIABLES, MODEL_VARIABLES]
+        } else {
+            &[GLOBAL_VARIABLES]
+        };
+        let own = Some(collection).filter(|key| !standard.contains(key));
+        for key in standard.iter().copied().chain(own) {
             self.collections.add_variable(self.graph, key, &variable);
         }
         Ok(variable)
@@ -71,12 +70,18 @@ impl Builder<'_> {
     /// # Errors
     /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
     pub fn check_variable_is_new(&self, name: &str) -> Result<()> {
-        if !self.variable_names.contains(name) {
+        if self.variable_names.get(self.graph.hash(name), name).is_none() {
             return Ok(());
         }
         let what = format!("the variable '{name}' exists already: two layers share a scope");
         Err(Error::new(ErrorKind::Refused, what)
             .hint("give each layer a scope of its own, or leave one of them out (--exclude, --skip-unmatched)"))
+    }
+
+    /// Whether a global variable has that name, by its node. All variables that are made here are global.
+    pub(super) fn is_global_variable(&self, name: &str) -> bool {
+        let is_made_here = |node| !self.graph.is_original(node) && self.graph.op(node) == "VariableV2";
+        self.graph.find(name).is_some_and(is_made_here) || self.collections.has_global_variable(name)
     }
 
     /// `get_variable(name)`: refused if this builder made one of that name before, as a variable store does.
@@ -91,7 +96,7 @@ impl Builder<'_> {
         aggregation: Aggregation,
     ) -> Result<Variable> {
         self.check_variable_is_new(name)?;
-        self.variable_names.insert(name.to_owned());
+        self.variable_names.set(self.graph.hash(name), name, 1);
         let mut variable =
             self.control_dependencies(&[], |b| b.root_scope(|b| b.op_scope(name, |b| b.new_variable(initial))))?;
         variable.aggregation = aggregation;
@@ -100,17 +105,20 @@ impl Builder<'_> {
     }
 
     fn new_variable(&mut self, initial: &InitialValue<'_>) -> Result<Variable> {
-        let own_group =
-            if self.colocation.is_empty() { vec![format!("loc:@{}", self.scope_name())] } else { Vec::new() };
+        // What is colocated with nothing else is colocated with its variable.
+        let own_group = self.colocation.is_empty().then(|| format!("loc:@{}", self.scope_name()));
+        let class = |attrs: &mut Attrs| {
+            if let Some(group) = &own_group {
+                attrs.strs("_class", std::slice::from_ref(group));
+            }
+        };
         let (initial_value, data_type) = match *initial {
             InitialValue::Existing(tensor) => (tensor, DataType::DtFloat),
             InitialValue::Scalar(name, value) => {
                 let scope = self.unique_name("Initializer");
                 let tensor = self.inside(scope, |b| {
                     let node = b.op("Const", name, &[], |attrs| {
-                        if !own_group.is_empty() {
-                            attrs.strs("_class", &own_group);
-                        }
+                        class(attrs);
                         attrs.data_type("dtype", value.data_type()).tensor("value", &value)
                     })?;
                     Ok(TensorRef::from(node))
@@ -119,9 +127,7 @@ impl Builder<'_> {
             }
         };
         let node = self.op_here("VariableV2", &[], |attrs| {
-            if !own_group.is_empty() {
-                attrs.strs("_class", &own_group);
-            }
+            class(attrs);
             attrs.str("container", "").data_type("dtype", data_type).shape("shape", &[]).str("shared_name", "")
         })?;
         let initializer = self.op_scope("Assign", |b| b.assign("Assign", node, initial_value, data_type))?;

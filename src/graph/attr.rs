@@ -170,6 +170,7 @@ fn map_entry(entry: &[u8]) -> Option<(&str, &[u8])> {
 pub struct Attrs {
     bytes: Vec<u8>,
     value: Vec<u8>,
+    tensor: Vec<u8>,
 }
 
 impl Attrs {
@@ -270,7 +271,12 @@ impl Attrs {
 
     /// A tensor.
     pub fn tensor(&mut self, name: &str, tensor: &Tensor<'_>) -> &mut Self {
-        self.entry(name, |out| put_bytes(out, 8, &tensor.encode()))
+        let mut encoded = std::mem::take(&mut self.tensor);
+        encoded.clear();
+        tensor.encode(&mut encoded);
+        self.entry(name, |out| put_bytes(out, 8, &encoded));
+        self.tensor = encoded;
+        self
     }
 }
 
@@ -318,23 +324,22 @@ impl Tensor<'_> {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(32);
-        put_uint(&mut out, 1, self.data_type() as u64);
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_uint(out, 1, self.data_type() as u64);
         match *self {
             Self::Float(value) => {
-                put_bytes(&mut out, 2, &[]);
-                put_bytes(&mut out, 5, &value.to_le_bytes());
+                put_bytes(out, 2, &[]);
+                put_bytes(out, 5, &value.to_le_bytes());
             }
             Self::Filled(value, dims) => {
-                put_bytes(&mut out, 2, &encode_shape(dims));
-                put_bytes(&mut out, 5, &value.to_le_bytes());
+                put_bytes(out, 2, &encode_shape(dims));
+                put_bytes(out, 5, &value.to_le_bytes());
             }
-            Self::Int32(value) => packed_int(&mut out, 7, i64::from(value)),
-            Self::Int64(value) => packed_int(&mut out, 10, value),
-            Self::Bool(value) => packed_int(&mut out, 11, i64::from(value)),
+            Self::Int32(value) => packed_int(out, 7, i64::from(value)),
+            Self::Int64(value) => packed_int(out, 10, value),
+            Self::Bool(value) => packed_int(out, 11, i64::from(value)),
             Self::Int32s(values) => vector(
-                &mut out,
+                out,
                 7,
                 values,
                 |&value| value.to_le_bytes(),
@@ -343,7 +348,7 @@ impl Tensor<'_> {
                 },
             ),
             Self::Floats(values) => vector(
-                &mut out,
+                out,
                 5,
                 values,
                 |value| value.to_le_bytes(),
@@ -352,7 +357,6 @@ impl Tensor<'_> {
                 },
             ),
         }
-        out
     }
 }
 

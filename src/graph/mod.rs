@@ -6,6 +6,7 @@
 //! [`verify`] checks what must hold of any graph.
 
 pub mod attr;
+mod index;
 pub mod name;
 pub mod order;
 pub mod read;
@@ -15,12 +16,12 @@ pub mod static_shape;
 pub mod verify;
 pub mod write;
 
-use std::hash::BuildHasher;
-
 use bytes::Bytes;
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::HashMap;
 
 use crate::error::{Error, ErrorKind, Result};
+use index::NameHasher;
+pub(crate) use index::{NameHash, NameNumbers, NodeIndex};
 
 /// A node, by its place in the graph's arena: file order first, then order of insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,13 +120,6 @@ struct Node {
     edited: bool,
 }
 
-/// A node and the hash of its name, so that the index grows without reading names.
-#[derive(Debug, Clone, Copy)]
-struct IndexEntry {
-    hash: u64,
-    node: NodeId,
-}
-
 const NONE: u32 = u32::MAX;
 const CONTROL: u32 = u32::MAX;
 
@@ -156,8 +150,8 @@ pub struct Graph {
     words: Words,
     /// Attributes that original nodes were given, encoded, by node.
     given_attrs: HashMap<NodeId, Vec<GivenAttr>>,
-    index: HashTable<IndexEntry>,
-    hasher: DefaultHashBuilder,
+    index: NodeIndex,
+    hasher: NameHasher,
 }
 
 /// An attribute that an original node was given: its name, and its AttrValue encoded.
@@ -167,16 +161,25 @@ struct GivenAttr {
     value: Vec<u8>,
 }
 
-/// Op and device names, each kept once.
-#[derive(Debug, Clone, Default)]
+/// Op and device names, each kept once; the first is the empty one, which most devices are.
+#[derive(Debug, Clone)]
 struct Words {
     list: Vec<Box<str>>,
     index: HashMap<Box<str>, u32>,
 }
 
+impl Default for Words {
+    fn default() -> Self {
+        Self { list: vec![Box::default()], index: HashMap::default() }
+    }
+}
+
 impl Words {
     #[allow(clippy::cast_possible_truncation)] // fewer words than bytes in a 4 GiB file
     fn intern(&mut self, word: &str) -> u32 {
+        if word.is_empty() {
+            return 0;
+        }
         if let Some(&id) = self.index.get(word) {
             return id;
         }
@@ -260,12 +263,17 @@ impl Graph {
     /// The node of that name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<NodeId> {
-        self.find_hashed(self.hasher.hash_one(name), name)
+        self.find_hashed(self.hash(name), name)
     }
 
-    fn find_hashed(&self, hash: u64, name: &str) -> Option<NodeId> {
-        let found = self.index.find(hash, |entry| entry.hash == hash && self.name(entry.node) == name);
-        found.map(|entry| entry.node)
+    /// As [`Graph::find`], for a name whose hash is known.
+    pub(crate) fn find_hashed(&self, hash: NameHash, name: &str) -> Option<NodeId> {
+        self.index.find(hash, |node| self.name(node) == name)
+    }
+
+    /// The hash of a name, for the tables that find names.
+    pub(crate) fn hash(&self, name: &str) -> NameHash {
+        self.hasher.hash(name)
     }
 
     /// The node's name.
@@ -363,28 +371,34 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::InvalidGraph`] if the name is taken, [`ErrorKind::TooLarge`] if the graph has outgrown every file.
     pub fn insert(&mut self, new: NewNode<'_>) -> Result<NodeId> {
+        let hash = self.hash(new.name);
+        match self.find_hashed(hash, new.name) {
+            Some(taken) => {
+                Err(self.error(ErrorKind::InvalidGraph, "a node was to be inserted twice under the same name", taken))
+            }
+            None => self.insert_new(hash, new),
+        }
+    }
+
+    /// As [`Graph::insert`], for a name that is known to be free and its hash.
+    pub(crate) fn insert_new(&mut self, hash: NameHash, new: NewNode<'_>) -> Result<NodeId> {
         if self.text.len() + self.attrs.len() + self.source.len() > MAX_GROWN_BYTES {
             return Err(Error::new(ErrorKind::TooLarge, "the rewritten graph would not fit any file")
                 .hint("a protobuf file ends at 2 GiB - 1; rewrite a part of the layers (--include, --exclude)"));
         }
         let raw = Span { start: self.attrs.len(), len: length(new.attrs.len()) };
         self.attrs.extend_from_slice(new.attrs);
-        let id = self.push_node(new.name, new.op, new.device, raw, 0).map_err(|taken| {
-            self.error(ErrorKind::InvalidGraph, "a node was to be inserted twice under the same name", taken)
-        })?;
+        let id = self.push_node(hash, [new.name, new.op, new.device], raw, 0);
         for &input in new.inputs {
             self.push_edge(id, input);
         }
         Ok(id)
     }
 
-    /// Appends a node without inputs, or tells which node has its name already.
+    /// Appends a node without inputs, whose name is free: name, op and device.
     #[allow(clippy::cast_possible_truncation)] // ids and edges are fewer than the bytes they come from
-    fn push_node(&mut self, name: &str, op: &str, device: &str, raw: Span, header_len: u8) -> Result<NodeId, NodeId> {
-        let hash = self.hasher.hash_one(name);
-        if let Some(taken) = self.find_hashed(hash, name) {
-            return Err(taken);
-        }
+    fn push_node(&mut self, hash: NameHash, [name, op, device]: [&str; 3], raw: Span, header_len: u8) -> NodeId {
+        debug_assert!(self.find_hashed(hash, name).is_none(), "'{name}' is taken");
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(Node {
             name: Span { start: self.text.len(), len: length(name.len()) },
@@ -399,8 +413,8 @@ impl Graph {
             edited: false,
         });
         self.text.push_str(name);
-        self.index.insert_unique(hash, IndexEntry { hash, node: id }, |entry| entry.hash);
-        Ok(id)
+        self.index.insert(hash, id);
+        id
     }
 
     /// Appends an input slot to a node whose slots are the last ones of the arena.

@@ -48,8 +48,8 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         attrs: Vec::new(),
         words: super::Words::default(),
         given_attrs: hashbrown::HashMap::new(),
-        index: hashbrown::HashTable::new(),
-        hasher: hashbrown::DefaultHashBuilder::default(),
+        index: super::NodeIndex::default(),
+        hasher: super::NameHasher::default(),
     };
     let source = graph.source.clone();
     for entry in Fields::new(&source) {
@@ -122,11 +122,14 @@ fn read_node(graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
     }
     let raw = Span { start: entry.value_start, len: length(body.len()) };
     let header_len = (entry.value_start - entry.start) as u8;
-    graph.push_node(name, op, device, raw, header_len).map(drop).map_err(|taken| {
-        graph
+    let hash = graph.hash(name);
+    if let Some(taken) = graph.find_hashed(hash, name) {
+        return Err(graph
             .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
-            .hint("node names must be unique; export the graph again")
-    })
+            .hint("node names must be unique; export the graph again"));
+    }
+    graph.push_node(hash, [name, op, device], raw, header_len);
+    Ok(())
 }
 
 fn wrong_kind(offset: usize) -> Error {
