@@ -11,7 +11,7 @@ use crate::graph::{Graph, NodeId, verify};
 use crate::passes::fold_batch_norms::{self, BatchNorm, Outcome};
 use crate::passes::quantize::names::{self, Quantized};
 use crate::passes::quantize::{self, topology};
-use crate::report::{self, FileSummary, Report, SCHEMA_VERSION, Summary, Warning};
+use crate::report::{FileSummary, Report, SCHEMA_VERSION, Summary, Warning};
 
 /// By which generation of TensorFlow's rules to fold batch norms.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
 
     warnings.extend(warnings_after(model, options, &variables, &quantized));
     let graph = &model.graph;
-    let names = |nodes: &[NodeId]| nodes.iter().map(|&node| graph.name(node).to_owned()).collect::<Vec<_>>();
+    let names = |nodes: &[NodeId]| nodes.iter().map(|&node| graph.name(node)).collect();
     let folded = batch_norms.iter().filter(|batch_norm| batch_norm.outcome == Outcome::Folded).count();
     Ok(Report {
         schema_version: SCHEMA_VERSION,
@@ -97,7 +97,7 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
         command: if options.quantize.is_some() { "rewrite" } else { "fold" }.to_owned(),
         options: options.quantize.as_ref().map(describe).unwrap_or_default(),
         summary: Summary::of(&quantized.layers, &quantized.adds),
-        ops_added: report::ops_added(graph),
+        ops_added: graph.ops_inserted().into_iter().map(|(op, count)| (op.to_owned(), count)).collect(),
         inputs_rewired: quantized.inputs_rewired + folded,
         created_global_step: quantized.created_global_step,
         variables: names(&variables),

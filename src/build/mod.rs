@@ -119,7 +119,7 @@ impl<'g> Builder<'g> {
 
     /// As [`Builder::name_scope`], for a scope that `body` gives to a node as its name ([`Builder::op_here`]).
     pub(crate) fn op_scope<T>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let mut full = [self.scope.as_str(), name].concat();
+        let mut full = self.full_name(name);
         self.names.make_unique(self.graph, &mut full, true);
         self.inside(full, body)
     }
@@ -154,8 +154,16 @@ impl<'g> Builder<'g> {
 
     /// `Graph.unique_name`: the name below the current scope, with a suffix if it is taken; taken from now on.
     fn unique_name(&mut self, name: &str) -> String {
-        let mut full = [self.scope.as_str(), name].concat();
+        let mut full = self.full_name(name);
         self.names.make_unique(self.graph, &mut full, false);
+        full
+    }
+
+    /// The name below the current scope, with room for a suffix.
+    fn full_name(&self, name: &str) -> String {
+        let mut full = String::with_capacity(self.scope.len() + name.len() + 8);
+        full.push_str(&self.scope);
+        full.push_str(name);
         full
     }
 

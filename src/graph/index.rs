@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::NodeId;
+use super::{NodeId, Span};
 
 /// The hash of a name, from [`super::Graph::hash`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,26 +71,25 @@ pub(crate) struct NameNumbers {
 struct Numbered {
     hash: NameHash,
     number: u32,
-    start: usize,
-    len: usize,
+    name: Span,
 }
 
 impl NameNumbers {
     /// The number of that name.
     pub fn get(&self, hash: NameHash, name: &str) -> Option<u32> {
-        let is_it = |entry: &Numbered| entry.hash == hash && &self.text[entry.start..entry.start + entry.len] == name;
+        let is_it = |entry: &Numbered| entry.hash == hash && &self.text[entry.name.range()] == name;
         self.table.find(hash.spread(), is_it).map(|entry| entry.number)
     }
 
     /// Gives the name that number.
     pub fn set(&mut self, hash: NameHash, name: &str, number: u32) {
         let text = &mut self.text;
-        let is_it = |entry: &Numbered| entry.hash == hash && &text[entry.start..entry.start + entry.len] == name;
+        let is_it = |entry: &Numbered| entry.hash == hash && &text[entry.name.range()] == name;
         if let Some(entry) = self.table.find_mut(hash.spread(), is_it) {
             entry.number = number;
             return;
         }
-        let entry = Numbered { hash, number, start: text.len(), len: name.len() };
+        let entry = Numbered { hash, number, name: Span::new(text.len(), name.len()) };
         text.push_str(name);
         self.table.insert_unique(hash.spread(), entry, |entry| entry.hash.spread());
     }

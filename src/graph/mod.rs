@@ -16,6 +16,8 @@ pub mod static_shape;
 pub mod verify;
 pub mod write;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use hashbrown::HashMap;
 
@@ -94,13 +96,18 @@ pub struct Use {
 /// A range of one of the graph's buffers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Span {
-    start: usize,
+    start: u32,
     len: u32,
 }
 
 impl Span {
+    /// No buffer reaches 4 GiB: files and what is inserted into them are kept below.
+    fn new(start: usize, len: usize) -> Self {
+        Self { start: length(start), len: length(len) }
+    }
+
     fn range(self) -> std::ops::Range<usize> {
-        self.start..self.start + self.len as usize
+        self.start as usize..self.start as usize + self.len as usize
     }
 }
 
@@ -164,13 +171,19 @@ struct GivenAttr {
 /// Op and device names, each kept once; the first is the empty one, which most devices are.
 #[derive(Debug, Clone)]
 struct Words {
-    list: Vec<Box<str>>,
+    list: Vec<Word>,
     index: HashMap<Box<str>, u32>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Word {
+    text: Box<str>,
+    closes_loop: bool,
 }
 
 impl Default for Words {
     fn default() -> Self {
-        Self { list: vec![Box::default()], index: HashMap::default() }
+        Self { list: vec![Word::default()], index: HashMap::default() }
     }
 }
 
@@ -184,7 +197,7 @@ impl Words {
             return id;
         }
         let id = self.list.len() as u32;
-        self.list.push(word.into());
+        self.list.push(Word { text: word.into(), closes_loop: matches!(word, "NextIteration" | "RefNextIteration") });
         self.index.insert(word.into(), id);
         id
     }
@@ -248,6 +261,17 @@ impl Graph {
         self.nodes.len() > self.original_count || self.nodes.iter().any(|node| node.edited)
     }
 
+    /// How many nodes of each op were inserted.
+    #[must_use]
+    pub fn ops_inserted(&self) -> BTreeMap<&str, usize> {
+        let mut counts = vec![0; self.words.list.len()];
+        for node in &self.nodes[self.original_count..] {
+            counts[node.op as usize] += 1;
+        }
+        let ops = self.words.list.iter().map(|word| &*word.text);
+        ops.zip(counts).filter(|&(_, count)| count > 0).collect()
+    }
+
     /// All nodes in order: the file's, then the inserted ones.
     #[allow(clippy::cast_possible_truncation)] // node ids are u32 by construction
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<> {
@@ -285,13 +309,19 @@ impl Graph {
     /// The node's op, such as `Conv2D`.
     #[must_use]
     pub fn op(&self, node: NodeId) -> &str {
-        &self.words.list[self.nodes[node.index()].op as usize]
+        &self.words.list[self.nodes[node.index()].op as usize].text
+    }
+
+    /// Whether the node closes a while-loop, so that its output may lead back to its input.
+    #[must_use]
+    pub fn closes_loop(&self, node: NodeId) -> bool {
+        self.words.list[self.nodes[node.index()].op as usize].closes_loop
     }
 
     /// The node's requested device, mostly empty.
     #[must_use]
     pub fn device(&self, node: NodeId) -> &str {
-        &self.words.list[self.nodes[node.index()].device as usize]
+        &self.words.list[self.nodes[node.index()].device as usize].text
     }
 
     /// An error about this node: `<what> in node 'name' (Op)`.
@@ -344,15 +374,24 @@ impl Graph {
 
     /// Every use of the node's outputs, control edges included, in the order in which the edges came to be.
     pub fn uses(&self, node: NodeId) -> impl Iterator<Item = Use> + '_ {
-        let first = self.nodes[node.index()].first_consumer;
-        std::iter::successors(self.edges.get(first as usize).map(|_| first), |&edge| {
-            let next = self.edges[edge as usize].next;
-            (next != NONE).then_some(next)
-        })
-        .map(|index| {
-            let edge = self.edges[index as usize];
+        self.edges_from(node).map(|(index, edge)| {
             let slot = index - self.nodes[edge.consumer as usize].first_input;
             Use { consumer: NodeId(edge.consumer), slot: slot as usize, input: edge.input() }
+        })
+    }
+
+    /// The nodes that read or wait for this node, once for each input slot.
+    pub(super) fn waiting_nodes(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.edges_from(node).map(|(_, edge)| NodeId(edge.consumer))
+    }
+
+    fn edges_from(&self, node: NodeId) -> impl Iterator<Item = (u32, Edge)> + '_ {
+        let mut next = self.nodes[node.index()].first_consumer;
+        std::iter::from_fn(move || {
+            let index = next;
+            let edge = *self.edges.get(index as usize)?;
+            next = edge.next;
+            Some((index, edge))
         })
     }
 
@@ -386,7 +425,7 @@ impl Graph {
             return Err(Error::new(ErrorKind::TooLarge, "the rewritten graph would not fit any file")
                 .hint("a protobuf file ends at 2 GiB - 1; rewrite a part of the layers (--include, --exclude)"));
         }
-        let raw = Span { start: self.attrs.len(), len: length(new.attrs.len()) };
+        let raw = Span::new(self.attrs.len(), new.attrs.len());
         self.attrs.extend_from_slice(new.attrs);
         let id = self.push_node(hash, [new.name, new.op, new.device], raw, 0);
         for &input in new.inputs {
@@ -401,7 +440,7 @@ impl Graph {
         debug_assert!(self.find_hashed(hash, name).is_none(), "'{name}' is taken");
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(Node {
-            name: Span { start: self.text.len(), len: length(name.len()) },
+            name: Span::new(self.text.len(), name.len()),
             raw,
             op: self.words.intern(op),
             device: self.words.intern(device),
@@ -524,7 +563,7 @@ impl Graph {
 }
 
 /// Past this, no output could be written; stop before memory runs out.
-const MAX_GROWN_BYTES: usize = 1 << 32;
+const MAX_GROWN_BYTES: usize = u32::MAX as usize;
 
 impl Edge {
     fn input(self) -> Input {
@@ -545,7 +584,7 @@ impl Input {
     }
 }
 
-/// A length within one message, which never reaches 4 GiB.
+/// A length or place within one buffer, which never reaches 4 GiB.
 fn length(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

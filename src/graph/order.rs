@@ -1,16 +1,54 @@
-//! The order in which TensorFlow's importer makes the nodes of a GraphDef, which is the order in which its loops see them.
+//! Orders of a graph's nodes: one in which they could run, and the one in which TensorFlow's importer makes them, which is
+//! the order in which TensorFlow's own passes see them.
 //!
-//! A node is made as soon as all its inputs are; of those that can be made, the first in the file goes first. A file in
+//! In the importer's, a node is made as soon as all its inputs are; of those that can be made, the first in the file goes first. A file in
 //! topological order, which exporters write, keeps its order. A Merge that closes a while-loop waits for its control
 //! inputs and for one of its tensors, as the other comes from the NextIteration behind it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::verify::closes_loop;
 use super::{Graph, Input, NodeId};
 
 impl Graph {
+    /// Every node behind all it reads or waits for, except through a while-loop's NextIteration. What is on a cycle that
+    /// no such node closes, or behind one, is left out.
+    #[must_use]
+    pub fn run_order(&self) -> Vec<NodeId> {
+        self.run_order_and_waiting().0
+    }
+
+    /// [`Graph::run_order`], and for how many of its inputs each node is still waiting at the end: none, if it is in it.
+    pub(super) fn run_order_and_waiting(&self) -> (Vec<NodeId>, Vec<u32>) {
+        let has_loops = self.ids().any(|node| self.closes_loop(node));
+        let mut waiting = vec![0u32; self.len()];
+        let mut order = Vec::with_capacity(self.len());
+        for node in self.ids() {
+            let inputs = self.inputs(node);
+            let inputs =
+                if has_loops { inputs.filter(|input| !self.closes_loop(input.node())).count() } else { inputs.len() };
+            waiting[node.index()] = u32::try_from(inputs).unwrap_or(u32::MAX);
+            if inputs == 0 {
+                order.push(node);
+            }
+        }
+        let mut next = 0;
+        while let Some(&node) = order.get(next) {
+            next += 1;
+            if self.closes_loop(node) {
+                continue;
+            }
+            for consumer in self.waiting_nodes(node) {
+                let waiting = &mut waiting[consumer.index()];
+                *waiting = waiting.saturating_sub(1);
+                if *waiting == 0 {
+                    order.push(consumer);
+                }
+            }
+        }
+        (order, waiting)
+    }
+
     /// All nodes: the file's in the order of their import, then the inserted ones.
     #[must_use]
     pub fn import_order(&self) -> Vec<NodeId> {
@@ -29,7 +67,7 @@ impl Graph {
 
     /// Whether the edge leads back to the start of a while-loop.
     fn leads_back(&self, consumer: NodeId, producer: NodeId) -> bool {
-        self.is_merge(consumer) && closes_loop(self.op(producer))
+        self.is_merge(consumer) && self.closes_loop(producer)
     }
 
     /// Whether every original node comes behind what the file says it reads. Inputs that a pass has rewired to inserted

@@ -120,7 +120,7 @@ fn read_node(graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
             .in_node(name, op)
             .hint("this is not a GraphDef that TensorFlow wrote; check which file you passed"));
     }
-    let raw = Span { start: entry.value_start, len: length(body.len()) };
+    let raw = Span::new(entry.value_start, body.len());
     let header_len = (entry.value_start - entry.start) as u8;
     let hash = graph.hash(name);
     if let Some(taken) = graph.find_hashed(hash, name) {
@@ -144,13 +144,14 @@ fn text(body: &[u8], part: Field, base: usize) -> Result<&str, WireError> {
 }
 
 fn read_inputs(graph: &mut Graph, source: &Bytes, node: NodeId) -> Result<()> {
-    let raw = graph.nodes[node.index()].raw;
+    let raw = graph.nodes[node.index()].raw.range();
+    let base = raw.start;
     graph.nodes[node.index()].first_input = length(graph.edges.len());
-    let body = &source[raw.range()];
+    let body = &source[raw];
     for part in Fields::new(body) {
-        let part = part.map_err(|error| error.shifted(raw.start))?;
+        let part = part.map_err(|error| error.shifted(base))?;
         if part.is_message(field::NODE_INPUT) {
-            let input = resolve(graph, node, text(body, part, raw.start)?)?;
+            let input = resolve(graph, node, text(body, part, base)?)?;
             graph.push_edge(node, input);
         }
     }

@@ -6,41 +6,13 @@
 use super::{Graph, NodeId};
 use crate::error::{ErrorKind, Result};
 
-/// Whether an op closes a while-loop, so that its output may lead back to its input.
-#[must_use]
-pub fn closes_loop(op: &str) -> bool {
-    matches!(op, "NextIteration" | "RefNextIteration")
-}
-
 /// Checks that there is no cycle except through a while-loop's NextIteration.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidGraph`], naming a node of the cycle.
 pub fn check_acyclic(graph: &Graph) -> Result<()> {
-    let mut waiting = vec![0u32; graph.len()];
-    let mut ready = Vec::new();
-    for node in graph.ids() {
-        let inputs = graph.inputs(node).filter(|input| !closes_loop(graph.op(input.node()))).count();
-        waiting[node.index()] = u32::try_from(inputs).unwrap_or(u32::MAX);
-        if inputs == 0 {
-            ready.push(node);
-        }
-    }
-    let mut ordered = 0;
-    while let Some(node) = ready.pop() {
-        ordered += 1;
-        if closes_loop(graph.op(node)) {
-            continue;
-        }
-        for usage in graph.uses(node) {
-            let waiting = &mut waiting[usage.consumer.index()];
-            *waiting -= 1;
-            if *waiting == 0 {
-                ready.push(usage.consumer);
-            }
-        }
-    }
-    if ordered == graph.len() {
+    let (order, waiting) = graph.run_order_and_waiting();
+    if order.len() == graph.len() {
         return Ok(());
     }
     Err(match node_on_cycle(graph, &waiting) {
@@ -57,8 +29,8 @@ fn node_on_cycle(graph: &Graph, waiting: &[u32]) -> Option<NodeId> {
     let mut node = graph.ids().find(stuck)?;
     let mut seen = vec![false; graph.len()];
     while !std::mem::replace(&mut seen[node.index()], true) {
-        node =
-            graph.inputs(node).map(super::Input::node).find(|input| stuck(input) && !closes_loop(graph.op(*input)))?;
+        let mut inputs = graph.inputs(node).map(super::Input::node);
+        node = inputs.find(|input| stuck(input) && !graph.closes_loop(*input))?;
     }
     Some(node)
 }

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::order::topological;
 use super::tensor::{self, Shape};
 use crate::graph::{Graph, NodeId, TensorRef, name::parse_input};
 use crate::proto::tensorflow::{SignatureDef, TensorInfo, tensor_info::Encoding};
@@ -150,7 +149,7 @@ struct End {
 }
 
 fn ends(graph: &Graph) -> Vec<End> {
-    let order = topological(graph);
+    let order = graph.run_order();
     let mut roles = vec![Role::Aside; graph.len()];
     for &node in order.iter().rev() {
         roles[node.index()] = role(graph, node, &roles);

@@ -12,7 +12,6 @@ pub mod diff;
 pub mod endpoints;
 pub mod explain;
 pub mod fake_quant;
-pub mod order;
 pub mod summary;
 pub mod tensor;
 

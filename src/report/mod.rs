@@ -5,14 +5,15 @@
 
 pub mod html;
 pub mod json;
+mod names;
 pub mod plan;
 pub mod text;
 
 use std::collections::BTreeMap;
 
+pub use names::Names;
 use serde::Serialize;
 
-use crate::graph::Graph;
 use crate::passes::fold_batch_norms::BatchNorm;
 use crate::passes::quantize::{Layer, Outcome};
 
@@ -51,11 +52,11 @@ pub struct Report {
     /// The global step that had to be created for the delay.
     pub created_global_step: Option<String>,
     /// The inserted variables, by name.
-    pub variables: Vec<String>,
+    pub variables: Names,
     /// The ops that initialise them, in the same order.
-    pub initializers: Vec<String>,
+    pub initializers: Names,
     /// The ops that update the ranges.
-    pub update_ops: Vec<String>,
+    pub update_ops: Names,
     /// What the user should know.
     pub warnings: Vec<Warning>,
     /// How long each stage took, in seconds.
@@ -118,14 +119,4 @@ pub struct Warning {
     pub code: &'static str,
     /// What is the matter, and what to do about it.
     pub message: String,
-}
-
-/// How many nodes of each op were inserted into the graph.
-#[must_use]
-pub fn ops_added(graph: &Graph) -> BTreeMap<String, usize> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for node in graph.ids_from(graph.original_count()) {
-        *counts.entry(graph.op(node)).or_default() += 1;
-    }
-    counts.into_iter().map(|(op, count)| (op.to_owned(), count)).collect()
 }

@@ -25,7 +25,7 @@ pub fn to_text(report: &Report) -> String {
         let _ = writeln!(text, "global_step {}", Printable(step));
     }
     for (kind, names) in [("variable", &report.variables), ("update", &report.update_ops)] {
-        for name in names {
+        for name in names.iter() {
             let _ = writeln!(text, "{kind} {}", Printable(name));
         }
     }

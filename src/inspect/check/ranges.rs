@@ -12,7 +12,6 @@ use super::Finding;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::inspect::endpoints::is_variable;
 use crate::inspect::fake_quant::is_fake_quant;
-use crate::inspect::order::topological;
 use crate::inspect::tensor::small_floats;
 use crate::passes::common::canonical_op;
 use crate::proto::tensorflow::DataType;
@@ -55,7 +54,7 @@ impl<'g> Reached<'g> {
             }
         }
         let mut constant = vec![false; graph.len()];
-        for node in topological(graph) {
+        for node in graph.run_order() {
             let mut inputs = graph.data_inputs(node);
             constant[node.index()] = match graph.op(node) {
                 "Const" => true,

@@ -52,9 +52,9 @@ pub fn transform(
     if output.dry_run && !output.quiet {
         terminal::print(&terminal::paint(&plan_text::to_text(&report), terminal::line_style))?;
     }
-    let code = finish(&model, target, output, report, stages);
+    let code = finish(&model, target, output, &mut report, stages);
     // Millions of nodes take longer to give back one by one than with the process.
-    std::mem::forget(model);
+    std::mem::forget((model, report));
     code
 }
 
@@ -90,7 +90,7 @@ fn finish(
     model: &Model,
     target: Option<Target>,
     args: &OutputArgs,
-    mut report: Report,
+    report: &mut Report,
     mut stages: Stages,
 ) -> Result<ExitCode> {
     let splice = model.to_splice()?;
@@ -102,10 +102,10 @@ fn finish(
     }
     report.seconds = stages.into_seconds();
     if let Some(path) = &args.report {
-        write_file(path, json::to_json(&report).as_bytes())?;
+        write_file(path, json::to_json(report).as_bytes())?;
     }
     if !args.quiet {
-        terminal::say(&text::to_text(&report, args.verbose));
+        terminal::say(&text::to_text(report, args.verbose));
         for warning in &report.warnings {
             terminal::warn(&warning.message);
         }

@@ -14,7 +14,6 @@
 //! `while/Enter → while/Conv2D → while/Relu → while/NextIteration` stays; the layers before and after the loop are
 //! quantized.
 
-use crate::graph::verify::closes_loop;
 use crate::graph::{Graph, Input, NodeId};
 
 /// Which nodes are inside a while-loop.
@@ -34,7 +33,7 @@ impl Loops {
         let mut depth = vec![0u32; graph.len()];
         for &node in operations {
             let inputs = graph.inputs(node).map(Input::node);
-            let inside = inputs.filter(|&input| !closes_loop(graph.op(input))).map(|input| depth[input.index()]).max();
+            let inside = inputs.filter(|&input| !graph.closes_loop(input)).map(|input| depth[input.index()]).max();
             let inside = inside.unwrap_or(0);
             depth[node.index()] = match graph.op(node) {
                 "Exit" | "RefExit" => inside.saturating_sub(1),
