@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use crate::collections::Collections;
 use crate::error::Result;
 use crate::graph::attr::Attrs;
-use crate::graph::{Graph, Input, NameHash, NameNumbers, NewNode, NodeId, TensorRef};
+use crate::graph::{Graph, Input, NameHash, NameSet, NewNode, NodeId, TensorRef};
 use colocation::Colocation;
 
 /// Inserts nodes into a graph, with TensorFlow's naming.
@@ -46,7 +46,7 @@ pub struct Builder<'g> {
     originals: Vec<NodeId>,
     names: NamesInUse,
     /// The names of the variables made so far, as they were asked for.
-    variable_names: NameNumbers,
+    variable_names: NameSet,
     /// How often each variable scope was opened since its parent was closed.
     variable_scopes: BTreeMap<String, u32>,
     /// The current name scope, ending in a slash unless empty.
@@ -87,7 +87,7 @@ impl<'g> Builder<'g> {
             dialect,
             originals,
             names,
-            variable_names: NameNumbers::default(),
+            variable_names: NameSet::default(),
             variable_scopes: BTreeMap::new(),
             scope: String::new(),
             name: String::new(),
@@ -194,7 +194,6 @@ impl<'g> Builder<'g> {
         full.push_str(&self.scope);
         full.push_str(name);
         let hash = self.names.make_unique(self.graph, &mut full, true);
-        let hash = if self.dialect.names_ignore_case() { self.graph.hash(&full) } else { hash };
         let inserted = self.op_named(op, &full, hash, inputs, attrs);
         self.name = full;
         inserted
@@ -209,13 +208,13 @@ impl<'g> Builder<'g> {
     ) -> Result<NodeId> {
         let scope = std::mem::take(&mut self.scope);
         let name = scope.strip_suffix('/').unwrap_or_default();
-        let hash = self.graph.hash(name);
+        let hash = self.names.hash(self.graph, name);
         let inserted = self.op_named(op, name, hash, inputs, attrs);
         self.scope = scope;
         inserted
     }
 
-    /// Adds a node whose name, of that hash, is free.
+    /// Adds a node whose name is free; `hash` is that of what the name counts as.
     fn op_named(
         &mut self,
         op: &str,
@@ -242,11 +241,12 @@ impl<'g> Builder<'g> {
         attrs(&mut encoder);
         let device = if self.colocation.is_empty() { &self.device } else { self.colocation.device() };
         let new = NewNode { name, op, device, inputs: &all, attrs: encoder.as_bytes() };
-        let inserted = self.graph.insert_new(hash, new);
+        let own_hash = if self.dialect.names_ignore_case() { self.graph.hash(name) } else { hash };
+        let inserted = self.graph.insert_new(own_hash, new);
         self.attrs = encoder;
         self.inputs = all;
         if let Ok(node) = inserted {
-            self.names.note_inserted(self.graph, node);
+            self.names.note_inserted(self.graph, hash, node);
         }
         inserted
     }

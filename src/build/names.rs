@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::graph::{Graph, NameHash, NameNumbers, NodeId, NodeIndex};
+use crate::graph::{Graph, HashIndex, NameHash, NodeId};
 
-/// Names that were asked for, beside those of the graph's nodes: scopes, and how often each was asked for.
+/// The names in use that the graph's own index does not tell: scopes, and how often a name was asked for. Where case
+/// does not count, all nodes are here too, by their names in lower case.
 #[derive(Debug, Default)]
 pub struct NamesInUse {
-    asked: NameNumbers,
-    /// All nodes by their names in lower case; absent where case counts and the graph's own index does.
-    lower_case: Option<NodeIndex>,
+    ignore_case: bool,
+    known: KnownNames,
     /// The name in question, in lower case.
     key: String,
 }
@@ -18,10 +18,12 @@ impl NamesInUse {
     /// The names of the graph's nodes.
     #[must_use]
     pub fn new(graph: &Graph, ignore_case: bool) -> Self {
-        let mut names = Self::default();
+        let mut names = Self { ignore_case, ..Self::default() };
         if ignore_case {
-            names.lower_case.insert(NodeIndex::default()).reserve(graph.len());
-            graph.ids().for_each(|node| names.note_inserted(graph, node));
+            for node in graph.ids() {
+                let hash = names.hash(graph, graph.name(node));
+                names.note_inserted(graph, hash, node);
+            }
         }
         names
     }
@@ -34,7 +36,7 @@ impl NamesInUse {
         let (asked_hash, uses) = self.look_up(graph, name);
         if uses == 0 {
             if !for_node {
-                self.remember(asked_hash, name, 1);
+                self.remember(graph, asked_hash, name, 1);
             }
             return asked_hash;
         }
@@ -48,36 +50,98 @@ impl NamesInUse {
             }
         };
         if !for_node {
-            self.remember(hash, name, 1);
+            self.remember(graph, hash, name, 1);
         }
-        self.remember(asked_hash, &name[..asked_len], uses + 1);
+        self.remember(graph, asked_hash, &name[..asked_len], uses + 1);
         hash
     }
 
-    /// To be told of each node that is inserted.
-    pub fn note_inserted(&mut self, graph: &Graph, node: NodeId) {
-        if let Some(index) = &mut self.lower_case {
-            let hash = graph.hash(lower(graph.name(node), &mut self.key));
-            index.insert(hash, node);
+    /// To be told of each node that is inserted, with the hash of what its name counts as.
+    pub(crate) fn note_inserted(&mut self, graph: &Graph, hash: NameHash, node: NodeId) {
+        if self.ignore_case {
+            let key = lower(graph.name(node), &mut self.key);
+            if self.known.find(graph, hash, key).is_none() {
+                self.known.add(hash, Spelled::Node(node), 1);
+            }
         }
+    }
+
+    /// The hash of what the name counts as.
+    pub(crate) fn hash(&mut self, graph: &Graph, name: &str) -> NameHash {
+        graph.hash(if self.ignore_case { lower(name, &mut self.key) } else { name })
     }
 
     /// The hash of what the name counts as, and how often it was asked for.
     fn look_up(&mut self, graph: &Graph, name: &str) -> (NameHash, u32) {
-        let Some(nodes) = &self.lower_case else {
-            let hash = graph.hash(name);
-            let asked = self.asked.get(hash, name);
-            return (hash, asked.unwrap_or_else(|| u32::from(graph.find_hashed(hash, name).is_some())));
-        };
-        let key = lower(name, &mut self.key);
+        let key = if self.ignore_case { lower(name, &mut self.key) } else { name };
         let hash = graph.hash(key);
-        let is_node = || nodes.find(hash, |node| is_lower_of(key, graph.name(node))).is_some();
-        (hash, self.asked.get(hash, key).unwrap_or_else(|| u32::from(is_node())))
+        let uses = match self.known.find(graph, hash, key) {
+            Some(known) => known.uses,
+            None => u32::from(!self.ignore_case && graph.find_hashed(hash, name).is_some()),
+        };
+        (hash, uses)
     }
 
-    fn remember(&mut self, hash: NameHash, name: &str, uses: u32) {
-        let key = if self.lower_case.is_some() { lower(name, &mut self.key) } else { name };
-        self.asked.set(hash, key, uses);
+    fn remember(&mut self, graph: &Graph, hash: NameHash, name: &str, uses: u32) {
+        let key = if self.ignore_case { lower(name, &mut self.key) } else { name };
+        match self.known.find_mut(graph, hash, key) {
+            Some(known) => known.uses = uses,
+            None => self.known.add_text(hash, key, uses),
+        }
+    }
+}
+
+/// Names, and how often each was asked for.
+#[derive(Debug, Default)]
+struct KnownNames {
+    index: HashIndex,
+    names: Vec<KnownName>,
+    /// The names that are no nodes', one after the other.
+    text: String,
+}
+
+#[derive(Debug)]
+struct KnownName {
+    spelled: Spelled,
+    uses: u32,
+}
+
+/// Where a name is spelled out.
+#[derive(Debug)]
+enum Spelled {
+    /// By a node whose name is this one in lower case.
+    Node(NodeId),
+    /// From here to there in [`KnownNames::text`].
+    Text(usize, usize),
+}
+
+impl KnownNames {
+    fn find(&self, graph: &Graph, hash: NameHash, key: &str) -> Option<&KnownName> {
+        self.place(graph, hash, key).map(|place| &self.names[place])
+    }
+
+    fn find_mut(&mut self, graph: &Graph, hash: NameHash, key: &str) -> Option<&mut KnownName> {
+        self.place(graph, hash, key).map(|place| &mut self.names[place])
+    }
+
+    fn place(&self, graph: &Graph, hash: NameHash, key: &str) -> Option<usize> {
+        let is_it = |place: u32| match self.names[place as usize].spelled {
+            Spelled::Node(node) => is_lower_of(key, graph.name(node)),
+            Spelled::Text(start, end) => &self.text[start..end] == key,
+        };
+        self.index.find(hash, is_it).map(|place| place as usize)
+    }
+
+    fn add_text(&mut self, hash: NameHash, key: &str, uses: u32) {
+        let start = self.text.len();
+        self.text.push_str(key);
+        self.add(hash, Spelled::Text(start, self.text.len()), uses);
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // fewer names than bytes in them
+    fn add(&mut self, hash: NameHash, spelled: Spelled, uses: u32) {
+        self.index.insert(hash, self.names.len() as u32);
+        self.names.push(KnownName { spelled, uses });
     }
 }
 

@@ -70,7 +70,7 @@ impl Builder<'_> {
     /// # Errors
     /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
     pub fn check_variable_is_new(&self, name: &str) -> Result<()> {
-        if self.variable_names.get(self.graph.hash(name), name).is_none() {
+        if !self.variable_names.contains(self.graph.hash(name), name) {
             return Ok(());
         }
         let what = format!("the variable '{name}' exists already: two layers share a scope");
@@ -96,7 +96,7 @@ impl Builder<'_> {
         aggregation: Aggregation,
     ) -> Result<Variable> {
         self.check_variable_is_new(name)?;
-        self.variable_names.set(self.graph.hash(name), name, 1);
+        self.variable_names.insert(self.graph.hash(name), name);
         let mut variable =
             self.control_dependencies(&[], |b| b.root_scope(|b| b.op_scope(name, |b| b.new_variable(initial))))?;
         variable.aggregation = aggregation;

@@ -1,53 +1,17 @@
-//! Finding names: the index of a graph's nodes, and tables of names that are no nodes.
+//! Finding things by name: hashes, and tables from hashes to places.
 //!
-//! Tables hold hashes and places; the names stay in one text each. A name is hashed once ([`NameHash`]) however many
-//! tables it is looked up in.
+//! A table holds no names, only where they are; they stay in one text each. A name is hashed once ([`NameHash`]) however
+//! many tables it is looked up in.
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
-use super::{NodeId, Span};
+use super::Span;
 
 /// The hash of a name, from [`super::Graph::hash`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct NameHash(u32);
-
-impl NameHash {
-    /// As hash tables take it: the place from the low bits, what tells neighbours apart from the high ones.
-    pub fn spread(self) -> u64 {
-        u64::from(self.0) << 32 | u64::from(self.0)
-    }
-}
-
-/// A node and the hash of its name, so that a table grows without reading names.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    hash: NameHash,
-    node: NodeId,
-}
-
-/// Nodes by their names, or by what counts as their names.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct NodeIndex(HashTable<Entry>);
-
-impl NodeIndex {
-    /// Makes room for so many nodes more.
-    pub fn reserve(&mut self, nodes: usize) {
-        self.0.reserve(nodes, |entry| entry.hash.spread());
-    }
-
-    /// The node with that hash for which `is` holds.
-    pub fn find(&self, hash: NameHash, mut is: impl FnMut(NodeId) -> bool) -> Option<NodeId> {
-        let found = self.0.find(hash.spread(), |entry| entry.hash == hash && is(entry.node));
-        found.map(|entry| entry.node)
-    }
-
-    /// Adds a node.
-    pub fn insert(&mut self, hash: NameHash, node: NodeId) {
-        self.0.insert_unique(hash.spread(), Entry { hash, node }, |entry| entry.hash.spread());
-    }
-}
 
 /// Hashes names, with a seed of its own so that nobody can prepare names that all collide.
 #[derive(Debug, Clone, Default)]
@@ -60,38 +24,92 @@ impl NameHasher {
     }
 }
 
-/// Names with a number each.
-#[derive(Debug, Default)]
-pub(crate) struct NameNumbers {
-    text: String,
-    table: HashTable<Numbered>,
+/// Places by the hashes of their names. With millions of names, what costs is memory that is far away: here, a name that
+/// is not found and then inserted touches one cache line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HashIndex {
+    /// A power of two of slots, or none. A hash belongs into the slot that its high bits number, or the next free one.
+    slots: Vec<Slot>,
+    used: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Numbered {
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
     hash: NameHash,
-    number: u32,
-    name: Span,
+    /// The place plus one; zero in a free slot.
+    place: u32,
 }
 
-impl NameNumbers {
-    /// The number of that name.
-    pub fn get(&self, hash: NameHash, name: &str) -> Option<u32> {
-        let is_it = |entry: &Numbered| entry.hash == hash && &self.text[entry.name.range()] == name;
-        self.table.find(hash.spread(), is_it).map(|entry| entry.number)
+impl HashIndex {
+    /// The place with that hash for which `is` holds.
+    pub fn find(&self, hash: NameHash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut at = self.first_slot(hash);
+        while let Some(&Slot { hash: other, place }) = self.slots.get(at) {
+            if place == 0 {
+                break;
+            }
+            if other == hash && is(place - 1) {
+                return Some(place - 1);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        None
     }
 
-    /// Gives the name that number.
-    pub fn set(&mut self, hash: NameHash, name: &str, number: u32) {
-        let text = &mut self.text;
-        let is_it = |entry: &Numbered| entry.hash == hash && &text[entry.name.range()] == name;
-        if let Some(entry) = self.table.find_mut(hash.spread(), is_it) {
-            entry.number = number;
-            return;
+    /// Adds a place, which is below `u32::MAX`.
+    pub fn insert(&mut self, hash: NameHash, place: u32) {
+        if self.used * 3 >= self.slots.len() * 2 {
+            self.grow();
         }
-        let entry = Numbered { hash, number, name: Span::new(text.len(), name.len()) };
-        text.push_str(name);
-        self.table.insert_unique(hash.spread(), entry, |entry| entry.hash.spread());
+        self.used += 1;
+        self.put(Slot { hash, place: place + 1 });
+    }
+
+    fn put(&mut self, slot: Slot) {
+        let mut at = self.first_slot(slot.hash);
+        while self.slots[at].place != 0 {
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        self.slots[at] = slot;
+    }
+
+    /// Doubles the slots. As high bits number them, all that is moved keeps its order.
+    fn grow(&mut self) {
+        let doubled = vec![Slot::default(); (self.slots.len() * 2).max(16)];
+        for slot in std::mem::replace(&mut self.slots, doubled) {
+            if slot.place != 0 {
+                self.put(slot);
+            }
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // fewer than there are slots
+    fn first_slot(&self, hash: NameHash) -> usize {
+        ((u64::from(hash.0) * self.slots.len() as u64) >> 32) as usize
+    }
+}
+
+/// A set of names, kept in one text.
+#[derive(Debug, Default)]
+pub(crate) struct NameSet {
+    text: String,
+    names: Vec<Span>,
+    index: HashIndex,
+}
+
+impl NameSet {
+    /// Whether the name is in the set.
+    pub fn contains(&self, hash: NameHash, name: &str) -> bool {
+        self.index.find(hash, |place| &self.text[self.names[place as usize].range()] == name).is_some()
+    }
+
+    /// Adds a name.
+    pub fn insert(&mut self, hash: NameHash, name: &str) {
+        if !self.contains(hash, name) {
+            self.index.insert(hash, super::length(self.names.len()));
+            self.names.push(Span::new(self.text.len(), name.len()));
+            self.text.push_str(name);
+        }
     }
 }
 
@@ -100,17 +118,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_keeps_its_last_number() {
+    fn a_set_keeps_each_name_once() {
         let hasher = NameHasher::default();
-        let mut numbers = NameNumbers::default();
+        let mut set = NameSet::default();
         let names: Vec<String> = (0..1000).map(|number| format!("scope/{number}")).collect();
-        for round in [0, 7] {
-            for (number, name) in (round..).zip(&names) {
-                numbers.set(hasher.hash(name), name, number);
-            }
+        for name in names.iter().chain(&names) {
+            set.insert(hasher.hash(name), name);
         }
-        let get = |name: &str| numbers.get(hasher.hash(name), name);
-        assert_eq!([get("scope/0"), get("scope/999"), get("scope"), get("")], [Some(7), Some(1006), None, None]);
-        assert_eq!(numbers.text.len(), names.concat().len(), "each name is kept once");
+        let contains = |name: &str| set.contains(hasher.hash(name), name);
+        assert_eq!(["scope/0", "scope/999", "scope", ""].map(contains), [true, true, false, false]);
+        assert_eq!(set.text, names.concat());
+    }
+
+    #[test]
+    fn equal_hashes_and_the_last_slot_are_no_obstacle() {
+        let mut index = HashIndex::default();
+        for place in 0..100 {
+            index.insert(NameHash(if place % 2 == 0 { u32::MAX } else { 0 }), place);
+        }
+        for place in 0..100 {
+            let hash = NameHash(if place % 2 == 0 { u32::MAX } else { 0 });
+            assert_eq!(index.find(hash, |other| other == place), Some(place));
+        }
+        assert_eq!(index.find(NameHash(0), |_| false), None);
+        assert_eq!(HashIndex::default().find(NameHash(7), |_| true), None);
     }
 }

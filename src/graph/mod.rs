@@ -23,7 +23,7 @@ use hashbrown::HashMap;
 
 use crate::error::{Error, ErrorKind, Result};
 use index::NameHasher;
-pub(crate) use index::{NameHash, NameNumbers, NodeIndex};
+pub(crate) use index::{HashIndex, NameHash, NameSet};
 
 /// A node, by its place in the graph's arena: file order first, then order of insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,7 +157,7 @@ pub struct Graph {
     words: Words,
     /// Attributes that original nodes were given, encoded, by node.
     given_attrs: HashMap<NodeId, Vec<GivenAttr>>,
-    index: NodeIndex,
+    index: HashIndex,
     hasher: NameHasher,
 }
 
@@ -292,7 +292,7 @@ impl Graph {
 
     /// As [`Graph::find`], for a name whose hash is known.
     pub(crate) fn find_hashed(&self, hash: NameHash, name: &str) -> Option<NodeId> {
-        self.index.find(hash, |node| self.name(node) == name)
+        self.index.find(hash, |node| self.name(NodeId(node)) == name).map(NodeId)
     }
 
     /// The hash of a name, for the tables that find names.
@@ -452,7 +452,7 @@ impl Graph {
             edited: false,
         });
         self.text.push_str(name);
-        self.index.insert(hash, id);
+        self.index.insert(hash, id.0);
         id
     }
 

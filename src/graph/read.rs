@@ -48,7 +48,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         attrs: Vec::new(),
         words: super::Words::default(),
         given_attrs: hashbrown::HashMap::new(),
-        index: super::NodeIndex::default(),
+        index: super::HashIndex::default(),
         hasher: super::NameHasher::default(),
     };
     let source = graph.source.clone();
