@@ -65,10 +65,14 @@ impl Colocation {
 fn own_class(attr_fields: &[u8]) -> Option<&[u8]> {
     let first = Fields::new(attr_fields).next()?.ok()?;
     let field = &attr_fields[first.span()];
-    let mut groups = class_groups(field).peekable();
-    groups.peek()?;
-    let as_made = groups.all(|group| group.starts_with(b"loc:@")) && class_groups(field).is_sorted();
-    as_made.then_some(field)
+    let mut last = None;
+    for group in class_groups(field) {
+        if !group.starts_with(b"loc:@") || last.is_some_and(|last| group < last) {
+            return None;
+        }
+        last = Some(group);
+    }
+    last.map(|_| field)
 }
 
 /// The strings in an encoded `_class` attribute; none in another one.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::graph::{Graph, HashIndex, NameHash, NodeId};
+use crate::graph::{Graph, HashIndex, NameHash, NodeId, Span};
 
 /// The names in use that the graph's own index does not tell: scopes, and how often a name was asked for. Where case
 /// does not count, all nodes are here too, by their names in lower case.
@@ -20,6 +20,7 @@ impl NamesInUse {
     pub fn new(graph: &Graph, ignore_case: bool) -> Self {
         let mut names = Self { ignore_case, ..Self::default() };
         if ignore_case {
+            names.known.index = HashIndex::with_capacity(graph.len());
             for node in graph.ids() {
                 let hash = names.hash(graph, graph.name(node));
                 names.note_inserted(graph, hash, node);
@@ -111,8 +112,8 @@ struct KnownName {
 enum Spelled {
     /// By a node whose name is this one in lower case.
     Node(NodeId),
-    /// From here to there in [`KnownNames::text`].
-    Text(usize, usize),
+    /// In [`KnownNames::text`].
+    Text(Span),
 }
 
 impl KnownNames {
@@ -127,15 +128,15 @@ impl KnownNames {
     fn place(&self, graph: &Graph, hash: NameHash, key: &str) -> Option<usize> {
         let is_it = |place: u32| match self.names[place as usize].spelled {
             Spelled::Node(node) => is_lower_of(key, graph.name(node)),
-            Spelled::Text(start, end) => &self.text[start..end] == key,
+            Spelled::Text(span) => &self.text[span.range()] == key,
         };
         self.index.find(hash, is_it).map(|place| place as usize)
     }
 
     fn add_text(&mut self, hash: NameHash, key: &str, uses: u32) {
-        let start = self.text.len();
+        let span = Span::new(self.text.len(), key.len());
         self.text.push_str(key);
-        self.add(hash, Spelled::Text(start, self.text.len()), uses);
+        self.add(hash, Spelled::Text(span), uses);
     }
 
     #[allow(clippy::cast_possible_truncation)] // fewer names than bytes in them

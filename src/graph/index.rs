@@ -28,28 +28,24 @@ impl NameHasher {
 /// is not found and then inserted touches one cache line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HashIndex {
-    /// A power of two of slots, or none. A hash belongs into the slot that its high bits number, or the next free one.
-    slots: Vec<Slot>,
+    /// A power of two of slots, or none: the hash, and the place plus one; zero while free. A hash belongs into the slot
+    /// that its high bits number, or the next free one.
+    slots: Vec<u64>,
     used: usize,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    hash: NameHash,
-    /// The place plus one; zero in a free slot.
-    place: u32,
-}
-
 impl HashIndex {
+    /// An index with room for so many places.
+    pub fn with_capacity(places: usize) -> Self {
+        Self { slots: vec![0; (places * 3 / 2 + 1).next_power_of_two()], used: 0 }
+    }
+
     /// The place with that hash for which `is` holds.
     pub fn find(&self, hash: NameHash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.first_slot(hash);
-        while let Some(&Slot { hash: other, place }) = self.slots.get(at) {
-            if place == 0 {
-                break;
-            }
-            if other == hash && is(place - 1) {
-                return Some(place - 1);
+        while let Some((other, place)) = self.slots.get(at).copied().and_then(unpack) {
+            if other == hash && is(place) {
+                return Some(place);
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
@@ -62,24 +58,22 @@ impl HashIndex {
             self.grow();
         }
         self.used += 1;
-        self.put(Slot { hash, place: place + 1 });
+        self.put(hash, place);
     }
 
-    fn put(&mut self, slot: Slot) {
-        let mut at = self.first_slot(slot.hash);
-        while self.slots[at].place != 0 {
+    fn put(&mut self, hash: NameHash, place: u32) {
+        let mut at = self.first_slot(hash);
+        while self.slots[at] != 0 {
             at = (at + 1) & (self.slots.len() - 1);
         }
-        self.slots[at] = slot;
+        self.slots[at] = u64::from(hash.0) << 32 | (u64::from(place) + 1);
     }
 
     /// Doubles the slots. As high bits number them, all that is moved keeps its order.
     fn grow(&mut self) {
-        let doubled = vec![Slot::default(); (self.slots.len() * 2).max(16)];
-        for slot in std::mem::replace(&mut self.slots, doubled) {
-            if slot.place != 0 {
-                self.put(slot);
-            }
+        let doubled = vec![0; (self.slots.len() * 2).max(16)];
+        for (hash, place) in std::mem::replace(&mut self.slots, doubled).into_iter().filter_map(unpack) {
+            self.put(hash, place);
         }
     }
 
@@ -87,6 +81,12 @@ impl HashIndex {
     fn first_slot(&self, hash: NameHash) -> usize {
         ((u64::from(hash.0) * self.slots.len() as u64) >> 32) as usize
     }
+}
+
+#[allow(clippy::cast_possible_truncation)] // two halves
+fn unpack(slot: u64) -> Option<(NameHash, u32)> {
+    let place = (slot as u32).checked_sub(1)?;
+    Some((NameHash((slot >> 32) as u32), place))
 }
 
 /// A set of names, kept in one text.

@@ -95,18 +95,18 @@ pub struct Use {
 
 /// A range of one of the graph's buffers.
 #[derive(Debug, Clone, Copy, Default)]
-struct Span {
+pub(crate) struct Span {
     start: u32,
     len: u32,
 }
 
 impl Span {
     /// No buffer reaches 4 GiB: files and what is inserted into them are kept below.
-    fn new(start: usize, len: usize) -> Self {
+    pub fn new(start: usize, len: usize) -> Self {
         Self { start: length(start), len: length(len) }
     }
 
-    fn range(self) -> std::ops::Range<usize> {
+    pub fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.start as usize + self.len as usize
     }
 }

@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use super::name::{InputName, parse_input};
 use super::read::field;
-use super::{CONTROL, Edge, Graph, NodeId};
-use crate::wire::{self, Fields, put_bytes, put_header, put_varint};
+use super::{CONTROL, Edge, GivenAttr, Graph, NodeId};
+use crate::wire::{self, Field, Fields, put_bytes, put_header, put_varint};
 
 /// A piece of an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,15 @@ impl Splice {
     pub fn bytes(&mut self, bytes: Vec<u8>) {
         self.len += bytes.len() as u64;
         self.chunks.push(Chunk::Bytes(bytes));
+    }
+
+    /// Goes on with a copy of new bytes: many small pieces become few.
+    fn copied(&mut self, bytes: &[u8]) {
+        self.len += bytes.len() as u64;
+        match self.chunks.last_mut() {
+            Some(Chunk::Bytes(last)) => last.extend_from_slice(bytes),
+            _ => self.chunks.push(Chunk::Bytes(bytes.to_vec())),
+        }
     }
 
     /// Goes on with a length-delimited field that holds `message`.
@@ -177,14 +186,16 @@ impl Graph {
     pub fn to_splice(&self) -> Splice {
         let mut splice = Splice::default();
         let mut copied = 0;
+        let (mut header, mut body) = (Vec::new(), Vec::new());
         for node in self.ids().take(self.original_count).filter(|&node| self.is_changed(node)) {
             let entry = self.entry(node);
             splice.source(copied..entry.start);
-            let body = self.encode_edited(node);
-            let mut header = Vec::new();
+            header.clear();
+            body.clear();
+            self.encode_edited(node, &mut body);
             put_header(&mut header, field::GRAPH_NODE, body.len());
-            splice.bytes(header);
-            splice.bytes(body);
+            splice.copied(&header);
+            splice.copied(&body);
             copied = entry.end;
         }
         splice.source(copied..self.insertion_point);
@@ -206,59 +217,51 @@ impl Graph {
     /// One node as a NodeDef, whether it was changed or not.
     #[must_use]
     pub fn node_def(&self, node: NodeId) -> Vec<u8> {
+        let mut encoded = Vec::new();
         if !self.is_original(node) {
-            let mut encoded = Vec::new();
             self.encode_inserted_body(node, &mut encoded);
-            encoded
         } else if self.is_changed(node) {
-            self.encode_edited(node)
+            self.encode_edited(node, &mut encoded);
         } else {
-            self.body(node).to_vec()
+            encoded.extend_from_slice(self.body(node));
         }
+        encoded
     }
 
     /// An edited node: its fields as they were, with the inputs, where the first one stood, as they are now.
-    fn encode_edited(&self, node: NodeId) -> Vec<u8> {
+    fn encode_edited(&self, node: NodeId, encoded: &mut Vec<u8>) {
         let body = self.body(node);
-        let mut before: Vec<Range<usize>> = Vec::new();
-        let mut inputs_at = None;
+        let fields = || Fields::new(body).map_while(Result::ok);
+        let is_input = |part: &Field| part.is_message(field::NODE_INPUT);
+        // Without inputs of its own, a node gets them where serializers put them: before device and attributes.
+        let comes_after = |part: &Field| is_input(part) || matches!(part.number, field::NODE_DEVICE | field::NODE_ATTR);
         let given = self.given_attrs.get(&node);
-        let is_given = |entry: &[u8]| {
-            let key = wire::last_bytes(entry, 1).map(|key| &entry[key]);
-            given.is_some_and(|given| given.iter().any(|attr| Some(attr.name.as_bytes()) == key))
+        let is_replaced = |part: &Field| {
+            let entry = &body[part.value()];
+            let key = || wire::last_bytes(entry, 1).map(|key| &entry[key]);
+            let is_given = |given: &Vec<GivenAttr>| given.iter().any(|attr| Some(attr.name.as_bytes()) == key());
+            part.is_message(field::NODE_ATTR) && given.is_some_and(is_given)
         };
-        let mut encoded = Vec::with_capacity(body.len() + 64);
-        let mut rest = Vec::new();
-        for part in Fields::new(body).map_while(Result::ok) {
-            if part.is_message(field::NODE_INPUT) {
-                inputs_at.get_or_insert(part.start);
-                before.push(part.value());
-                continue;
-            }
-            // Without inputs of its own, a node gets them where serializers put them: before device and attributes.
-            if matches!(part.number, field::NODE_DEVICE | field::NODE_ATTR) {
-                inputs_at.get_or_insert(part.start);
-            }
-            if given.is_some() && part.is_message(field::NODE_ATTR) && is_given(&body[part.value()]) {
-                continue;
-            }
-            let out = if inputs_at.is_some() { &mut rest } else { &mut encoded };
-            out.extend_from_slice(&body[part.span()]);
-        }
-        for (slot, edge) in self.edges_of(node).iter().enumerate() {
-            match before.get(slot).map(|spelled| &body[spelled.clone()]) {
-                Some(spelled) if self.spells(spelled, *edge) => put_bytes(&mut encoded, field::NODE_INPUT, spelled),
-                _ => self.put_input(*edge, &mut encoded),
+
+        fields().take_while(|part| !comes_after(part)).for_each(|part| encoded.extend_from_slice(&body[part.span()]));
+        let mut spelled = fields().filter(is_input).map(|part| &body[part.value()]);
+        for edge in self.edges_of(node) {
+            match spelled.next() {
+                Some(spelled) if self.spells(spelled, *edge) => put_bytes(encoded, field::NODE_INPUT, spelled),
+                _ => self.put_input(*edge, encoded),
             }
         }
-        encoded.append(&mut rest);
+        for part in fields().skip_while(|part| !comes_after(part)) {
+            if !is_input(&part) && !is_replaced(&part) {
+                encoded.extend_from_slice(&body[part.span()]);
+            }
+        }
         for attr in given.into_iter().flatten() {
             let (name, value) = (attr.name.as_bytes(), &attr.value);
-            put_header(&mut encoded, field::NODE_ATTR, wire::field_len(name.len()) + wire::field_len(value.len()));
-            put_bytes(&mut encoded, 1, name);
-            put_bytes(&mut encoded, 2, value);
+            put_header(encoded, field::NODE_ATTR, wire::field_len(name.len()) + wire::field_len(value.len()));
+            put_bytes(encoded, 1, name);
+            put_bytes(encoded, 2, value);
         }
-        encoded
     }
 
     /// Whether an input's spelling in the file (`a` or `a:0`) still says what the edge says.
