@@ -48,8 +48,8 @@ impl EarlySync {
         }
     }
 
-    fn finish(self) {
-        if let Some(running) = self.running {
+    fn finish(&mut self) {
+        if let Some(running) = self.running.take() {
             drop(running.join());
         }
     }
@@ -85,6 +85,22 @@ impl Output {
             return Self::open_folder(path, folder, file_name, encoding);
         }
         Self::open_file(path)
+    }
+
+    /// Opens the target for a document, such as a report; `-` is standard output.
+    ///
+    /// # Errors
+    /// As [`Output::open`].
+    pub fn open_document(path: &Path) -> Result<Self> {
+        Self::open(path, &Location::Stdin, Encoding::Binary)
+    }
+
+    /// Writes all of a document.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`].
+    pub fn write_document(&mut self, contents: &[u8]) -> Result<()> {
+        self.write_all(contents).map_err(|error| unwritable(self.path(), error))
     }
 
     fn new(target: Target) -> Self {
@@ -135,21 +151,53 @@ impl Output {
         Ok(Self::new(Target::Folder { temporary, message, path: path.to_owned() }))
     }
 
+    /// Brings what was written to disk, still out of sight.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`], as when the disk is full.
+    pub fn sync(&mut self) -> Result<()> {
+        let synced = self.flush().and_then(|()| {
+            self.early_sync.finish();
+            match &self.target {
+                Target::Stdout(_) | Target::Special(..) => Ok(()),
+                Target::File(temporary, _) => temporary.as_file().sync_all(),
+                Target::Folder { message, temporary, .. } => {
+                    message.sync_all().and_then(|()| sync_folder(temporary.path()))
+                }
+            }
+        });
+        synced.map_err(|error| unwritable(self.path(), error))
+    }
+
     /// Makes what was written appear under its path.
     ///
     /// # Errors
     /// [`ErrorKind::Io`]; the path is then as it was.
     pub fn commit(mut self) -> Result<()> {
-        let path = self.path().to_owned();
-        self.flush().map_err(|error| unwritable(&path, error))?;
-        self.early_sync.finish();
+        self.sync()?;
         match self.target {
             Target::Stdout(_) | Target::Special(..) => Ok(()),
             Target::File(temporary, path) => commit_file(temporary, &path).map_err(|error| unwritable(&path, error)),
-            Target::Folder { temporary, message, path } => {
-                commit_folder(temporary, &message, &path).map_err(|error| unwritable(&path, error))
+            Target::Folder { temporary, path, .. } => {
+                commit_folder(temporary, &path).map_err(|error| unwritable(&path, error))
             }
         }
+    }
+
+    /// Whether both would replace the same file, or both go to standard output.
+    #[must_use]
+    pub fn replaces_same_as(&self, other: &Self) -> bool {
+        match (&self.target, &other.target) {
+            (Target::Stdout(_), Target::Stdout(_)) => true,
+            (Target::File(..), Target::File(..)) => same_place(self.path(), other.path()),
+            _ => false,
+        }
+    }
+
+    /// Whether this would replace that file.
+    #[must_use]
+    pub fn replaces(&self, file: &Path) -> bool {
+        matches!(self.target, Target::File(..)) && same_place(self.path(), file)
     }
 
     fn path(&self) -> &Path {
@@ -199,25 +247,22 @@ impl Sink for Output {
     }
 }
 
-/// Writes a whole small file, such as a report, the same way.
+/// Writes a whole document the same way.
 ///
 /// # Errors
 /// [`ErrorKind::Io`]; the path is then as it was.
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
-    let mut output = Output::open(path, &Location::Stdin, Encoding::Binary)?;
-    output.write_all(contents).map_err(|error| unwritable(path, error))?;
+    let mut output = Output::open_document(path)?;
+    output.write_document(contents)?;
     output.commit()
 }
 
 fn commit_file(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
-    temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     sync_folder(folder_above(path))
 }
 
-fn commit_folder(temporary: TempDir, message: &File, path: &Path) -> io::Result<()> {
-    message.sync_all()?;
-    sync_folder(temporary.path())?;
+fn commit_folder(temporary: TempDir, path: &Path) -> io::Result<()> {
     fs::rename(temporary.path(), path)?;
     drop(temporary.keep());
     sync_folder(folder_above(path))
@@ -250,6 +295,15 @@ fn folder_above(path: &Path) -> &Path {
     }
 }
 
+/// Whether two paths, of files that need not exist, name the same place.
+fn same_place(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| match fs::canonicalize(path) {
+        Ok(path) => path,
+        Err(_) => fs::canonicalize(folder_above(path)).unwrap_or_default().join(path.file_name().unwrap_or_default()),
+    };
+    place(a) == place(b)
+}
+
 fn is_message_path(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "pb" || ending == "pbtxt")
 }
@@ -267,20 +321,29 @@ fn link_others(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
-    let mut pending = vec![(from.to_owned(), to.to_owned())];
-    while let Some((from, to)) = pending.pop() {
-        if fs::metadata(&from)?.is_dir() {
-            fs::create_dir(&to)?;
-            for entry in fs::read_dir(&from)? {
-                let name = entry?.file_name();
-                pending.push((from.join(&name), to.join(&name)));
+    let mut pending = vec![(from.to_owned(), to.to_owned(), 0)];
+    while let Some((from, to, depth)) = pending.pop() {
+        if !fs::metadata(&from)?.is_dir() {
+            if fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to)?;
             }
-        } else if fs::hard_link(&from, &to).is_err() {
-            fs::copy(&from, &to)?;
+            continue;
+        }
+        if depth == MAX_FOLDER_DEPTH {
+            let what = format!("'{}' is too deep: a link in it leads back to a folder above", from.display());
+            return Err(io::Error::other(what));
+        }
+        fs::create_dir(&to)?;
+        for entry in fs::read_dir(&from)? {
+            let name = entry?.file_name();
+            pending.push((from.join(&name), to.join(&name), depth + 1));
         }
     }
     Ok(())
 }
+
+/// Links are followed, as the copy may go anywhere; one that leads back upwards would be followed for ever.
+const MAX_FOLDER_DEPTH: usize = 32;
 
 /// Without the name of a temporary file, which would say nothing to anyone.
 fn plain(error: &io::Error) -> io::Error {

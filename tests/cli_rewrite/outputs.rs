@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use crate::models::meta_graph;
+use crate::models::{meta_graph, saved_model};
 use crate::{Folder, stderr};
 
 #[test]
@@ -123,4 +123,53 @@ fn a_reader_that_has_had_enough_is_no_error_to_speak_of() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(stderr(&output), "");
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn what_cannot_all_be_written_is_not_written_in_part() {
+    let folder = Folder::with_model();
+    folder.write("out.meta", "old");
+    for document in ["--report", "--plan", "--html"] {
+        for unwritable in ["none/document", "."] {
+            let (code, said) = folder.refuse(&["in.meta", "-o", "out.meta", document, unwritable]);
+            assert_eq!(code, 1, "{document} {unwritable}: {said}");
+        }
+        let output = folder.run(&["rewrite", "in.meta", "-o", "out.meta", document, "/dev/full"]);
+        if cfg!(target_os = "linux") {
+            assert_eq!(output.status.code(), Some(1), "{document}: {}", stderr(&output));
+        }
+        assert_eq!(folder.read("out.meta"), b"old", "{document}");
+    }
+}
+
+#[test]
+fn two_things_do_not_go_to_one_place() {
+    let folder = Folder::with_model();
+    let mistakes: [&[&str]; 6] = [
+        &["-o", "x", "--report", "x"],
+        &["-o", "x", "--report", "./x"],
+        &["-o", "-", "--report", "-"],
+        &["-o", "x", "--plan", "y", "--html", "y"],
+        &["-o", "x", "--plan", "in.meta"],
+        &["--dry-run", "--report", "in.meta"],
+    ];
+    for mistake in mistakes {
+        let (code, said) = folder.refuse(&[&["in.meta"], mistake].concat());
+        assert_eq!(code, 2, "{mistake:?}: {said}");
+        assert!(said.contains("hint: "), "{said}");
+    }
+    folder.rewrite(&["in.meta", "-o", "/dev/null", "--report", "/dev/null"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn assets_that_lead_back_to_themselves_are_no_trap() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new();
+    folder.write("in/saved_model.pb", saved_model(&[(&["serve"], &meta_graph("conv_relu"))]));
+    fs::create_dir(folder.path("in/assets")).unwrap();
+    symlink("..", folder.path("in/assets/up")).unwrap();
+    let (code, said) = folder.refuse(&["in", "-o", "out"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("leads back"), "{said}");
 }

@@ -5,6 +5,7 @@
 mod args;
 mod cmd;
 mod progress;
+mod targets;
 mod terminal;
 
 use std::process::ExitCode;

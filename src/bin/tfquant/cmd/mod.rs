@@ -32,7 +32,11 @@ fn open_path(path: &Path, input: &InputArgs) -> Result<(Model, String)> {
 
 /// Writes the page that `--html` asks for.
 fn write_page(path: &Path, page: &PageData<'_>) -> Result<()> {
+    Ok(write_file(path, &render(page)?)?)
+}
+
+fn render(page: &PageData<'_>) -> Result<Vec<u8>> {
     let mut html = Vec::new();
     html::write(page, &mut html)?;
-    Ok(write_file(path, &html)?)
+    Ok(html)
 }

@@ -1,0 +1,80 @@
+//! All that a run writes: opened before the long work, put in place together at its end.
+
+use std::path::Path;
+
+use tfquant::container::Encoding;
+use tfquant::error::{Error, ErrorKind, Result};
+use tfquant::output::Output;
+use tfquant::source::Location;
+
+use crate::args::OutputArgs;
+
+/// The model, and the documents about it that were asked for.
+pub struct Targets {
+    /// None for a dry run.
+    pub model: Option<ModelTarget>,
+    pub report: Option<Output>,
+    pub plan: Option<Output>,
+    pub html: Option<Output>,
+}
+
+pub struct ModelTarget {
+    pub output: Output,
+    pub encoding: Encoding,
+}
+
+impl Targets {
+    /// Opens them all, so that one that cannot be written is known at once.
+    pub fn open(
+        args: &OutputArgs,
+        plan: Option<&Path>,
+        html: Option<&Path>,
+        input: &Location,
+        input_encoding: Encoding,
+    ) -> Result<Self> {
+        let targets = Self {
+            model: ModelTarget::open(args, input, input_encoding)?,
+            report: args.report.as_deref().map(Output::open_document).transpose()?,
+            plan: plan.map(Output::open_document).transpose()?,
+            html: html.map(Output::open_document).transpose()?,
+        };
+        targets.check_distinct(input)?;
+        Ok(targets)
+    }
+
+    fn check_distinct(&self, input: &Location) -> Result<()> {
+        let model = self.model.as_ref().map(|model| ("--output", &model.output));
+        let documents = [("--report", &self.report), ("--plan", &self.plan), ("--html", &self.html)];
+        let documents = documents.into_iter().filter_map(|(flag, output)| Some((flag, output.as_ref()?)));
+        let mut opened: Vec<(&str, &Output)> = model.into_iter().collect();
+        for (flag, document) in documents {
+            if let Some((other, _)) = opened.iter().find(|(_, output)| output.replaces_same_as(document)) {
+                return Err(Error::new(ErrorKind::Options, format!("{other} and {flag} go to the same place"))
+                    .hint("give each a file of its own"));
+            }
+            if input.file().is_some_and(|file| document.replaces(&file)) {
+                return Err(Error::new(ErrorKind::Options, format!("{flag} would replace the model that is read"))
+                    .hint("give it a file of its own"));
+            }
+            opened.push((flag, document));
+        }
+        Ok(())
+    }
+
+    /// Makes everything appear: not before all of it is on disk, and the model last.
+    pub fn commit(self) -> Result<()> {
+        let model = self.model.map(|model| model.output);
+        let mut outputs: Vec<Output> = [self.report, self.plan, self.html, model].into_iter().flatten().collect();
+        outputs.iter_mut().try_for_each(Output::sync)?;
+        outputs.into_iter().try_for_each(Output::commit)
+    }
+}
+
+impl ModelTarget {
+    fn open(args: &OutputArgs, input: &Location, input_encoding: Encoding) -> Result<Option<Self>> {
+        let Some(path) = args.output.as_deref().filter(|_| !args.dry_run) else { return Ok(None) };
+        let in_folder = matches!(input, Location::SavedModelFolder { .. }).then_some(input_encoding);
+        let encoding = args.encoding(in_folder);
+        Ok(Some(Self { output: Output::open(path, input, encoding)?, encoding }))
+    }
+}
