@@ -30,11 +30,14 @@ pub const BODIES: [(&str, Body); 6] = [
 pub fn graph(data: &[u8]) {
     let Ok(graph) = read::parse(Bytes::copy_from_slice(data)) else { return };
     let _ = verify::check_acyclic(&graph);
+    let (mut ranks, mut shapes) = Default::default();
     for node in graph.ids() {
         for port in 0..2 {
             let tensor = TensorRef { node, port };
-            let _ =
-                (graph.tensor_type(tensor), graph.rank(tensor), graph.static_shape(tensor), graph.const_value(tensor));
+            let _ = (graph.tensor_type(tensor), graph.const_value(tensor));
+            let rank = graph.rank_with(tensor, &mut ranks);
+            let shape = graph.static_shape_with(tensor, &mut shapes);
+            assert!(rank.zip(shape).is_none_or(|(rank, shape)| rank == shape.len()), "two ranks of one tensor");
         }
         let _ = (graph.colocation_groups(node), graph.attr_entries(node).count());
     }

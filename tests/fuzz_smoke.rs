@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use tfquant::container::text::MessageKind;
+use tfquant::wire::put_bytes;
 
 /// Small real files of every kind, in binary and in text.
 fn corpus() -> Vec<Vec<u8>> {
@@ -92,6 +93,87 @@ fn no_body_minds_damaged_files() {
         for job in bodies::BODIES.iter().enumerate() {
             let run = &run;
             scope.spawn(move || run(job));
+        }
+    });
+}
+
+/// A network whose nodes are all floats.
+struct Network(Vec<u8>);
+
+impl Network {
+    fn node(&mut self, name: &str, op: &str, inputs: &[&str]) {
+        let mut node = Vec::new();
+        put_bytes(&mut node, 1, name.as_bytes());
+        put_bytes(&mut node, 2, op.as_bytes());
+        for input in inputs {
+            put_bytes(&mut node, 3, input.as_bytes());
+        }
+        for key in ["T", "dtype"] {
+            let mut entry = Vec::new();
+            put_bytes(&mut entry, 1, key.as_bytes());
+            put_bytes(&mut entry, 2, b"\x30\x01"); // type: DT_FLOAT
+            put_bytes(&mut node, 5, &entry);
+        }
+        put_bytes(&mut self.0, 1, &node);
+    }
+
+    fn layer(&mut self, scope: &str, input: &str) {
+        let name = |leaf: &str| format!("{scope}/{leaf}");
+        self.node(&name("weights"), "VariableV2", &[]);
+        self.node(&name("weights/read"), "Identity", &[&name("weights")]);
+        self.node(&name("Conv2D"), "Conv2D", &[input, &name("weights/read")]);
+        self.node(&name("Relu"), "Relu", &[&name("Conv2D")]);
+    }
+}
+
+/// `length` nodes in a row between two layers, none of which tells its shape.
+fn deep(op: &str, length: usize) -> Vec<u8> {
+    let mut network = Network(Vec::new());
+    network.node("in", "Placeholder", &[]);
+    let mut last = "in".to_owned();
+    for index in 0..length {
+        let name = format!("x{index}");
+        network.node(&name, op, &[&last, &last]);
+        last = name;
+    }
+    network.layer("a", &last);
+    network.layer("b", "a/Relu");
+    network.node("out", "Add", &["b/Relu", &last]);
+    network.0
+}
+
+/// `width` layers that share their weights, and an activation that as many nodes read.
+fn wide(width: usize) -> Vec<u8> {
+    let mut network = Network(Vec::new());
+    network.node("in", "Placeholder", &[]);
+    network.node("net/w/weights/read", "Identity", &["in"]);
+    for index in 0..width {
+        network.node(&format!("net/a{index}/Conv2D"), "Conv2D", &["in", "net/w/weights/read"]);
+    }
+    network.node("net/Relu", "Relu", &["net/a0/Conv2D"]);
+    for index in 0..width {
+        network.node(&format!("out{index}"), "Neg", &["net/Relu"]);
+    }
+    network.0
+}
+
+/// A walk that calls itself for every node needs more than this.
+const STACK_BYTES: usize = 512 << 10;
+
+#[test]
+fn deep_and_wide_graphs_are_like_any_other() {
+    let mut graphs: Vec<Vec<u8>> = ["Relu", "Add", "Identity", "Reshape", "ConcatV2"].map(|op| deep(op, 20_000)).into();
+    graphs.push(wide(5000));
+    thread::scope(|scope| {
+        for graph in &graphs {
+            let run = move || {
+                bodies::graph(graph);
+                bodies::inspect(graph);
+                for choice in [0b100, 0b101] {
+                    bodies::rewrite(&[&[choice], &graph[..]].concat());
+                }
+            };
+            thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, run).unwrap();
         }
     });
 }
