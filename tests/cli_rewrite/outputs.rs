@@ -1,10 +1,14 @@
 //! Where results go: all of it or nothing, in place, onto full disks and into closed pipes.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
 
-use crate::models::{meta_graph, saved_model};
+use tfquant::wire::put_varint;
+
+use crate::models::{graph_def, meta_graph, saved_model};
 use crate::{Folder, stderr};
 
 #[test]
@@ -105,6 +109,57 @@ fn a_full_disk_leaves_the_old_file() {
     }
     assert_eq!(String::from_utf8_lossy(&output.stdout), "exit 1\nout.meta\nold\n", "{}", stderr(&output));
     assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_no_protobuf_reader_could_read_is_not_written() {
+    let folder = Folder::new();
+    let small = graph_def(&meta_graph("conv_relu"));
+    // A node that nobody reads, whose name is followed by a hole of zeros up to just below the limit.
+    let total = (1u64 << 31) - 1;
+    let mut head = vec![0x0a];
+    let body = total - small.len() as u64 - 6;
+    put_varint(&mut head, body);
+    let name = [&[0x0a, 1, b'z', 0x12, 5][..], b"Const"].concat();
+    head.extend_from_slice(&name);
+    head.push(0x7a); // an unknown field
+    put_varint(&mut head, body - name.len() as u64 - 6);
+    let file = fs::File::create(folder.path("in.pb")).unwrap();
+    file.set_len(total).unwrap();
+    (&file).write_all(&head).unwrap();
+    (&file).seek(SeekFrom::Start(total - small.len() as u64)).unwrap();
+    (&file).write_all(&small).unwrap();
+
+    let output = folder.run(&["rewrite", "in.pb", "-o", "out.pb"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("2 GiB - 1"), "{}", stderr(&output));
+    assert_eq!(folder.entries(), ["in.pb"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kill_at_any_moment_leaves_the_old_file_or_the_new_one() {
+    let folder = Folder::new();
+    folder.write("in.meta", meta_graph("mobilenet_v1"));
+    folder.rewrite(&["in.meta", "-o", "new.meta"]);
+    let new = folder.read("new.meta");
+    let started = Instant::now();
+    folder.rewrite(&["in.meta", "-o", "new.meta"]);
+    let duration = started.elapsed();
+    for step in 0..12 {
+        folder.write("out.meta", "old");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tfquant"))
+            .args(["rewrite", "in.meta", "-o", "out.meta", "-q"])
+            .current_dir(folder.path(""))
+            .spawn()
+            .unwrap();
+        thread::sleep(duration * step / 10);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let out = folder.read("out.meta");
+        assert!(out == b"old" || out == new, "{} bytes, neither old nor new", out.len());
+    }
 }
 
 #[test]
