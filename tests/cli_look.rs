@@ -81,6 +81,80 @@ fn an_explanation_says_why_a_layer_is_left() {
     );
 }
 
+/// What `explain` says about a graph of nodes, each a name, an op and inputs.
+fn explained(nodes: &[(&str, &str, &[&str])], args: &[&str]) -> String {
+    let node = |(name, op, inputs): &(&str, &str, &[&str])| {
+        let inputs: Vec<String> = inputs.iter().map(|input| format!(" input: '{input}'")).collect();
+        let inputs = inputs.concat();
+        format!("node {{ name: '{name}' op: '{op}'{inputs} }}\n")
+    };
+    let graph: String = nodes.iter().map(node).collect();
+    let args = [&["explain", "-"], args].concat();
+    let output = Command::cargo_bin("tfquant").unwrap().args(args).write_stdin(graph).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn steps(explained: &str) -> Vec<&str> {
+    explained.lines().filter(|line| line.starts_with("step ") || line.starts_with("pattern ")).collect()
+}
+
+#[test]
+fn the_steps_of_the_rules_are_told() {
+    let layer: &[(&str, &str, &[&str])] = &[
+        ("x", "Placeholder", &[]),
+        ("net/conv/weights", "VariableV2", &[]),
+        ("net/conv/weights/read", "Identity", &["net/conv/weights"]),
+        ("net/conv/Conv2D", "Conv2D", &["x", "net/conv/weights/read"]),
+    ];
+    let alone = explained(layer, &[]);
+    let expected = [
+        "step net/conv/Conv2D: weights_by_name found net/conv/weights/read",
+        "step net/conv/Conv2D: activation_in_scope found nothing",
+        "step net/conv/Conv2D: activation_above found nothing",
+        "step net/conv/Conv2D: single_bias_add found nothing",
+    ];
+    assert_eq!(steps(&alone), expected, "{alone}");
+    let by_structure = explained(layer, &["--match", "topology", "--reference-only"]);
+    let expected = [
+        "step net/conv/Conv2D: weights found net/conv/weights/read",
+        "step net/conv/Conv2D: bias found nothing",
+        "step net/conv/Conv2D: activation found nothing",
+    ];
+    assert_eq!(steps(&by_structure), expected, "{by_structure}");
+
+    let with_bypass = [layer, &[("net/add", "Add", &["net/conv/Conv2D", "x"]), ("net/Relu", "Relu", &["net/add"])]];
+    let told = explained(&with_bypass.concat(), &["--all"]);
+    let expected = [
+        "pattern net/conv/Conv2D: weights_by_name + activation_above + bypass",
+        "step net/conv/Conv2D: weights_by_name found net/conv/weights/read",
+        "step net/conv/Conv2D: activation_in_scope found nothing",
+        "step net/conv/Conv2D: activation_above found net/Relu",
+        "step net/conv/Conv2D: bypass found net/add",
+        "pattern net/add: add_of_scope",
+        "step net/add: add_of_scope found net/add",
+    ];
+    assert_eq!(steps(&told), expected, "{told}");
+
+    let keras: &[(&str, &str, &[&str])] =
+        &[("x", "Placeholder", &[]), ("k", "Const", &[]), ("net/conv/Conv2D", "Conv2D", &["x", "k"])];
+    assert_eq!(steps(&explained(keras, &[])), ["step net/conv/Conv2D: weights_by_name found nothing"]);
+    let extended = explained(keras, &["--match", "topology", "--all"]);
+    assert!(extended.contains("pattern net/conv/Conv2D: weights + activation\n"), "{extended}");
+    assert!(extended.contains("extension net/conv/Conv2D: const_weights\n"), "{extended}");
+}
+
+#[test]
+fn a_folded_layer_leads_to_its_twin() {
+    let told = text(&["explain", MODEL, "MobilenetV1/Conv2d_0/Conv2D"]);
+    assert!(told.starts_with(
+        "node MobilenetV1/Conv2d_0/Conv2D (Conv2D): its folded twin is MobilenetV1/Conv2d_0/Conv2D_Fold\n"
+    ));
+    assert!(
+        told.contains("pattern MobilenetV1/Conv2d_0/Conv2D_Fold: folded_weights + activation_in_scope\n"),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_layer_that_the_rules_refuse_is_explained_not_refused() {
     let explained = tfquant(&["explain", "testdata/check/quant.pb"]);

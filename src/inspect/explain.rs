@@ -53,7 +53,8 @@ pub struct Asked {
 pub struct Part {
     /// The layer's op.
     pub layer: String,
-    /// `layer`, `quantized` (its output is), or `reader` (it reads what is quantized).
+    /// `layer`, `folded_twin` (that layer stands in for it), `quantized` (its output is), or `reader` (it reads what is
+    /// quantized).
     pub role: &'static str,
 }
 
@@ -139,6 +140,8 @@ fn asked(graph: &Graph, node: NodeId, report: &Report) -> Asked {
         let mut part = |role| layers.push(Part { layer: layer.node.clone(), role });
         if layer.node == name {
             part("layer");
+        } else if layer.node.strip_suffix("_Fold") == Some(name) {
+            part("folded_twin");
         }
         for quant in &layer.fake_quants {
             if quant.tensor.rsplit_once(':').is_some_and(|(node, _)| node == name) {
@@ -241,7 +244,11 @@ pub fn to_text(explanation: &Explanation, all: bool) -> String {
             continue;
         }
         plan::push_layer(&mut text, layer);
-        if all || concerned == Some(true) {
+        let in_detail = all || concerned == Some(true);
+        if in_detail || is_missed(layer) {
+            plan::push_steps(&mut text, layer);
+        }
+        if in_detail {
             plan::push_inserts(&mut text, layer);
         }
         if let Some(detail) = &layer.detail {
@@ -264,8 +271,11 @@ fn push_asked(text: &mut String, asked: &Asked) {
         let _ = writeln!(text, "node {node} ({op}): no layer's op, and left as it is");
     }
     for part in asked.layers.iter().filter(|part| part.role != "layer") {
-        let role =
-            if part.role == "quantized" { "its output is quantized for" } else { "it reads a tensor quantized for" };
+        let role = match part.role {
+            "folded_twin" => "its folded twin is",
+            "quantized" => "its output is quantized for",
+            _ => "it reads a tensor quantized for",
+        };
         let _ = writeln!(text, "node {node} ({op}): {role} {}", Printable(&part.layer));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Report;
 use crate::error::Printable;
 use crate::passes::fold_batch_norms::{self, BatchNorm};
-use crate::passes::quantize::{InsertedFakeQuant, Layer, Outcome, Role};
+use crate::passes::quantize::{InsertedFakeQuant, Layer, Outcome, Role, Step};
 
 /// Everything the rewrite does, or would do.
 #[must_use]
@@ -80,6 +80,26 @@ pub fn push_layer(text: &mut String, layer: &Layer) {
     } else {
         writeln!(text, "layer {name} ({op}): {}: {}", outcome.code(), outcome.explanation())
     };
+}
+
+/// What the rules looked for around a layer and found, in order; and, of a layer they recognised, the pattern that this
+/// amounts to.
+pub fn push_steps(text: &mut String, layer: &Layer) {
+    let name = Printable(&layer.node);
+    let matched: Vec<&str> =
+        layer.steps.iter().filter(|step| step.found.is_some()).map(|step| step.rule.code()).collect();
+    if layer.outcome == Outcome::Quantized && !matched.is_empty() {
+        let _ = writeln!(text, "pattern {name}: {}", matched.join(" + "));
+    }
+    for Step { rule, found } in &layer.steps {
+        let _ = match found {
+            Some(found) => writeln!(text, "step {name}: {} found {}", rule.code(), Printable(found)),
+            None => writeln!(text, "step {name}: {} found nothing", rule.code()),
+        };
+    }
+    if let Some(extension) = layer.extension {
+        let _ = writeln!(text, "extension {name}: {}", extension.code());
+    }
 }
 
 /// What is inserted for a layer.

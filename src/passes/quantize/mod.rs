@@ -7,6 +7,7 @@ pub mod extensions;
 mod insert;
 pub mod names;
 mod selection;
+mod steps;
 pub mod topology;
 mod topology_arithmetic;
 mod topology_insert;
@@ -16,8 +17,10 @@ use serde::Serialize;
 
 use crate::collections::MOVING_AVERAGE_VARIABLES;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, NodeId};
 pub use extensions::Extension;
 pub use selection::Selection;
+pub use steps::{Rule, Step};
 
 /// What to quantize, and how: the arguments of TensorFlow's `Quantize`, and which layers to leave alone.
 #[derive(Debug, Clone)]
@@ -97,6 +100,8 @@ pub struct Layer {
     /// More about the reason, where there is more to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// How the rules recognised it, or where they gave up; empty if they did not look.
+    pub steps: Vec<Step>,
     /// The fake quantizers that were inserted for it.
     pub fake_quants: Vec<InsertedFakeQuant>,
     /// The rule by which it was quantized although TensorFlow would leave it out.
@@ -212,6 +217,21 @@ pub struct InsertedFakeQuant {
     pub range: [String; 2],
     /// The nodes that read the quantized tensor now.
     pub consumers: Vec<String>,
+}
+
+impl Layer {
+    /// A layer that is quantized unless something is found against it.
+    fn new(graph: &Graph, op: NodeId) -> Self {
+        Self {
+            node: graph.name(op).to_owned(),
+            op: graph.op(op).to_owned(),
+            outcome: Outcome::Quantized,
+            detail: None,
+            steps: Vec::new(),
+            fake_quants: Vec::new(),
+            extension: None,
+        }
+    }
 }
 
 /// What a fake quantizer quantizes.

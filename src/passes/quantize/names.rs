@@ -23,7 +23,7 @@
 use hashbrown::HashSet;
 
 use super::insert::{Inserter, Insertion, all_can_be_rewired, check_float, not_all_rewired};
-use super::{InsertedFakeQuant, Layer, Options, Outcome, Role};
+use super::{InsertedFakeQuant, Layer, Options, Outcome, Role, Rule, Step};
 use crate::build::Builder;
 use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::{Error, ErrorKind, Result};
@@ -132,11 +132,11 @@ struct Pass<'o> {
 
 impl Pass<'_> {
     fn quantize_candidate(&mut self, b: &mut Builder<'_>, op: NodeId) -> Result<()> {
-        let mut layer = new_layer(b.graph, op);
+        let mut layer = Layer::new(b.graph, op);
         if let Some(outcome) = self.passes_over(b.graph, op) {
             layer.outcome = outcome;
         } else {
-            match self.find_layer(b, op) {
+            match self.find_layer(b, op, &mut layer.steps) {
                 Ok(found) => layer.fake_quants = self.quantize_layer(b, op, &found)?,
                 Err(refusal) => self.skip_or_refuse(&mut layer, refusal)?,
             }
@@ -184,10 +184,11 @@ impl Pass<'_> {
     }
 
     /// What belongs to the layer, and whether all of it can be quantized. Nothing is inserted yet.
-    fn find_layer(&self, b: &Builder<'_>, op: NodeId) -> Result<Match, Refusal> {
+    fn find_layer(&self, b: &Builder<'_>, op: NodeId, steps: &mut Vec<Step>) -> Result<Match, Refusal> {
         let graph = &*b.graph;
         let name = graph.name(op);
         let Some(context) = parent(name) else {
+            steps.push(Step::new(graph, Rule::Scope, None));
             let error = graph.error(
                 ErrorKind::Refused,
                 "the layer's op is in no scope, so its other nodes cannot be found",
@@ -196,9 +197,9 @@ impl Pass<'_> {
             return Err(Refusal::new(Outcome::NoScope, error.hint(RULES_HINT)));
         };
         let folded = is_folded(name);
-        let weights = find_weights(graph, op, context, folded)?;
+        let weights = find_weights(graph, op, context, folded, steps)?;
         check_insertion(b, context, "weights_quant", weights, &[op])?;
-        let (activation, bypass) = find_activation_and_bypass(graph, op, context)?;
+        let (activation, bypass) = find_activation_and_bypass(graph, op, context, steps)?;
         let (bypass, output_context) = match bypass {
             Some((add, above)) => (Some(add), above),
             None => (None, context),
@@ -285,7 +286,8 @@ impl Pass<'_> {
     fn quantize_add_contexts(&mut self, b: &mut Builder<'_>) -> Result<()> {
         for context in std::mem::take(&mut self.add_contexts) {
             let Some(add) = find_add(b.graph, &context) else { continue };
-            let mut layer = new_layer(b.graph, add);
+            let mut layer = Layer::new(b.graph, add);
+            layer.steps.push(Step::new(b.graph, Rule::AddOfScope, Some(add)));
             let consumers = self.consumers.consumers(add);
             let insertion = Insertion {
                 context: &context,
@@ -352,31 +354,30 @@ impl Refusal {
     }
 }
 
-fn new_layer(graph: &Graph, op: NodeId) -> Layer {
-    Layer {
-        node: graph.name(op).to_owned(),
-        op: graph.op(op).to_owned(),
-        outcome: Outcome::Quantized,
-        detail: None,
-        fake_quants: Vec::new(),
-        extension: None,
-    }
-}
-
 fn is_folded(name: &str) -> bool {
     name.ends_with("_Fold")
 }
 
 /// The node whose output the layer multiplies with: `mul_fold` of a folded layer, else the input called weights.
-fn find_weights(graph: &Graph, op: NodeId, context: &str, folded: bool) -> Result<NodeId, Refusal> {
+fn find_weights(
+    graph: &Graph,
+    op: NodeId,
+    context: &str,
+    folded: bool,
+    steps: &mut Vec<Step>,
+) -> Result<NodeId, Refusal> {
     if folded {
         let name = format!("{context}/mul_fold");
-        return graph.find(&name).ok_or_else(|| {
+        let product = graph.find(&name);
+        steps.push(Step::new(graph, Rule::FoldedWeights, product));
+        return product.ok_or_else(|| {
             let error = graph.error(ErrorKind::Refused, format!("the folded layer lacks its weights '{name}'"), op);
             Refusal::new(Outcome::NoWeights, error.hint(RULES_HINT))
         });
     }
-    graph.data_inputs(op).map(|input| input.node).find(|&node| is_weights(graph, node)).ok_or_else(|| {
+    let weights = graph.data_inputs(op).map(|input| input.node).find(|&node| is_weights(graph, node));
+    steps.push(Step::new(graph, Rule::WeightsByName, weights));
+    weights.ok_or_else(|| {
         let error = graph.error(ErrorKind::Refused, "no inputs to quantize: none is called weights", op);
         let quantized = graph.data_inputs(op).any(|input| graph.op(input.node).starts_with("FakeQuant"));
         Refusal::new(Outcome::NoWeights, error.hint(if quantized { QUANTIZED_HINT } else { RULES_HINT }))
@@ -401,24 +402,27 @@ fn find_activation_and_bypass<'a>(
     graph: &Graph,
     op: NodeId,
     context: &'a str,
+    steps: &mut Vec<Step>,
 ) -> Result<(NodeId, Option<Bypass<'a>>), Refusal> {
-    if let Some(activation) = endpoint_activation(graph, context) {
+    let mut looked_for = |rule, found: Option<NodeId>| {
+        steps.push(Step::new(graph, rule, found));
+        found
+    };
+    if let Some(activation) = looked_for(Rule::ActivationInScope, endpoint_activation(graph, context)) {
         return Ok((activation, None));
     }
     if let Some(above) = parent(context)
-        && let Some(activation) = endpoint_activation(graph, above)
+        && let Some(activation) = looked_for(Rule::ActivationAbove, endpoint_activation(graph, above))
     {
-        return Ok((activation, find_add(graph, above).map(|add| (add, above))));
+        return Ok((activation, looked_for(Rule::Bypass, find_add(graph, above)).map(|add| (add, above))));
     }
     let mut consumers = graph.consumers(op);
-    match (consumers.next(), consumers.next()) {
-        (Some(consumer), None) if graph.op(consumer) == "BiasAdd" => Ok((consumer, None)),
-        _ => {
-            let what = "failed to quantize: no Relu6, Relu or Identity in the layer's scope or the one above, and no single BiasAdd";
-            let error = graph.error(ErrorKind::Refused, what, op);
-            Err(Refusal::new(Outcome::NoActivation, error.hint(RULES_HINT)))
-        }
-    }
+    let single = consumers.next().filter(|&consumer| consumers.next().is_none() && graph.op(consumer) == "BiasAdd");
+    looked_for(Rule::SingleBiasAdd, single).map(|bias_add| (bias_add, None)).ok_or_else(|| {
+        let what = "failed to quantize: no Relu6, Relu or Identity in the layer's scope or the one above, and no single BiasAdd";
+        let error = graph.error(ErrorKind::Refused, what, op);
+        Refusal::new(Outcome::NoActivation, error.hint(RULES_HINT))
+    })
 }
 
 /// The node `Add` or `add` of that scope.

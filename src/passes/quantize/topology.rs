@@ -186,11 +186,13 @@ pub fn quantize(builder: &mut Builder<'_>, options: &Options) -> Result<Quantize
         quantized_ops: HashSet::new(),
         loops,
     };
-    let mut reported: Vec<Layer> = Vec::new();
-    for found in layers.found.iter().chain(&pass.with_shared_weights(builder.graph, more)) {
+    let more = pass.with_shared_weights(builder.graph, more);
+    let (mut reported, mut told) = (Vec::new(), HashSet::new());
+    for found in layers.found.iter().chain(&more) {
         reported.push(pass.quantize_layer(builder, found)?);
+        told.insert(found.layer);
     }
-    pass.report_others(builder.graph, &operations, &layers, &mut reported);
+    reported.extend(pass.others(builder.graph, &operations, &layers, &told));
     let adds = pass.quantize_arithmetic(builder)?;
     Ok(Quantized {
         layers: reported,
@@ -277,6 +279,7 @@ impl<'o> Pass<'o> {
     fn quantize_layer(&mut self, b: &mut Builder<'_>, found: &Found) -> Result<Layer> {
         let mut results = Results::new(b.graph, found.layer);
         results.layer.extension = found.extension;
+        results.layer.steps = found.steps(b.graph);
         if self.loops.contain(found.layer) {
             results.layer.outcome = Outcome::InsideLoop;
             return Ok(results.layer);
@@ -389,6 +392,7 @@ impl<'o> Pass<'o> {
             };
             let mut results = Results::new(b.graph, node);
             results.layer.extension = extension;
+            results.layer.steps.extend(arithmetic.quantized_input_step(b.graph, node));
             if self.loops.contain(node) {
                 results.layer.outcome = Outcome::InsideLoop;
                 reported.push(results.layer);
@@ -433,21 +437,22 @@ impl<'o> Pass<'o> {
     }
 
     /// Every layer op that belongs to no layer found is told of as well, with the reason.
-    fn report_others(&self, graph: &Graph, operations: &[NodeId], layers: &Layers, reported: &mut Vec<Layer>) {
-        let found: HashSet<String> = reported.iter().map(|layer| layer.node.clone()).collect();
+    fn others(&self, graph: &Graph, operations: &[NodeId], layers: &Layers, told: &HashSet<NodeId>) -> Vec<Layer> {
         let is_layer = |node: NodeId| {
             is_reference_layer_op(graph, node) || !self.options.reference_only && layer_ops::is_layer_op(graph, node)
         };
-        let others: Vec<Layer> = operations
-            .iter()
-            .filter(|&&node| is_layer(node) && !found.contains(graph.name(node)) && !is_gradient(graph.name(node)))
-            .map(|&node| {
-                let mut layer = Results::new(graph, node).layer;
+        let others = operations.iter().copied().filter(|node| !told.contains(node) && is_layer(*node));
+        others
+            .filter(|&node| !is_gradient(graph.name(node)))
+            .map(|node| {
+                let mut layer = Layer::new(graph, node);
                 layer.outcome = self.reason(graph, layers, node);
+                if !matches!(layer.outcome, Outcome::FoldedTwin | Outcome::BatchStatistics) {
+                    layer.steps = Layers::steps_of_missed(graph, node);
+                }
                 layer
             })
-            .collect();
-        reported.extend(others);
+            .collect()
     }
 
     /// Why a layer op was left alone.
@@ -485,15 +490,7 @@ struct Results {
 
 impl Results {
     fn new(graph: &Graph, op: NodeId) -> Self {
-        let layer = Layer {
-            node: graph.name(op).to_owned(),
-            op: graph.op(op).to_owned(),
-            outcome: Outcome::Quantized,
-            detail: None,
-            fake_quants: Vec::new(),
-            extension: None,
-        };
-        Self { layer, reasons: Vec::new() }
+        Self { layer: Layer::new(graph, op), reasons: Vec::new() }
     }
 
     fn add(&mut self, inserted: Inserted) {

@@ -5,6 +5,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
+use super::{Rule, Step};
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// The answers so far.
@@ -92,6 +93,12 @@ impl<'a> Arithmetic<'a> {
     pub fn reads_quantized(&mut self, graph: &Graph, tensor: TensorRef) -> bool {
         let origin = self.origin(graph, tensor.node);
         is_quantized(graph, origin)
+    }
+
+    /// The first input that is quantized, for the report.
+    pub fn quantized_input_step(&mut self, graph: &Graph, node: NodeId) -> Option<Step> {
+        let input = graph.data_inputs(node).find(|&input| self.reads_quantized(graph, input))?;
+        Some(Step::new(graph, Rule::QuantizedInput, Some(input.node)))
     }
 
     /// Walks back over the ops that only hand a tensor on.

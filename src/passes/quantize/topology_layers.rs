@@ -23,6 +23,7 @@
 use hashbrown::HashSet;
 
 use super::extensions::{self, Extension, bare_layers};
+use super::{Rule, Step};
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// A layer to quantize.
@@ -146,6 +147,19 @@ impl Layers {
         }
     }
 
+    /// How far the rules get with a layer op that belongs to no layer.
+    pub fn steps_of_missed(graph: &Graph, op: NodeId) -> Vec<Step> {
+        let forms = Forms { graph, extended: true };
+        let weights = layer(forms, op).map(|layer| layer.weights.node);
+        let mut steps = vec![Step::new(graph, Rule::Weights, weights)];
+        if weights.is_some() {
+            let is_bias = |&reader: &NodeId| any_bias_add(forms, reader).is_some_and(|part| part.layer.op == op);
+            steps.push(Step::new(graph, Rule::Bias, graph.consumers(op).find(is_bias)));
+            steps.push(Step::new(graph, Rule::Activation, None));
+        }
+        steps
+    }
+
     /// Whether the weights of a layer op are recognised.
     pub fn has_weights(graph: &Graph, op: NodeId) -> bool {
         reference_layer(graph, op).is_some()
@@ -168,6 +182,21 @@ impl Part {
             bias_add: self.bias_add,
             extension: self.layer.extension,
         }
+    }
+}
+
+impl Found {
+    /// What the layer consists of, for the report.
+    pub fn steps(&self, graph: &Graph) -> Vec<Step> {
+        let parts = [
+            (Rule::Weights, self.weights.map(|weights| weights.node)),
+            (Rule::Bias, self.bias_add),
+            (Rule::Bypass, self.bypass),
+            (Rule::Activation, Some(self.activation)),
+            (Rule::AddAfterActivation, self.post_activation_bypass),
+        ];
+        let found = parts.into_iter().filter(|(_, found)| found.is_some());
+        found.map(|(rule, found)| Step::new(graph, rule, found)).collect()
     }
 }
 

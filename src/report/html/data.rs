@@ -12,7 +12,7 @@ use crate::inspect::diff::{Diff, Kind};
 use crate::inspect::endpoints::ranked_ends;
 use crate::inspect::fake_quant::{Range, fake_quants};
 use crate::passes::fold_batch_norms;
-use crate::passes::quantize::{Outcome, Role};
+use crate::passes::quantize::{Outcome, Role, Step};
 use crate::report::Report;
 
 /// Everything that a page shows.
@@ -94,6 +94,9 @@ struct Mark {
     why: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// What the rules looked for, and what they found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<(&'static str, String)>,
     /// Whether it is a layer.
     layer: bool,
 }
@@ -218,6 +221,10 @@ impl<'a> Nodes<'a> {
     }
 }
 
+fn describe_step(step: &Step) -> (&'static str, String) {
+    (step.rule.code(), step.found.as_deref().unwrap_or("nothing").to_owned())
+}
+
 /// The decisions about layers, Adds and batch norms.
 fn marks(graph: &Graph, report: &Report) -> Vec<(usize, Mark)> {
     let layers = report.layers.iter().map(|layer| (layer, true)).chain(report.adds.iter().map(|add| (add, false)));
@@ -231,6 +238,7 @@ fn marks(graph: &Graph, report: &Report) -> Vec<(usize, Mark)> {
             code: layer.outcome.code(),
             why: layer.outcome.explanation().to_owned(),
             detail: layer.detail.clone(),
+            steps: layer.steps.iter().map(describe_step).collect(),
             layer: is_layer,
         };
         Some((graph.find(&layer.node)?.index(), mark))
@@ -245,6 +253,7 @@ fn marks(graph: &Graph, report: &Report) -> Vec<(usize, Mark)> {
             code: batch_norm.outcome.code(),
             why: if is_folded { format!("folded into {layer}") } else { "a batch norm that is not folded".to_owned() },
             detail: batch_norm.detail.clone(),
+            steps: Vec::new(),
             layer: false,
         };
         Some((find(&batch_norm.node)?.index(), mark))

@@ -65,6 +65,7 @@ function showNode(node) {
     const reason = add(panel, "div", node.mark.why, `reason ${node.mark.kind}`);
     if (node.mark.detail) add(reason, "p", node.mark.detail);
   }
+  if (node.mark && node.mark.steps) table("What the rules found", node.mark.steps);
   const { quant } = node;
   if (quant) {
     const rows = [["minimum", quant.min], ["maximum", quant.max], ["bits", quant.bits + (quant.narrow ? ", narrow range" : "")]];
