@@ -187,6 +187,8 @@ fn nonsense_is_wrong_usage() {
         &["in.meta", "-o", "out.meta", "--output-format", "json"],
         &["in.meta", "-o", "out.meta", "--input-format", "onnx"],
         &["in.meta", "-o", "out.meta", "-q", "-v"],
+        &["in.meta", "-o", "out.meta", "--reference-only"],
+        &["in.meta", "-o", "out.meta", "--match", "topology", "--quantize-folded-weights-use-ema"],
         &["in.meta", "-o", "out.meta", "--no-such-flag"],
         &["in.meta", "-o", "out.meta", "another.meta"],
     ];
@@ -195,6 +197,16 @@ fn nonsense_is_wrong_usage() {
         assert_eq!(code, 2, "{arguments:?}: {said}");
         assert!(said.starts_with("error: "), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn fold_takes_the_flags_that_concern_folding() {
+    let folder = Folder::with_model();
+    let by_structure = ["fold", "in.meta", "-o", "out.meta", "--match", "topology", "--reference-only"];
+    assert!(folder.run(&by_structure).status.success());
+    let output = folder.run(&["fold", "in.meta", "-o", "out.meta", "--freeze-bn-delay", "10"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--freeze-bn-delay goes with --match topology"));
 }
 
 #[test]

@@ -180,6 +180,10 @@ pub struct LayerArgs {
     #[arg(long, value_name = "N")]
     pub freeze_bn_delay: Option<i64>,
 
+    /// Do what TensorFlow does and no more: no extensions (--match topology)
+    #[arg(long)]
+    pub reference_only: bool,
+
     /// Fail when a batch norm stays unfolded
     #[arg(long)]
     pub strict_fold: bool,
@@ -228,10 +232,6 @@ pub struct PassArgs {
     /// Quantize only what is inside this name scope (--match topology)
     #[arg(long, value_name = "NAME")]
     pub scope: Option<String>,
-
-    /// Do what TensorFlow does and no more: no extensions (--match topology)
-    #[arg(long)]
-    pub reference_only: bool,
 
     /// Go on with a graph that holds training ops already (--match topology)
     #[arg(long)]
@@ -401,7 +401,7 @@ impl PassArgs {
         }
         self.check_rules()?;
         Ok(RewriteOptions {
-            fold: if self.no_fold_batch_norms { None } else { Some(self.layers.fold_options(self.reference_only)?) },
+            fold: if self.no_fold_batch_norms { None } else { Some(self.layers.fold_options()?) },
             strict_fold: self.layers.strict_fold,
             quantize: Some(match self.layers.rules {
                 Match::Names => Quantize::Names(self.by_names()?),
@@ -442,42 +442,51 @@ impl PassArgs {
             scope: self.scope.clone(),
             selection: self.layers.selection()?,
             skip_unmatched: self.layers.skip_unmatched,
-            reference_only: self.reference_only,
+            reference_only: self.layers.reference_only,
         })
     }
 
     /// Refuses options that the chosen rules do not know.
     fn check_rules(&self) -> Result<()> {
-        let (other, foreign) = match self.layers.rules {
-            Match::Names => (
-                "topology",
-                [
-                    ("--symmetric", self.symmetric),
-                    ("--scope", self.scope.is_some()),
-                    ("--reference-only", self.reference_only),
-                    ("--allow-training-ops", self.allow_training_ops),
-                    ("--freeze-bn-delay", self.layers.freeze_bn_delay.is_some()),
-                ]
-                .to_vec(),
-            ),
-            Match::Topology => {
-                ("names", vec![("--quantize-folded-weights-use-ema", self.quantize_folded_weights_use_ema)])
-            }
-        };
-        match foreign.into_iter().find(|(_, given)| *given) {
-            None => Ok(()),
-            Some((flag, _)) => Err(Error::new(ErrorKind::Options, format!("{flag} goes with --match {other}"))
-                .hint("leave it out, or choose the other rules")),
-        }
+        self.layers.check_rules()?;
+        self.layers.refuse_unless(
+            Match::Topology,
+            &[
+                ("--symmetric", self.symmetric),
+                ("--scope", self.scope.is_some()),
+                ("--allow-training-ops", self.allow_training_ops),
+            ],
+        )?;
+        self.layers
+            .refuse_unless(Match::Names, &[("--quantize-folded-weights-use-ema", self.quantize_folded_weights_use_ema)])
     }
 }
 
 impl LayerArgs {
+    fn check_rules(&self) -> Result<()> {
+        self.refuse_unless(
+            Match::Topology,
+            &[("--reference-only", self.reference_only), ("--freeze-bn-delay", self.freeze_bn_delay.is_some())],
+        )
+    }
+
+    /// Refuses flags that were given, unless the rules are these.
+    fn refuse_unless(&self, rules: Match, flags: &[(&str, bool)]) -> Result<()> {
+        match flags.iter().find(|(_, given)| *given && self.rules != rules) {
+            None => Ok(()),
+            Some((flag, _)) => {
+                let rules = if rules == Match::Names { "names" } else { "topology" };
+                Err(Error::new(ErrorKind::Options, format!("{flag} goes with --match {rules}"))
+                    .hint("leave it out, or choose the other rules"))
+            }
+        }
+    }
+
     fn selection(&self) -> Result<Selection> {
         Selection::new(&self.include, &self.exclude)
     }
 
-    fn fold_options(&self, reference_only: bool) -> Result<Fold> {
+    fn fold_options(&self) -> Result<Fold> {
         let selection = self.selection()?;
         Ok(match self.rules {
             Match::Names => Fold::Names(fold_batch_norms::Options { selection, skip_unmatched: self.skip_unmatched }),
@@ -486,7 +495,7 @@ impl LayerArgs {
                 freeze_bn_delay: self.freeze_bn_delay,
                 selection,
                 skip_unmatched: self.skip_unmatched,
-                reference_only,
+                reference_only: self.reference_only,
             }),
         })
     }
@@ -495,8 +504,9 @@ impl LayerArgs {
 impl FoldArgs {
     /// The library's options, checked.
     pub fn rewrite_options(&self) -> Result<RewriteOptions> {
+        self.layers.check_rules()?;
         Ok(RewriteOptions {
-            fold: Some(self.layers.fold_options(false)?),
+            fold: Some(self.layers.fold_options()?),
             strict_fold: self.layers.strict_fold,
             ..RewriteOptions::default()
         })
