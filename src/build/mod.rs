@@ -241,8 +241,9 @@ impl<'g> Builder<'g> {
         attrs(&mut encoder);
         let device = if self.colocation.is_empty() { &self.device } else { self.colocation.device() };
         let new = NewNode { name, op, device, inputs: &all, attrs: encoder.as_bytes() };
-        let own_hash = if self.dialect.names_ignore_case() { self.graph.hash(name) } else { hash };
-        let inserted = self.graph.insert_new(own_hash, new);
+        let ignores_case = self.dialect.names_ignore_case();
+        let own_hash = if ignores_case { self.graph.hash(name) } else { hash };
+        let inserted = self.graph.insert_new(own_hash, new, !ignores_case);
         self.attrs = encoder;
         self.inputs = all;
         if let Ok(node) = inserted {

@@ -32,16 +32,24 @@ pub(crate) struct HashIndex {
     /// that its high bits number, or the next free one.
     slots: Vec<u64>,
     used: usize,
+    /// What has no slot yet.
+    waiting: Vec<(NameHash, u32)>,
 }
+
+/// So many wait before slots are found for all of them.
+const MAX_WAITING: usize = 64;
 
 impl HashIndex {
     /// An index with room for so many places.
     pub fn with_capacity(places: usize) -> Self {
-        Self { slots: vec![0; (places * 3 / 2 + 1).next_power_of_two()], used: 0 }
+        Self { slots: vec![0; (places * 3 / 2 + 1).next_power_of_two()], ..Self::default() }
     }
 
     /// The place with that hash for which `is` holds.
     pub fn find(&self, hash: NameHash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+        if let Some(&(_, place)) = self.waiting.iter().find(|&&(other, place)| other == hash && is(place)) {
+            return Some(place);
+        }
         let mut at = self.first_slot(hash);
         while let Some((other, place)) = self.slots.get(at).copied().and_then(unpack) {
             if other == hash && is(place) {
@@ -50,6 +58,17 @@ impl HashIndex {
             at = (at + 1) & (self.slots.len() - 1);
         }
         None
+    }
+
+    /// As [`Self::insert`], for a hash that was not looked up just now: its slot is far away. Going for many slots at
+    /// once, the waits overlap.
+    pub fn insert_unseen(&mut self, hash: NameHash, place: u32) {
+        if self.waiting.len() == MAX_WAITING {
+            let mut waiting = std::mem::take(&mut self.waiting);
+            waiting.drain(..).for_each(|(hash, place)| self.insert(hash, place));
+            self.waiting = waiting;
+        }
+        self.waiting.push((hash, place));
     }
 
     /// Adds a place, which is below `u32::MAX`.
@@ -134,7 +153,8 @@ mod tests {
     fn equal_hashes_and_the_last_slot_are_no_obstacle() {
         let mut index = HashIndex::default();
         for place in 0..100 {
-            index.insert(NameHash(if place % 2 == 0 { u32::MAX } else { 0 }), place);
+            let hash = NameHash(if place % 2 == 0 { u32::MAX } else { 0 });
+            if place % 3 == 0 { index.insert_unseen(hash, place) } else { index.insert(hash, place) }
         }
         for place in 0..100 {
             let hash = NameHash(if place % 2 == 0 { u32::MAX } else { 0 });

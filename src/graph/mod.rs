@@ -10,6 +10,8 @@ mod index;
 pub mod name;
 pub mod order;
 pub mod read;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod shape;
 mod shape_vector;
 pub mod static_shape;
@@ -415,12 +417,13 @@ impl Graph {
             Some(taken) => {
                 Err(self.error(ErrorKind::InvalidGraph, "a node was to be inserted twice under the same name", taken))
             }
-            None => self.insert_new(hash, new),
+            None => self.insert_new(hash, new, true),
         }
     }
 
-    /// As [`Graph::insert`], for a name that is known to be free and its hash.
-    pub(crate) fn insert_new(&mut self, hash: NameHash, new: NewNode<'_>) -> Result<NodeId> {
+    /// As [`Graph::insert`], for a name that is known to be free and its hash; `looked_up` says whether that was found
+    /// out by looking it up in this graph.
+    pub(crate) fn insert_new(&mut self, hash: NameHash, new: NewNode<'_>, looked_up: bool) -> Result<NodeId> {
         if self.text.len() + self.attrs.len() + self.source.len() > MAX_GROWN_BYTES {
             return Err(Error::new(ErrorKind::TooLarge, "the rewritten graph would not fit any file")
                 .hint("a protobuf file ends at 2 GiB - 1; rewrite a part of the layers (--include, --exclude)"));
@@ -428,13 +431,18 @@ impl Graph {
         let raw = Span::new(self.attrs.len(), new.attrs.len());
         self.attrs.extend_from_slice(new.attrs);
         let id = self.push_node(hash, [new.name, new.op, new.device], raw, 0);
+        if looked_up {
+            self.index.insert(hash, id.0);
+        } else {
+            self.index.insert_unseen(hash, id.0);
+        }
         for &input in new.inputs {
             self.push_edge(id, input);
         }
         Ok(id)
     }
 
-    /// Appends a node without inputs, whose name is free: name, op and device.
+    /// Appends a node without inputs, whose name is free: name, op and device. The index is the caller's to keep.
     #[allow(clippy::cast_possible_truncation)] // ids and edges are fewer than the bytes they come from
     fn push_node(&mut self, hash: NameHash, [name, op, device]: [&str; 3], raw: Span, header_len: u8) -> NodeId {
         debug_assert!(self.find_hashed(hash, name).is_none(), "'{name}' is taken");
@@ -452,7 +460,6 @@ impl Graph {
             edited: false,
         });
         self.text.push_str(name);
-        self.index.insert(hash, id.0);
         id
     }
 

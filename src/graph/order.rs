@@ -116,21 +116,10 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
-    use crate::graph::read;
-    use crate::wire::put_bytes;
+    use crate::graph::samples::graph_of;
 
     fn order(nodes: &[(&str, &str, &[&str])]) -> Vec<String> {
-        let mut file = Vec::new();
-        for (name, op, inputs) in nodes {
-            let mut body = Vec::new();
-            put_bytes(&mut body, 1, name.as_bytes());
-            put_bytes(&mut body, 2, op.as_bytes());
-            inputs.iter().for_each(|input| put_bytes(&mut body, 3, input.as_bytes()));
-            put_bytes(&mut file, 1, &body);
-        }
-        let graph = read::parse(Bytes::from(file)).unwrap();
+        let graph = graph_of(nodes);
         graph.import_order().into_iter().map(|node| graph.name(node).to_owned()).collect()
     }
 

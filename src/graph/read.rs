@@ -128,7 +128,8 @@ fn read_node(graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
             .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
             .hint("node names must be unique; export the graph again"));
     }
-    graph.push_node(hash, [name, op, device], raw, header_len);
+    let id = graph.push_node(hash, [name, op, device], raw, header_len);
+    graph.index.insert(hash, id.0);
     Ok(())
 }
 

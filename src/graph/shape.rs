@@ -319,28 +319,12 @@ pub fn element_count(tensor: &TensorProto) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::graph::attr::{Attrs, Tensor};
-    use crate::graph::{Input, NewNode, read};
-
-    struct Sample(Graph);
-
-    impl Sample {
-        fn add(&mut self, op: &str, inputs: &[TensorRef], attrs: impl FnOnce(&mut Attrs) -> &mut Attrs) -> TensorRef {
-            let mut encoded = Attrs::default();
-            attrs(&mut encoded);
-            let name = format!("n{}", self.0.len());
-            let inputs: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();
-            let new = NewNode { name: &name, op, device: "", inputs: &inputs, attrs: encoded.as_bytes() };
-            self.0.insert(new).unwrap().into()
-        }
-    }
+    use crate::graph::attr::Tensor;
+    use crate::graph::samples::Sample;
 
     #[test]
     fn ranks_follow_the_ops() {
-        let mut graph = Sample(read::parse(Bytes::new()).unwrap());
+        let mut graph = Sample::new();
         let unknown = graph.add("Mystery", &[], |attrs| attrs);
         let conv = graph.add("Conv2D", &[unknown, unknown], |attrs| attrs);
         let relu = graph.add("Relu", &[conv], |attrs| attrs);
@@ -357,7 +341,7 @@ mod tests {
 
     #[test]
     fn long_chains_do_not_overflow_the_stack() {
-        let mut graph = Sample(read::parse(Bytes::new()).unwrap());
+        let mut graph = Sample::new();
         let mut last = graph.add("Conv2D", &[], |attrs| attrs);
         for _ in 0..5_000 {
             last = graph.add("Relu", &[last], |attrs| attrs);

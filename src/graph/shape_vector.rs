@@ -88,41 +88,19 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::graph::attr::{Attrs, Tensor};
-    use crate::graph::{Input, NewNode, read};
+    use crate::graph::attr::Tensor;
+    use crate::graph::samples::Sample;
 
     #[test]
     fn a_flattened_image_keeps_its_batch() {
-        let mut graph = read::parse(Bytes::new()).unwrap();
-        let mut add = |name: &str, op: &str, inputs: &[TensorRef], encode: &dyn Fn(&mut Attrs)| {
-            let mut attrs = Attrs::default();
-            encode(&mut attrs);
-            let inputs: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();
-            let new = NewNode { name, op, device: "", inputs: &inputs, attrs: attrs.as_bytes() };
-            TensorRef::from(graph.insert(new).unwrap())
-        };
-        let image = add("image", "Placeholder", &[], &|attrs| {
-            attrs.shape("shape", &[2, 4, 4, 3]);
-        });
-        let number = |number: i32| {
-            move |attrs: &mut Attrs| {
-                attrs.tensor("value", &Tensor::Int32s(&[number]));
-            }
-        };
-        let (zero, one, rest) = (
-            add("0", "Const", &[], &number(0)),
-            add("1", "Const", &[], &number(1)),
-            add("-1", "Const", &[], &number(-1)),
-        );
-        let shape = add("shape", "Shape", &[image], &|_| {});
-        let batch = add("batch", "StridedSlice", &[shape, zero, one, one], &|attrs| {
-            attrs.int("shrink_axis_mask", 1);
-        });
-        let target = add("target", "Pack", &[batch, rest], &|_| {});
-        let flat = add("flat", "Reshape", &[image, target], &|_| {});
-        assert_eq!(graph.static_shape(flat), Some(vec![Some(2), Some(48)]));
+        let mut graph = Sample::new();
+        let image = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[2, 4, 4, 3]));
+        let [zero, one, rest] =
+            [0, 1, -1].map(|number| graph.add("Const", &[], |attrs| attrs.tensor("value", &Tensor::Int32s(&[number]))));
+        let shape = graph.add("Shape", &[image], |attrs| attrs);
+        let batch = graph.add("StridedSlice", &[shape, zero, one, one], |attrs| attrs.int("shrink_axis_mask", 1));
+        let target = graph.add("Pack", &[batch, rest], |attrs| attrs);
+        let flat = graph.add("Reshape", &[image, target], |attrs| attrs);
+        assert_eq!(graph.0.static_shape(flat), Some(vec![Some(2), Some(48)]));
     }
 }

@@ -551,28 +551,14 @@ pub fn shape_text(dims: Option<&Dims>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::graph::attr::{Attrs, Tensor};
-    use crate::graph::{Input, NewNode, read};
-
-    struct Sample(Graph);
-
-    impl Sample {
-        fn add(&mut self, op: &str, inputs: &[TensorRef], attrs: impl FnOnce(&mut Attrs) -> &mut Attrs) -> TensorRef {
-            let mut encoded = Attrs::default();
-            attrs(&mut encoded);
-            let name = format!("n{}", self.0.len());
-            let inputs: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();
-            let new = NewNode { name: &name, op, device: "", inputs: &inputs, attrs: encoded.as_bytes() };
-            self.0.insert(new).unwrap().into()
-        }
-    }
+    use crate::graph::Input;
+    use crate::graph::attr::Tensor;
+    use crate::graph::samples::Sample;
 
     #[test]
     fn dimensions_follow_the_ops() {
-        let mut graph = Sample(read::parse(Bytes::new()).unwrap());
+        let mut graph = Sample::new();
         let image = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[-1, 9, 9, 3]));
         let filter = graph.add("VariableV2", &[], |attrs| attrs.shape("shape", &[3, 3, 3, 16]));
         let read = graph.add("Identity", &[filter], |attrs| attrs);
@@ -604,7 +590,7 @@ mod tests {
 
     #[test]
     fn a_recorded_shape_is_completed_by_the_op() {
-        let mut graph = Sample(read::parse(Bytes::new()).unwrap());
+        let mut graph = Sample::new();
         let image = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[-1, 9, 9, -1]));
         let scale = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[16]));
         let norm = graph.add("FusedBatchNormV3", &[image, scale, scale, image, image], |attrs| attrs);
@@ -623,7 +609,7 @@ mod tests {
 
     #[test]
     fn long_chains_and_cycles_end() {
-        let mut graph = Sample(read::parse(Bytes::new()).unwrap());
+        let mut graph = Sample::new();
         let mut last = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[4]));
         for _ in 0..5_000 {
             last = graph.add("Relu", &[last], |attrs| attrs);

@@ -37,27 +37,12 @@ fn node_on_cycle(graph: &Graph, waiting: &[u32]) -> Option<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::graph::read;
-    use crate::wire::put_bytes;
-
-    fn graph(nodes: &[(&str, &str, &[&str])]) -> Graph {
-        let mut bytes = Vec::new();
-        for (name, op, inputs) in nodes {
-            let mut body = Vec::new();
-            put_bytes(&mut body, 1, name.as_bytes());
-            put_bytes(&mut body, 2, op.as_bytes());
-            inputs.iter().for_each(|input| put_bytes(&mut body, 3, input.as_bytes()));
-            put_bytes(&mut bytes, 1, &body);
-        }
-        read::parse(Bytes::from(bytes)).unwrap()
-    }
+    use crate::graph::samples::graph_of;
 
     #[test]
     fn loops_may_go_round_and_nothing_else() {
-        let with_loop = graph(&[
+        let with_loop = graph_of(&[
             ("enter", "Enter", &[]),
             ("merge", "Merge", &["enter", "next"]),
             ("next", "NextIteration", &["merge"]),
@@ -65,10 +50,10 @@ mod tests {
         assert!(check_acyclic(&with_loop).is_ok());
 
         let cycle =
-            graph(&[("in", "Const", &[]), ("z", "Neg", &["b"]), ("a", "Add", &["in", "b"]), ("b", "Neg", &["^a"])]);
+            graph_of(&[("in", "Const", &[]), ("z", "Neg", &["b"]), ("a", "Add", &["in", "b"]), ("b", "Neg", &["^a"])]);
         let error = check_acyclic(&cycle).unwrap_err();
         assert!(matches!(error.node_name(), Some("a" | "b")), "{error}");
 
-        assert!(check_acyclic(&graph(&[("self", "Neg", &["self"])])).is_err());
+        assert!(check_acyclic(&graph_of(&[("self", "Neg", &["self"])])).is_err());
     }
 }

@@ -154,24 +154,12 @@ fn is_followed_by_relu_alone(graph: &Graph, node: NodeId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::graph::{Input, NewNode, read};
-
-    fn graph(nodes: &[(&str, &str, &[&str])]) -> Graph {
-        let mut graph = read::parse(Bytes::new()).unwrap();
-        for &(name, op, inputs) in nodes {
-            let inputs: Vec<Input> =
-                inputs.iter().map(|input| Input::Data(graph.find(input).unwrap().into())).collect();
-            graph.insert(NewNode { name, op, device: "", inputs: &inputs, attrs: &[] }).unwrap();
-        }
-        graph
-    }
+    use crate::graph::samples::{Sample, graph_of};
 
     #[test]
     fn an_add_behind_a_pooling_of_a_quantized_tensor_is_quantizable() {
-        let graph = graph(&[
+        let graph = graph_of(&[
             ("q", "FakeQuantWithMinMaxVars", &[]),
             ("c", "Const", &[]),
             ("pool", "MaxPool", &["q"]),
@@ -191,19 +179,12 @@ mod tests {
 
     #[test]
     fn a_long_chain_is_answered_without_recursion() {
-        let mut nodes: Vec<(String, &str, Vec<String>)> = vec![("n0".to_owned(), "Const", vec![])];
-        for index in 1..20_000 {
-            let before = format!("n{}", index - 1);
-            nodes.push((format!("n{index}"), "Add", vec![before.clone(), before]));
-        }
-        let mut graph = read::parse(Bytes::new()).unwrap();
-        for (name, op, inputs) in &nodes {
-            let inputs: Vec<Input> =
-                inputs.iter().map(|input| Input::Data(graph.find(input).unwrap().into())).collect();
-            graph.insert(NewNode { name, op, device: "", inputs: &inputs, attrs: &[] }).unwrap();
+        let mut graph = Sample::new();
+        let mut last = graph.add("Const", &[], |attrs| attrs);
+        for _ in 1..20_000 {
+            last = graph.add("Add", &[last, last], |attrs| attrs);
         }
         let quantized_ops = HashSet::new();
-        let last = graph.find("n19999").unwrap();
-        assert!(!Arithmetic::new(&quantized_ops).is_quantizable(&graph, last));
+        assert!(!Arithmetic::new(&quantized_ops).is_quantizable(&graph.0, last.node));
     }
 }

@@ -367,21 +367,8 @@ fn feeds_batch_norm_alone(graph: &Graph, node: NodeId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::graph::{Input, NewNode, read};
-
-    /// Nodes by name, op and inputs.
-    fn graph(nodes: &[(&str, &str, &[&str])]) -> Graph {
-        let mut graph = read::parse(Bytes::new()).unwrap();
-        for &(name, op, inputs) in nodes {
-            let inputs: Vec<Input> =
-                inputs.iter().map(|input| Input::Data(graph.find(input).unwrap().into())).collect();
-            graph.insert(NewNode { name, op, device: "", inputs: &inputs, attrs: &[] }).unwrap();
-        }
-        graph
-    }
+    use crate::graph::samples::graph_of;
 
     const LAYER: [(&str, &str, &[&str]); 6] = [
         ("x", "Placeholder", &[]),
@@ -394,7 +381,7 @@ mod tests {
 
     fn found(rest: &[(&str, &str, &[&str])]) -> Vec<[Option<String>; 4]> {
         let nodes: Vec<_> = LAYER.iter().chain(rest).copied().collect();
-        let graph = graph(&nodes);
+        let graph = graph_of(&nodes);
         let operations: Vec<NodeId> = graph.ids().collect();
         let name = |node: NodeId| graph.name(node).to_owned();
         let show = |found: &Found| {
@@ -433,7 +420,7 @@ mod tests {
             ("id", "Identity", &["conv"]),
             ("bn", "FusedBatchNormV3", &["id", "x", "x", "x", "x"]),
         ];
-        let graph = graph(&nodes);
+        let graph = graph_of(&nodes);
         let operations: Vec<NodeId> = graph.ids().collect();
         let layers = Layers::find(&graph, &operations);
         assert_eq!((layers.found.len(), layers.statistics.len()), (0, 1));

@@ -72,35 +72,28 @@ fn hard_swish_input(graph: &Graph, node: NodeId) -> Option<TensorRef> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::graph::attr::{Attrs, Tensor};
-    use crate::graph::{Input, NewNode, read};
+    use crate::graph::attr::Tensor;
+    use crate::graph::samples::Sample;
 
     #[test]
     fn activations_of_several_ops_are_recognised_by_their_numbers() {
-        let mut graph = read::parse(Bytes::new()).unwrap();
-        let mut add = |name: &str, op: &str, inputs: &[TensorRef], number: f32| {
-            let mut attrs = Attrs::default();
-            attrs.tensor("value", &Tensor::Float(number));
-            let inputs: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();
-            let new = NewNode { name, op, device: "", inputs: &inputs, attrs: attrs.as_bytes() };
-            TensorRef::from(graph.insert(new).unwrap())
+        let mut sample = Sample::new();
+        let mut add = |op: &str, inputs: &[TensorRef], number: f32| {
+            sample.add(op, inputs, |attrs| attrs.tensor("value", &Tensor::Float(number)))
         };
-        let x = add("x", "BiasAdd", &[], 0.0);
-        let [one, minus_one, three, six] =
-            [("1", 1.0), ("-1", -1.0), ("3", 3.0), ("6", 6.0)].map(|(name, number)| add(name, "Const", &[], number));
-        let low = add("low", "Maximum", &[x, minus_one], 0.0);
-        let relu1 = add("relu1", "Minimum", &[one, low], 0.0);
-        let clip6 = add("clip6", "Minimum", &[low, six], 0.0);
-        let sum = add("sum", "AddV2", &[x, three], 0.0);
-        let gate = add("gate", "Relu6", &[sum], 0.0);
-        let product = add("product", "Mul", &[x, gate], 0.0);
-        let swish = add("swish", "RealDiv", &[product, six], 0.0);
-        let third = add("third", "RealDiv", &[product, three], 0.0);
-        let leaky = add("leaky", "LeakyRelu", &[x], 0.0);
-        let read = [relu1, clip6, swish, third, leaky, low].map(|tensor| input(&graph, tensor.node));
+        let x = add("BiasAdd", &[], 0.0);
+        let [one, minus_one, three, six] = [1.0, -1.0, 3.0, 6.0].map(|number| add("Const", &[], number));
+        let low = add("Maximum", &[x, minus_one], 0.0);
+        let relu1 = add("Minimum", &[one, low], 0.0);
+        let clip6 = add("Minimum", &[low, six], 0.0);
+        let sum = add("AddV2", &[x, three], 0.0);
+        let gate = add("Relu6", &[sum], 0.0);
+        let product = add("Mul", &[x, gate], 0.0);
+        let swish = add("RealDiv", &[product, six], 0.0);
+        let third = add("RealDiv", &[product, three], 0.0);
+        let leaky = add("LeakyRelu", &[x], 0.0);
+        let read = [relu1, clip6, swish, third, leaky, low].map(|tensor| input(&sample.0, tensor.node));
         assert_eq!(read, [Some(x), None, Some(x), None, Some(x), None]);
     }
 }

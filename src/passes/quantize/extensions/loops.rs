@@ -57,26 +57,19 @@ fn is_enter(graph: &Graph, node: NodeId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::graph::{NewNode, read};
+    use crate::graph::samples::graph_of;
 
     #[test]
     fn a_loop_reaches_from_enter_to_exit() {
-        let mut graph = read::parse(Bytes::new()).unwrap();
-        for (name, op, inputs) in [
-            ("x", "Const", &[][..]),
+        let graph = graph_of(&[
+            ("x", "Const", &[]),
             ("enter", "Enter", &["x"]),
             ("merge", "Merge", &["enter"]),
             ("body", "Conv2D", &["merge"]),
             ("exit", "Exit", &["body"]),
             ("after", "Relu", &["exit"]),
-        ] {
-            let inputs: Vec<Input> =
-                inputs.iter().map(|input| Input::Data(graph.find(input).unwrap().into())).collect();
-            graph.insert(NewNode { name, op, device: "", inputs: &inputs, attrs: &[] }).unwrap();
-        }
+        ]);
         let operations: Vec<NodeId> = graph.ids().collect();
         let loops = Loops::new(&graph, &operations);
         let inside: Vec<&str> =
