@@ -194,7 +194,7 @@ impl<'g> Builder<'g> {
         full.push_str(&self.scope);
         full.push_str(name);
         let hash = self.names.make_unique(self.graph, &mut full, true);
-        let inserted = self.op_named(op, &full, hash, inputs, attrs);
+        let inserted = self.op_named(op, &full, Some(hash), inputs, attrs);
         self.name = full;
         inserted
     }
@@ -208,18 +208,17 @@ impl<'g> Builder<'g> {
     ) -> Result<NodeId> {
         let scope = std::mem::take(&mut self.scope);
         let name = scope.strip_suffix('/').unwrap_or_default();
-        let hash = self.names.hash(self.graph, name);
-        let inserted = self.op_named(op, name, hash, inputs, attrs);
+        let inserted = self.op_named(op, name, None, inputs, attrs);
         self.scope = scope;
         inserted
     }
 
-    /// Adds a node whose name is free; `hash` is that of what the name counts as.
+    /// Adds a node whose name is free; `unique` is the hash that came out when the name was made unique, if just now.
     fn op_named(
         &mut self,
         op: &str,
         name: &str,
-        hash: NameHash,
+        unique: Option<NameHash>,
         inputs: &[TensorRef],
         attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
     ) -> Result<NodeId> {
@@ -241,13 +240,13 @@ impl<'g> Builder<'g> {
         attrs(&mut encoder);
         let device = if self.colocation.is_empty() { &self.device } else { self.colocation.device() };
         let new = NewNode { name, op, device, inputs: &all, attrs: encoder.as_bytes() };
-        let ignores_case = self.dialect.names_ignore_case();
-        let own_hash = if ignores_case { self.graph.hash(name) } else { hash };
-        let inserted = self.graph.insert_new(own_hash, new, !ignores_case);
+        let looked_up = !self.dialect.names_ignore_case();
+        let hash = unique.filter(|_| looked_up).unwrap_or_else(|| self.graph.hash(name));
+        let inserted = self.graph.insert_new(hash, new, looked_up);
         self.attrs = encoder;
         self.inputs = all;
         if let Ok(node) = inserted {
-            self.names.note_inserted(self.graph, hash, node);
+            self.names.note_inserted(self.graph, unique, node);
         }
         inserted
     }

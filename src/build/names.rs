@@ -21,10 +21,7 @@ impl NamesInUse {
         let mut names = Self { ignore_case, ..Self::default() };
         if ignore_case {
             names.known.index = HashIndex::with_capacity(graph.len());
-            for node in graph.ids() {
-                let hash = names.hash(graph, graph.name(node));
-                names.note_inserted(graph, hash, node);
-            }
+            graph.ids().for_each(|node| names.note_inserted(graph, None, node));
         }
         names
     }
@@ -57,19 +54,21 @@ impl NamesInUse {
         hash
     }
 
-    /// To be told of each node that is inserted, with the hash of what its name counts as.
-    pub(crate) fn note_inserted(&mut self, graph: &Graph, hash: NameHash, node: NodeId) {
-        if self.ignore_case {
-            let key = lower(graph.name(node), &mut self.key);
-            if self.known.find(graph, hash, key).is_none() {
-                self.known.add(hash, Spelled::Node(node), 1);
-            }
+    /// To be told of each node that is inserted; `unique` is what [`Self::make_unique`] returned for its name just now,
+    /// if it did.
+    pub(crate) fn note_inserted(&mut self, graph: &Graph, unique: Option<NameHash>, node: NodeId) {
+        if !self.ignore_case {
+            return;
         }
-    }
-
-    /// The hash of what the name counts as.
-    pub(crate) fn hash(&mut self, graph: &Graph, name: &str) -> NameHash {
-        graph.hash(if self.ignore_case { lower(name, &mut self.key) } else { name })
+        if let Some(hash) = unique {
+            self.known.add(hash, Spelled::Node(node), 1);
+            return;
+        }
+        let key = lower(graph.name(node), &mut self.key);
+        let hash = graph.hash(key);
+        if self.known.find(graph, hash, key).is_none() {
+            self.known.add(hash, Spelled::Node(node), 1);
+        }
     }
 
     /// The hash of what the name counts as, and how often it was asked for.

@@ -3,6 +3,7 @@
 //! Two walks: the first makes the nodes, the second resolves the inputs, which may name later nodes. Tensors are skipped
 //! by their length, so the cost is that of the nodes, not of the file.
 
+use std::ops::Range;
 use std::str;
 
 use bytes::Bytes;
@@ -52,10 +53,11 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         hasher: super::NameHasher::default(),
     };
     let source = graph.source.clone();
+    let mut inputs = Vec::new();
     for entry in Fields::new(&source) {
         let entry = entry?;
         if entry.is_message(field::GRAPH_NODE) {
-            read_node(&mut graph, &source, entry)?;
+            read_node(&mut graph, &source, entry, &mut inputs)?;
             graph.insertion_point = entry.end;
         } else if entry.is_message(field::GRAPH_LIBRARY) {
             graph.function_count += count_functions(&source[entry.value()])?;
@@ -65,9 +67,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         graph.insertion_point = source.len();
     }
     graph.original_count = graph.nodes.len();
-    for node in graph.ids() {
-        read_inputs(&mut graph, &source, node)?;
-    }
+    read_inputs(&mut graph, &source, &inputs)?;
     Ok(graph)
 }
 
@@ -95,24 +95,31 @@ fn count_functions(library: &[u8]) -> Result<usize, WireError> {
     Fields::new(library).try_fold(0, |count, field| Ok(count + usize::from(field?.is_message(field::LIBRARY_FUNCTION))))
 }
 
+/// Adds a node without its inputs, which may name nodes that are still to come; where they are spelled enters `inputs`.
 #[allow(clippy::cast_possible_truncation)] // a header has at most 20 bytes
-fn read_node(graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
+fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Vec<(NodeId, Span)>) -> Result<()> {
     let body = &source[entry.value()];
+    let node = NodeId(length(graph.nodes.len()));
     let (mut name, mut op, mut device) = ("", "", "");
     for part in Fields::new(body) {
         let part = part.map_err(|error| error.shifted(entry.value_start))?;
+        let value = entry.value_start + part.value_start..entry.value_start + part.end;
         let target = match part.number {
             field::NODE_NAME => &mut name,
             field::NODE_OP => &mut op,
             field::NODE_DEVICE => &mut device,
-            field::NODE_INPUT | field::NODE_ATTR if part.is_message(part.number) => continue,
+            field::NODE_INPUT if part.is_message(part.number) => {
+                inputs.push((node, Span::new(value.start, value.len())));
+                continue;
+            }
+            field::NODE_ATTR if part.is_message(part.number) => continue,
             field::NODE_INPUT | field::NODE_ATTR => return Err(wrong_kind(entry.value_start + part.start)),
             _ => continue,
         };
         if !part.is_message(part.number) {
             return Err(wrong_kind(entry.value_start + part.start));
         }
-        *target = text(body, part, entry.value_start)?;
+        *target = text(source, value)?;
     }
     if name.is_empty() || op.is_empty() {
         let what = if name.is_empty() { "a node without a name" } else { "a node without an op" };
@@ -137,22 +144,19 @@ fn wrong_kind(offset: usize) -> Error {
     WireError { what: "a node's field is not of the kind it has in a GraphDef", offset }.into()
 }
 
-fn text(body: &[u8], part: Field, base: usize) -> Result<&str, WireError> {
-    str::from_utf8(&body[part.value()]).map_err(|error| WireError {
-        what: "text that is not UTF-8",
-        offset: base + part.value_start + error.valid_up_to(),
-    })
+fn text(source: &[u8], range: Range<usize>) -> Result<&str, WireError> {
+    let base = range.start;
+    str::from_utf8(&source[range])
+        .map_err(|error| WireError { what: "text that is not UTF-8", offset: base + error.valid_up_to() })
 }
 
-fn read_inputs(graph: &mut Graph, source: &Bytes, node: NodeId) -> Result<()> {
-    let raw = graph.nodes[node.index()].raw.range();
-    let base = raw.start;
-    graph.nodes[node.index()].first_input = length(graph.edges.len());
-    let body = &source[raw];
-    for part in Fields::new(body) {
-        let part = part.map_err(|error| error.shifted(base))?;
-        if part.is_message(field::NODE_INPUT) {
-            let input = resolve(graph, node, text(body, part, base)?)?;
+/// Resolves all inputs, which are in the order of their nodes.
+fn read_inputs(graph: &mut Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Result<()> {
+    for of_node in inputs.chunk_by(|(a, _), (b, _)| a == b) {
+        let node = of_node[0].0;
+        graph.nodes[node.index()].first_input = length(graph.edges.len());
+        for (_, spelled) in of_node {
+            let input = resolve(graph, node, text(source, spelled.range())?)?;
             graph.push_edge(node, input);
         }
     }
