@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Builder;
 use crate::error::Result;
-use crate::graph::attr::Attrs;
+use crate::graph::attr::{Attrs, map_entry};
 use crate::graph::{Graph, NodeId};
 use crate::wire::{self, Fields};
 
@@ -77,16 +77,12 @@ fn own_class(attr_fields: &[u8]) -> Option<&[u8]> {
 
 /// The strings in an encoded `_class` attribute; none in another one.
 fn class_groups(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let entry = wire::last_bytes(field, NODE_ATTR).map_or(&[][..], |entry| &field[entry]);
-    let is_class = wire::last_bytes(entry, 1).is_some_and(|key| &entry[key] == b"_class");
-    let value = wire::last_bytes(entry, 2).filter(|_| is_class).map_or(&[][..], |value| &entry[value]);
+    let entry = Fields::new(field).next().and_then(Result::ok).and_then(|part| map_entry(&field[part.value()]));
+    let value = entry.filter(|&(key, _)| key == "_class").map_or(&[][..], |(_, value)| value);
     let list = wire::last_bytes(value, 1).map_or(&[][..], |list| &value[list]);
     let strings = Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(2));
     strings.map(|part| &list[part.value()])
 }
-
-/// The number of NodeDef's attribute field.
-const NODE_ATTR: u32 = 5;
 
 impl Builder<'_> {
     /// Runs `body` with all new nodes colocated with `node`, beside what is in force.

@@ -1,5 +1,7 @@
 //! Scopes that are entered by their full names, and variable scopes, as TensorFlow 1.15 keeps them.
 
+use std::ops::Bound;
+
 use super::Builder;
 use crate::error::Result;
 
@@ -43,8 +45,9 @@ impl Builder<'_> {
 
     /// A closed scope's inner scopes may be opened again under the same names.
     fn forget_variable_scopes_below(&mut self, name: &str) {
-        let (first, end) = (format!("{name}/"), format!("{name}0"));
-        for (_, count) in self.variable_scopes.range_mut(first..end) {
+        let below = format!("{name}/");
+        let later = self.variable_scopes.range_mut::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded));
+        for (_, count) in later.take_while(|(scope, _)| scope.starts_with(&below)) {
             *count = 0;
         }
     }

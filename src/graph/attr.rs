@@ -153,7 +153,7 @@ fn may_be_called(entry: &[u8], key: &str) -> bool {
 }
 
 /// Splits a map entry with a string key: the key and the bytes of the value.
-fn map_entry(entry: &[u8]) -> Option<(&str, &[u8])> {
+pub(crate) fn map_entry(entry: &[u8]) -> Option<(&str, &[u8])> {
     let (mut key, mut value) = (None, &[][..]);
     for part in Fields::new(entry).map_while(Result::ok) {
         match part.number {

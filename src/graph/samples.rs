@@ -27,6 +27,15 @@ impl Sample {
         Self(read::parse(Bytes::new()).unwrap())
     }
 
+    /// The same graph as if it had come from a file.
+    pub fn read_again(self) -> Graph {
+        let mut file = Vec::new();
+        for node in self.0.ids() {
+            put_bytes(&mut file, 1, &self.0.node_def(node));
+        }
+        read::parse(Bytes::from(file)).unwrap()
+    }
+
     /// Adds a node, whatever its name; returns its first output.
     pub fn add(&mut self, op: &str, inputs: &[TensorRef], attrs: impl FnOnce(&mut Attrs) -> &mut Attrs) -> TensorRef {
         let mut encoded = Attrs::default();

@@ -121,8 +121,11 @@ impl Splice {
                 Chunk::Source(range) => pending.extend_from_slice(&input.bytes[range.clone()]),
                 Chunk::Bytes(bytes) => pending.extend_from_slice(bytes),
                 Chunk::InsertedNodes(_) => {
+                    let mut body = Vec::new();
                     for node in graph.ids_from(graph.original_count) {
-                        graph.encode_inserted(node, &mut pending);
+                        body.clear();
+                        graph.encode_inserted_body(node, &mut body);
+                        put_bytes(&mut pending, field::GRAPH_NODE, &body);
                         if pending.len() >= FLUSH_BYTES {
                             flush(&mut pending, out)?;
                         }
@@ -272,11 +275,6 @@ impl Graph {
             Some(InputName::Control(name)) => edge.port == CONTROL && name == producer,
             None => false,
         }
-    }
-
-    fn encode_inserted(&self, node: NodeId, out: &mut Vec<u8>) {
-        put_header(out, field::GRAPH_NODE, self.inserted_body_len(node));
-        self.encode_inserted_body(node, out);
     }
 
     fn encode_inserted_body(&self, node: NodeId, out: &mut Vec<u8>) {

@@ -477,6 +477,10 @@ impl<'o> Pass<'o> {
 
 /// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
 fn ends_activation(graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
+    // Quantizers hold Minimums and Maximums of their own, a great many.
+    if !graph.is_original(node) {
+        return false;
+    }
     let Some(input) = activations::input(graph, node) else { return false };
     !is_gradient(graph.name(node)) && arithmetic.reads_quantized(graph, input)
 }

@@ -1,11 +1,10 @@
 //! What the rules past the reference do to small graphs, and that they stay out of the reference's way.
 
-use bytes::Bytes;
-
 use crate::build::{Builder, Dialect};
 use crate::collections::Collections;
 use crate::graph::attr::{Attrs, Tensor};
-use crate::graph::{Graph, Input, NewNode, read};
+use crate::graph::samples::Sample;
+use crate::graph::{Graph, Input, NewNode};
 use crate::passes::quantize::names::Quantized;
 use crate::passes::quantize::topology::{Options, quantize};
 use crate::passes::quantize::{Extension, Outcome, Selection};
@@ -13,7 +12,8 @@ use crate::proto::tensorflow::DataType;
 
 /// A graph of nodes given as name, op and inputs; constants are vectors of one number.
 fn graph(nodes: &[(&str, &str, &[&str])]) -> Graph {
-    let mut graph = read::parse(Bytes::new()).unwrap();
+    let mut sample = Sample::new();
+    let graph = &mut sample.0;
     for &(name, op, inputs) in nodes {
         let mut attrs = Attrs::default();
         attrs.data_type("T", DataType::DtFloat).data_type("dtype", DataType::DtFloat).shape("shape", &[3, 3, 3, 3]);
@@ -21,7 +21,7 @@ fn graph(nodes: &[(&str, &str, &[&str])]) -> Graph {
         let inputs: Vec<Input> = inputs.iter().map(|input| Input::Data(graph.find(input).unwrap().into())).collect();
         graph.insert(NewNode { name, op, device: "", inputs: &inputs, attrs: attrs.as_bytes() }).unwrap();
     }
-    graph
+    sample.read_again()
 }
 
 fn quantized(graph: &mut Graph, options: &Options) -> Quantized {
