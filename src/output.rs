@@ -68,6 +68,17 @@ enum Target {
     },
 }
 
+impl Target {
+    /// The file that will take the place of another, where there is one.
+    fn replacing_file(&self) -> Option<&File> {
+        match self {
+            Self::Stdout(_) | Self::Special(..) => None,
+            Self::File(temporary, _) => Some(temporary.as_file()),
+            Self::Folder { message, .. } => Some(message),
+        }
+    }
+}
+
 impl Output {
     /// Opens the target for a result made from `input`; `-` is standard output. Fails here, before the long work, if
     /// there can be no result under that path.
@@ -219,7 +230,11 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file().write(bytes)
+        let written = self.file().write(bytes)?;
+        if let Some(file) = self.target.replacing_file() {
+            self.early_sync.wrote(file, written as u64);
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -229,11 +244,7 @@ impl Write for Output {
 
 impl Sink for Output {
     fn copy_from(&mut self, file: &File, range: Range<u64>) -> io::Result<bool> {
-        let mut to = match &self.target {
-            Target::Stdout(_) | Target::Special(..) => return Ok(false),
-            Target::File(temporary, _) => temporary.as_file(),
-            Target::Folder { message, .. } => message,
-        };
+        let Some(mut to) = self.target.replacing_file() else { return Ok(false) };
         let mut from = file;
         from.seek(SeekFrom::Start(range.start))?;
         let length = range.end - range.start;
