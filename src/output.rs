@@ -44,7 +44,7 @@ impl EarlySync {
         }
         if let Ok(file) = file.try_clone() {
             self.unsynced = 0;
-            self.running = Some(thread::spawn(move || drop(file.sync_data())));
+            self.running = thread::Builder::new().spawn(move || drop(file.sync_data())).ok();
         }
     }
 
