@@ -73,10 +73,11 @@ impl HashIndex {
 
     /// Adds a place, which is below `u32::MAX`.
     pub fn insert(&mut self, hash: NameHash, place: u32) {
-        if self.used * 3 >= self.slots.len() * 2 {
+        self.used += 1;
+        // A search ends at a free slot.
+        if self.used * 3 > self.slots.len() * 2 {
             self.grow();
         }
-        self.used += 1;
         self.put(hash, place);
     }
 
@@ -162,5 +163,12 @@ mod tests {
         }
         assert_eq!(index.find(NameHash(0), |_| false), None);
         assert_eq!(HashIndex::default().find(NameHash(7), |_| true), None);
+        for capacity in 0..5 {
+            let mut index = HashIndex::with_capacity(capacity);
+            for place in 0..20 {
+                index.insert(NameHash(place << 28), place);
+                assert_eq!(index.find(NameHash(1), |_| true), None, "a search for what is not there ends");
+            }
+        }
     }
 }
