@@ -1,6 +1,8 @@
 //! The `rewrite` verb as a function: passes over a [`Model`], the nodes that gather what they made, and the report.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread;
 
 use serde_json::json;
 
@@ -83,15 +85,39 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
     if let Some(name) = &options.update_op {
         builder.no_op(name, &quantized.updates)?;
     }
-    verify::check_acyclic(&model.graph).map_err(|error| {
+    // The report does not wait for the check, which looks at every edge.
+    let graph = &model.graph;
+    let (checked, mut report) = thread::scope(|scope| {
+        let check = thread::Builder::new().spawn_scoped(scope, || verify::check_acyclic(graph));
+        let report = report_of(graph, options, &variables, &initializers, batch_norms, quantized);
+        let checked = match check {
+            Ok(running) => running.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => verify::check_acyclic(graph),
+        };
+        (checked, report)
+    });
+    checked.map_err(|error| {
         error.hint("a layer depends on a node that would have to wait for that layer's own range updates; --exclude it")
     })?;
+    report.output = summarize(model);
+    report.input = input;
+    warnings.append(&mut report.warnings);
+    report.warnings = warnings;
+    Ok(report)
+}
 
-    warnings.extend(warnings_after(model, options, &variables, &quantized));
-    let graph = &model.graph;
+/// What was done, but for the files and what there was to warn of before.
+fn report_of(
+    graph: &Graph,
+    options: &RewriteOptions,
+    variables: &[NodeId],
+    initializers: &[NodeId],
+    batch_norms: Vec<BatchNorm>,
+    quantized: Quantized,
+) -> Report {
     let names = |nodes: &[NodeId]| nodes.iter().map(|&node| graph.name(node)).collect();
     let folded = batch_norms.iter().filter(|batch_norm| batch_norm.outcome == Outcome::Folded).count();
-    Ok(Report {
+    Report {
         schema_version: SCHEMA_VERSION,
         tool: concat!("tfquant ", env!("CARGO_PKG_VERSION")).to_owned(),
         command: if options.quantize.is_some() { "rewrite" } else { "fold" }.to_owned(),
@@ -99,18 +125,16 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
         summary: Summary::of(&quantized.layers, &quantized.adds),
         ops_added: graph.ops_inserted().into_iter().map(|(op, count)| (op.to_owned(), count)).collect(),
         inputs_rewired: quantized.inputs_rewired + folded,
-        created_global_step: quantized.created_global_step,
-        variables: names(&variables),
-        initializers: names(&initializers),
+        variables: names(variables),
+        initializers: names(initializers),
         update_ops: names(&quantized.updates),
+        warnings: warnings_after(graph, options, variables, &quantized),
+        created_global_step: quantized.created_global_step,
         batch_norms,
         layers: quantized.layers,
         adds: quantized.adds,
-        output: summarize(model),
-        input,
-        warnings,
         ..Report::default()
-    })
+    }
 }
 
 fn check_all_folded(graph: &Graph, batch_norms: &[BatchNorm]) -> Result<()> {
@@ -262,12 +286,11 @@ fn warnings_before(model: &Model) -> Vec<Warning> {
 }
 
 fn warnings_after(
-    model: &Model,
+    graph: &Graph,
     options: &RewriteOptions,
     variables: &[NodeId],
     quantized: &Quantized,
 ) -> Vec<Warning> {
-    let graph = &model.graph;
     let mut warnings = Vec::new();
     let saver = graph.ids().find(|&node| matches!(graph.op(node), "SaveV2" | "Save" | "SaveSlices"));
     if let Some(node) = saver.filter(|_| !variables.is_empty()) {
