@@ -163,10 +163,7 @@ impl Output {
     }
 
     /// Brings what was written to disk, still out of sight.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`], as when the disk is full.
-    pub fn sync(&mut self) -> Result<()> {
+    fn sync(&mut self) -> Result<()> {
         let synced = self.flush().and_then(|()| {
             self.early_sync.finish();
             match &self.target {
@@ -184,8 +181,12 @@ impl Output {
     ///
     /// # Errors
     /// [`ErrorKind::Io`]; the path is then as it was.
-    pub fn commit(mut self) -> Result<()> {
-        self.sync()?;
+    pub fn commit(self) -> Result<()> {
+        commit_all(vec![self])
+    }
+
+    /// Makes what is on disk appear under its path.
+    fn show(self) -> Result<()> {
         match self.target {
             Target::Stdout(_) | Target::Special(..) => Ok(()),
             Target::File(temporary, path) => commit_file(temporary, &path).map_err(|error| unwritable(&path, error)),
@@ -256,6 +257,15 @@ impl Sink for Output {
         self.early_sync.wrote(to, copied);
         Ok(true)
     }
+}
+
+/// Makes several outputs appear, in this order; none before all of them are on disk.
+///
+/// # Errors
+/// [`ErrorKind::Io`]; unless it was a rename that failed, all paths are then as they were.
+pub fn commit_all(mut outputs: Vec<Output>) -> Result<()> {
+    outputs.iter_mut().try_for_each(Output::sync)?;
+    outputs.into_iter().try_for_each(Output::show)
 }
 
 /// Writes a whole document the same way.

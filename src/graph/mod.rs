@@ -320,6 +320,11 @@ impl Graph {
         self.words.list[self.nodes[node.index()].op as usize].closes_loop
     }
 
+    /// Whether any op closes a while-loop; no, only if there is none.
+    fn may_have_loops(&self) -> bool {
+        self.words.list.iter().any(|word| word.closes_loop)
+    }
+
     /// The node's requested device, mostly empty.
     #[must_use]
     pub fn device(&self, node: NodeId) -> &str {

@@ -20,7 +20,7 @@ impl Graph {
 
     /// [`Graph::run_order`], and for how many of its inputs each node is still waiting at the end: none, if it is in it.
     pub(super) fn run_order_and_waiting(&self) -> (Vec<NodeId>, Vec<u32>) {
-        let has_loops = self.ids().any(|node| self.closes_loop(node));
+        let has_loops = self.may_have_loops();
         let mut waiting = vec![0u32; self.len()];
         let mut order = Vec::with_capacity(self.len());
         for node in self.ids() {

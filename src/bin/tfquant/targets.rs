@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tfquant::container::Encoding;
 use tfquant::error::{Error, ErrorKind, Result};
-use tfquant::output::Output;
+use tfquant::output::{Output, commit_all};
 use tfquant::source::Location;
 
 use crate::args::OutputArgs;
@@ -64,9 +64,7 @@ impl Targets {
     /// Makes everything appear: not before all of it is on disk, and the model last.
     pub fn commit(self) -> Result<()> {
         let model = self.model.map(|model| model.output);
-        let mut outputs: Vec<Output> = [self.report, self.plan, self.html, model].into_iter().flatten().collect();
-        outputs.iter_mut().try_for_each(Output::sync)?;
-        outputs.into_iter().try_for_each(Output::commit)
+        commit_all([self.report, self.plan, self.html, model].into_iter().flatten().collect())
     }
 }
 
