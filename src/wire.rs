@@ -128,6 +128,17 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, WireError> {
+        // Most tags and lengths are one byte.
+        if let Some(&byte) = self.bytes.get(self.position)
+            && byte < 0x80
+        {
+            self.position += 1;
+            return Ok(byte.into());
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let start = self.position;
         let rest = self.bytes.get(start..).unwrap_or_default();
         match varint(rest) {
@@ -190,10 +201,6 @@ impl Iterator for Fields<'_> {
 /// Decodes a varint at the start of `bytes`: its value and its length. `None` when it does not end within 10 bytes.
 #[must_use]
 pub fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    // Most tags and lengths are one byte.
-    if let &[byte @ 0..0x80, ..] = bytes {
-        return Some((byte.into(), 1));
-    }
     let mut value = 0u64;
     for (index, &byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
