@@ -10,10 +10,9 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use prost::Message;
 
-use crate::build::{Aggregation, Variable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::proto::tensorflow::{VariableAggregation, VariableDef};
+use crate::proto::tensorflow::VariableDef;
 use crate::wire::{self, Fields, put_bytes, put_header};
 
 /// All variables: `tf.GraphKeys.GLOBAL_VARIABLES`.
@@ -127,29 +126,18 @@ impl Collections {
         self.global_variables.contains(name)
     }
 
-    /// Adds a variable, stored as TensorFlow stores variables under that key.
-    pub fn add_variable(&mut self, graph: &Graph, key: &str, variable: &Variable) {
-        if !self.kept && VARIABLE_KEYS.contains(&key) {
+    /// Adds a variable, stored as TensorFlow stores variables under that key: whole, or by the name of its tensor.
+    pub fn add_variable(&mut self, key: &str, variable: impl FnOnce() -> VariableDef) {
+        let is_stored_whole = VARIABLE_KEYS.contains(&key);
+        if !self.kept && is_stored_whole {
             return;
         }
-        let name = graph.tensor_name(variable.node.into());
-        if !VARIABLE_KEYS.contains(&key) {
-            self.add(key, Kind::Nodes, name.into_bytes());
-            return;
+        let variable = variable();
+        if is_stored_whole {
+            self.add_message(key, &variable);
+        } else {
+            self.add(key, Kind::Nodes, variable.variable_name.into_bytes());
         }
-        let definition = VariableDef {
-            variable_name: name,
-            initial_value_name: graph.tensor_name(variable.initial_value),
-            initializer_name: graph.name(variable.initializer).to_owned(),
-            snapshot_name: graph.tensor_name(variable.read),
-            aggregation: match variable.aggregation {
-                Aggregation::None => VariableAggregation::None,
-                Aggregation::Mean => VariableAggregation::Mean,
-                Aggregation::OnlyFirstReplica => VariableAggregation::OnlyFirstReplica,
-            } as i32,
-            ..VariableDef::default()
-        };
-        self.add_message(key, &definition);
     }
 
     /// Adds an encoded message.

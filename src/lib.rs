@@ -27,17 +27,17 @@
 //! # }
 //! ```
 
-pub mod build;
 pub mod collections;
 pub mod container;
 pub mod error;
 pub mod graph;
-pub mod graph_matcher;
 pub mod inspect;
+pub mod nodes;
+pub mod options;
 pub mod output;
+pub mod page;
 pub mod passes;
 pub mod proto;
-pub mod quant_ops;
 pub mod report;
 pub mod rewrite;
 pub mod source;

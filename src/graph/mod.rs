@@ -7,7 +7,9 @@
 
 pub mod attr;
 mod index;
+pub mod loops;
 pub mod name;
+pub mod op_class;
 pub mod order;
 pub mod read;
 #[cfg(test)]

@@ -13,9 +13,10 @@ use super::{SCHEMA_VERSION, TOOL, endpoints, file_summary, find_node};
 use crate::container::Model;
 use crate::error::{Printable, Result};
 use crate::graph::{Graph, NodeId};
-use crate::passes::quantize::{Layer, Outcome};
+use crate::passes::decisions::{Layer, Outcome};
 use crate::report::{FileSummary, Report, plan};
-use crate::rewrite::{RewriteOptions, rewrite};
+use crate::options::RewriteOptions;
+use crate::rewrite::rewrite;
 
 /// Everything `tfquant explain` says.
 #[derive(Debug, Clone, Serialize)]
@@ -94,7 +95,7 @@ pub struct Neighbour {
 pub fn plan(model: &Model, options: &RewriteOptions) -> Result<(Model, Report)> {
     let mut options = options.clone();
     options.strict_fold = false;
-    options.skip_unmatched();
+    options.common.skip_unmatched = true;
     let mut copy = model.clone();
     let mut report = rewrite(&mut copy, &options)?;
     report.dry_run = true;

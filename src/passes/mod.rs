@@ -1,8 +1,13 @@
 //! The passes: each finds what its rules speak of, edits the graph, and reports every decision.
 //!
-//! [`common`] and [`input_to_ops`] hold what TensorFlow's rewriter shares between its passes.
+//! [`names`] are the rules of October 2017 with TensorFlow 1.5, [`topology`] those of 1.15, each with a `fold` and a
+//! `quantize`; [`extensions`] go past what TensorFlow does. What they share stands beside them.
 
-pub mod common;
-pub mod fold_batch_norms;
-pub mod input_to_ops;
-pub mod quantize;
+pub mod consumers;
+pub mod decisions;
+pub mod extensions;
+mod graph_matcher;
+pub mod insertion;
+pub mod names;
+pub mod selection;
+pub mod topology;

@@ -3,7 +3,6 @@
 //! [`Report`] is the document behind every form of output; [`json`] is its stable form, [`text`] the table on the
 //! terminal.
 
-pub mod html;
 pub mod json;
 mod names;
 pub mod plan;
@@ -14,8 +13,7 @@ use std::collections::BTreeMap;
 pub use names::Names;
 use serde::Serialize;
 
-use crate::passes::fold_batch_norms::BatchNorm;
-use crate::passes::quantize::{Layer, Outcome};
+use crate::passes::decisions::{BatchNorm, Layer, Outcome};
 
 /// The version of the report's JSON form. It grows when a field changes its meaning or goes; new fields do not count.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::error::Printable;
-use crate::passes::fold_batch_norms::{self, BatchNorm};
-use crate::passes::quantize::{InsertedFakeQuant, Layer, Outcome, Role, Step};
+use crate::passes::decisions::{BatchNorm, InsertedFakeQuant, Layer, Outcome, Step};
 
 /// Everything the rewrite does, or would do.
 #[must_use]
@@ -57,7 +56,7 @@ pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
 pub fn totals(report: &Report) -> String {
     let summary = &report.summary;
     let skipped: Vec<String> = summary.skipped.iter().map(|(code, count)| format!(", {count} {code}")).collect();
-    let folded = report.batch_norms.iter().filter(|batch_norm| batch_norm.outcome == fold_batch_norms::Outcome::Folded);
+    let folded = report.batch_norms.iter().filter(|batch_norm| batch_norm.is_folded());
     let batch_norms = match report.batch_norms.len() {
         0 => String::new(),
         count => format!("{count} batch norms: {} folded; ", folded.count()),
@@ -110,14 +109,7 @@ pub fn push_inserts(text: &mut String, layer: &Layer) {
 }
 
 fn push_insert(text: &mut String, layer: &Layer, quant: &InsertedFakeQuant) {
-    let role = match quant.role {
-        Role::Weights => "weights",
-        Role::Activation => "activation",
-        Role::BypassInput => "bypass input",
-        Role::Add => "add",
-        Role::PostActivationAdd => "add after activation",
-        Role::Arithmetic => "arithmetic",
-    };
+    let role = quant.role.explanation();
     let narrow = if quant.narrow_range { ", narrow" } else { "" };
     let _ = writeln!(
         text,

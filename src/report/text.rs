@@ -5,8 +5,7 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::error::Printable;
-use crate::passes::fold_batch_norms::{self, BatchNorm};
-use crate::passes::quantize::{Layer, Outcome};
+use crate::passes::decisions::{BatchNorm, Layer, Outcome};
 
 /// The summary: a fact a line, without colour.
 #[must_use]
@@ -17,7 +16,7 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
     };
     if !report.batch_norms.is_empty() || report.command == "fold" {
         let folded =
-            report.batch_norms.iter().filter(|batch_norm| batch_norm.outcome == fold_batch_norms::Outcome::Folded);
+            report.batch_norms.iter().filter(|batch_norm| batch_norm.is_folded());
         line("batch norms", format!("{} of {} folded", folded.count(), report.batch_norms.len()));
         for (code, count) in unfolded(report) {
             line("  unfolded", format!("{count} {code}"));
@@ -68,7 +67,7 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
 /// How many batch norms were left, by reason code.
 fn unfolded(report: &Report) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
-    for batch_norm in report.batch_norms.iter().filter(|it| it.outcome != fold_batch_norms::Outcome::Folded) {
+    for batch_norm in report.batch_norms.iter().filter(|it| !it.is_folded()) {
         *counts.entry(batch_norm.outcome.code()).or_default() += 1;
     }
     counts
@@ -84,7 +83,7 @@ fn signed(count: usize) -> i64 {
 
 fn batch_norm_lines(batch_norm: &BatchNorm) -> String {
     let mut text = String::new();
-    let sign = if batch_norm.outcome == fold_batch_norms::Outcome::Folded { '+' } else { '-' };
+    let sign = if batch_norm.is_folded() { '+' } else { '-' };
     let (node, op, code) = (Printable(&batch_norm.node), Printable(&batch_norm.op), batch_norm.outcome.code());
     let _ = writeln!(text, "{sign} {node} ({op}): {code}");
     if let Some(detail) = &batch_norm.detail {

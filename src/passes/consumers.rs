@@ -1,0 +1,90 @@
+//! Who reads whom, as it was when a pass began.
+//!
+//! TensorFlow's rewriter takes this picture once and does not update it while it inserts nodes, so that inserted nodes
+//! are never taken for consumers, and an input that was rewired twice is noticed (`input_to_ops.py`). What all passes skip is
+//! not in it (`common.py`).
+
+use crate::graph::{Graph, NodeId};
+
+/// Nodes of gradients, optimizers and summaries, by the start of their names: no pass looks at them.
+const SKIPPED_PREFIXES: [&str; 6] =
+    ["gradients/", "RMSProp/", "Adagrad/", "Const_", "HistogramSummary", "ScalarSummary"];
+
+/// Whether a node of that name is passed over by all passes.
+#[must_use]
+pub fn is_skipped(name: &str) -> bool {
+    SKIPPED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The consumers of every node at one moment, without those that all passes skip.
+#[derive(Debug)]
+pub struct Consumers {
+    /// Where each node's consumers begin in `consumers`; one more at the end.
+    starts: Vec<u32>,
+    consumers: Vec<NodeId>,
+}
+
+impl Consumers {
+    /// The picture now.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)] // edges are counted in 32 bits
+    pub fn new(graph: &Graph) -> Self {
+        let skipped: Vec<bool> = graph.ids().map(|node| is_skipped(graph.name(node))).collect();
+        let mut starts = Vec::with_capacity(graph.len() + 1);
+        let mut consumers = Vec::new();
+        for node in graph.ids() {
+            let start = consumers.len();
+            starts.push(start as u32);
+            consumers.extend(graph.consumers(node).filter(|consumer| !skipped[consumer.index()]));
+            consumers[start..].sort_unstable();
+            dedup_from(&mut consumers, start);
+        }
+        starts.push(consumers.len() as u32);
+        Self { starts, consumers }
+    }
+
+    /// The nodes that read any output of `producer`, each once, in graph order.
+    #[must_use]
+    pub fn consumers(&self, producer: NodeId) -> &[NodeId] {
+        match self.starts.get(producer.index()..=producer.index() + 1) {
+            Some(&[start, end]) => &self.consumers[start as usize..end as usize],
+            _ => &[],
+        }
+    }
+}
+
+fn dedup_from(nodes: &mut Vec<NodeId>, start: usize) {
+    let mut kept = start;
+    for index in start..nodes.len() {
+        if kept == start || nodes[kept - 1] != nodes[index] {
+            nodes[kept] = nodes[index];
+            kept += 1;
+        }
+    }
+    nodes.truncate(kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::graph::{Input, NewNode, read};
+
+    #[test]
+    fn later_edits_do_not_show() {
+        let mut graph = read::parse(Bytes::new()).unwrap();
+        let mut add = |name: &str, inputs: &[NodeId]| {
+            let inputs: Vec<Input> = inputs.iter().map(|&node| Input::Data(node.into())).collect();
+            graph.insert(NewNode { name, op: "Op", device: "", inputs: &inputs, attrs: &[] }).unwrap()
+        };
+        let a = add("a", &[]);
+        let b = add("b", &[a, a]);
+        let c = add("c", &[a]);
+        add("gradients/d", &[a]);
+        let before = Consumers::new(&graph);
+        graph.set_input(c, 0, Input::Data(b.into()));
+        assert_eq!(before.consumers(a), [b, c]);
+        assert_eq!(Consumers::new(&graph).consumers(a), [b]);
+    }
+}

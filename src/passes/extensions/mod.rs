@@ -1,0 +1,37 @@
+//! What TensorFlow 1.15's rules miss: one rule a file, each told of in the report by its code.
+//!
+//! The rules apply to what the reference's rules leave without ranges, so a graph whose layers those quantize completely
+//! stays as they make it. [`crate::options::TopologyOnly::reference_only`] turns all of them off.
+
+pub mod activations;
+pub mod bare_layers;
+pub mod const_weights;
+pub mod fold_bias;
+pub mod fold_chain;
+pub mod layer_ops;
+pub mod shared_weights;
+#[cfg(test)]
+mod tests;
+pub mod wrapped_weights;
+
+use super::decisions::Extension;
+use crate::graph::{Graph, NodeId, TensorRef};
+
+/// The weights of a layer op that the reference does not recognise, and the rule that does.
+pub(in crate::passes) fn weights(graph: &Graph, op: NodeId) -> Option<(TensorRef, Extension)> {
+    let (candidates, by_op) = layer_ops::weight_inputs(graph, op)?;
+    let inputs: Vec<TensorRef> = graph.data_inputs(op).collect();
+    candidates.iter().find_map(|&index| {
+        let weights = *inputs.get(index)?;
+        let rule = wrapped_weights::rule(graph, weights)?;
+        let others_are_constant = inputs
+            .iter()
+            .enumerate()
+            .any(|(other, &input)| other != index && candidates.contains(&other) && is_constant(graph, input));
+        (!others_are_constant).then(|| (weights, by_op.or(rule).unwrap_or(Extension::BareLayer)))
+    })
+}
+
+fn is_constant(graph: &Graph, tensor: TensorRef) -> bool {
+    wrapped_weights::rule(graph, tensor).is_some()
+}

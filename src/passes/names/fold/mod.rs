@@ -1,0 +1,48 @@
+//! Folds by the rules of TensorFlow 1.5's `fold_batch_norms.py`.
+//!
+//! # What it does
+//! First the fused batch norms, in graph order: a FusedBatchNorm that reads a Conv2D or DepthwiseConv2dNative, then one
+//! that reads a MatMul through a Reshape and is read through another. In the scope of the layer it adds the folded
+//! weights `mul_fold`, which are the weights times gamma over the standard deviation; the layer's copy `…_Fold` that
+//! uses them; the `bias`; and `add_fold`, their sum, which is read instead of the batch norm. Mean and variance are the
+//! batch's own in a training graph, else the batch norm's inputs.
+//! Then the batch norms made of single ops, found by name: every scope that holds `BatchNorm/batchnorm/…`, with gamma or
+//! without. Their own scale becomes `mul_fold`; the activation of the scope (`Relu6`, `Relu` or `Identity`), or else the
+//! `Add` of the scope above, reads `add_fold` instead.
+//!
+//! # When it applies
+//! To layers in NHWC, not dilated, whose batch norm is read once (fused) or by that activation or Add (single ops).
+//! Where TensorFlow refuses a graph it is refused too, naming the node that TensorFlow names.
+//!
+//! # What it leaves alone
+//! Batch norms that follow anything else than a layer; gradients, optimizers and summaries. Also the dilated, NCHW and
+//! transposed layers that TensorFlow 1.5 folds into a network that computes something else.
+//! The original layer and its batch norm stay in the graph: in a training graph they yield the batch's statistics.
+//!
+//! # Example
+//! `conv/Conv2D → conv/BatchNorm/FusedBatchNorm → conv/Relu` becomes
+//! `conv/mul_fold → conv/Conv2D_Fold → conv/add_fold → conv/Relu`.
+
+mod checks;
+mod fused;
+#[cfg(test)]
+mod tests;
+mod unfused;
+
+use crate::nodes::Builder;
+use crate::error::Result;
+use crate::graph::static_shape::ShapeCache;
+use crate::options::Common;
+use crate::passes::decisions::BatchNorm;
+
+/// Folds the batch norms of the builder's graph; says of each whether, and why not.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Refused`], naming the node, for a batch norm that the rules refuse, unless
+/// [`Common::skip_unmatched`] leaves it as it is.
+pub fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common) -> Result<Vec<BatchNorm>> {
+    let mut shapes = ShapeCache::default();
+    let mut found = fused::fold(builder, &mut shapes, common)?;
+    found.extend(unfused::fold(builder, &mut shapes, common)?);
+    Ok(found)
+}

@@ -1,0 +1,94 @@
+//! Which layers the user wants touched: `--include` and `--exclude`, regular expressions on the names of layer ops.
+
+use regex::Regex;
+use serde::{Serialize, Serializer};
+
+use crate::error::{Error, ErrorKind};
+
+/// A choice of layers by name.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Selection {
+    #[serde(serialize_with = "as_typed")]
+    include: Vec<Regex>,
+    #[serde(serialize_with = "as_typed")]
+    exclude: Vec<Regex>,
+}
+
+impl Selection {
+    /// Layers that match any of `include` (all, if there are none) and none of `exclude`. A pattern matches anywhere in
+    /// a name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Options`] for a pattern that is no regular expression.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, Error> {
+        Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
+    }
+
+    /// Whether the layer of that name is chosen.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|pattern| pattern.is_match(name)))
+            && !self.exclude.iter().any(|pattern| pattern.is_match(name))
+    }
+
+    /// Checks that every pattern matches one of the layers, as one that matches none is a typing mistake.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Options`], with the layer whose name comes nearest.
+    pub fn check<'a>(&self, layers: impl Iterator<Item = &'a str> + Clone) -> Result<(), Error> {
+        for pattern in self.include.iter().chain(&self.exclude) {
+            if !layers.clone().any(|layer| pattern.is_match(layer)) {
+                return Err(no_match(pattern.as_str(), layers));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn as_typed<S: Serializer>(patterns: &[Regex], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(patterns.iter().map(Regex::as_str))
+}
+
+fn compile(patterns: &[String]) -> Result<Vec<Regex>, Error> {
+    let compile = |pattern: &String| {
+        Regex::new(pattern).map_err(|error| {
+            Error::new(ErrorKind::Options, format!("'{pattern}' is no regular expression: {error}"))
+                .hint("escape . [ ] ( ) { } * + ? ^ $ | with a backslash")
+        })
+    };
+    patterns.iter().map(compile).collect()
+}
+
+fn no_match<'a>(pattern: &str, layers: impl Iterator<Item = &'a str>) -> Error {
+    let error = Error::new(ErrorKind::Options, format!("the pattern '{pattern}' matches no layer"));
+    let nearest = layers.max_by(|a, b| strsim::jaro(pattern, a).total_cmp(&strsim::jaro(pattern, b)));
+    match nearest {
+        Some(layer) => error.hint(format!("the nearest layer is '{layer}'")),
+        None => error.hint("the graph has no layer to choose from"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(include: &[&str], exclude: &[&str]) -> Selection {
+        let owned = |patterns: &[&str]| patterns.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>();
+        Selection::new(&owned(include), &owned(exclude)).unwrap()
+    }
+
+    #[test]
+    fn excluded_layers_are_out_even_when_included() {
+        let selection = selection(&["^net/"], &["logits"]);
+        assert!(selection.contains("net/conv/Conv2D"));
+        assert!(!selection.contains("net/logits/MatMul"));
+        assert!(!selection.contains("other/Conv2D"));
+    }
+
+    #[test]
+    fn a_pattern_for_nothing_names_the_nearest_layer() {
+        let error = selection(&[], &["net/convl/Conv2D"]).check(["net/fc/MatMul", "net/conv1/Conv2D"].into_iter());
+        assert_eq!(error.unwrap_err().hint_text(), Some("the nearest layer is 'net/conv1/Conv2D'"));
+        assert!(Selection::new(&["(".to_owned()], &[]).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! Whether a tensor may be quantized, and the step that a delay counts by: `_InsertQuantOp` of TensorFlow 1.15.
+
+use hashbrown::HashSet;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::static_shape::ShapeCache;
+use crate::graph::{Graph, Input, NodeId};
+use crate::nodes::Builder;
+use crate::options::{Common, Quantize};
+use crate::passes::decisions::{InsertedFakeQuant, Outcome};
+use crate::passes::insertion::{self, Insertion, check_float, few_names};
+
+/// Where and whether to insert.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Terms<'a> {
+    /// The producer must be in this scope, which ends in a slash.
+    pub producer_scope: Option<&'a str>,
+    /// All consumers must be in this scope.
+    pub consumer_scope: Option<&'a str>,
+    /// Whether a tensor that cannot be quantized is no reason to refuse the graph: TensorFlow would not have tried.
+    pub optional: bool,
+}
+
+/// What came of an insertion.
+pub(super) enum Inserted {
+    FakeQuant(Box<InsertedFakeQuant>),
+    /// Nothing was inserted, for this reason.
+    Nothing(Outcome, Option<String>),
+}
+
+/// Inserts fake quantizers one after the other, remembering what they share.
+pub(super) struct Inserter<'o> {
+    inserter: insertion::Inserter<'o>,
+    common: &'o Common,
+    shapes: ShapeCache,
+    /// Tensors that fake quantizers read; once so, always so.
+    followed: HashSet<NodeId>,
+}
+
+impl<'o> Inserter<'o> {
+    pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
+        let inserter = insertion::Inserter::new(common, quantize, vars_collection);
+        Self { inserter, common, shapes: ShapeCache::default(), followed: HashSet::new() }
+    }
+
+    /// How many inputs were rewired, and the ops that update ranges.
+    pub fn finish(self) -> (usize, Vec<NodeId>) {
+        (self.inserter.inputs_rewired, self.inserter.updates)
+    }
+
+    /// Inserts the fake quantizer, unless the tensor is out of scope or quantized already.
+    pub fn insert(&mut self, b: &mut Builder<'_>, insertion: &Insertion<'_>, terms: &Terms<'_>) -> Result<Inserted> {
+        if !terms.include(b.graph, insertion) {
+            return Ok(Inserted::Nothing(Outcome::OutOfScope, None));
+        }
+        if self.is_followed_by_fake_quant(b.graph, insertion.producer) {
+            return Ok(Inserted::Nothing(Outcome::AlreadyQuantized, None));
+        }
+        match self.check(b, insertion) {
+            Ok(()) => {
+                let rank = self.rank(b.graph, insertion.producer);
+                let get_step = |b: &mut Builder<'_>| b.get_or_create_quantization_step();
+                let inserted = self.inserter.insert(b, insertion, rank, get_step)?;
+                self.followed.insert(insertion.producer);
+                Ok(Inserted::FakeQuant(Box::new(inserted.fake_quant)))
+            }
+            Err((outcome, error)) if terms.optional || self.common.skip_unmatched => {
+                Ok(Inserted::Nothing(outcome, Some(error.to_string())))
+            }
+            Err((_, error)) => Err(error),
+        }
+    }
+
+    /// How many axes the node's first output has, if that is known.
+    fn rank(&mut self, graph: &Graph, producer: NodeId) -> Option<usize> {
+        graph.static_shape_with(producer.into(), &mut self.shapes).map(|dims| dims.len())
+    }
+
+    /// What inserting would fail at.
+    fn check(&mut self, b: &Builder<'_>, insertion: &Insertion<'_>) -> Result<(), (Outcome, Error)> {
+        let (graph, producer) = (&*b.graph, insertion.producer);
+        if !insertion.moving_average && self.rank(graph, producer).is_none() {
+            let error = graph
+                .error(ErrorKind::Refused, "it is not known how many axes the weights have", producer)
+                .hint("give the weights a known shape and export again, or --exclude the layer");
+            return Err((Outcome::RankUnknown, error));
+        }
+        check_float(graph, producer).map_err(|error| (Outcome::NotFloat, error))?;
+        let input = Input::Data(producer.into());
+        let slots = |&consumer: &NodeId| graph.inputs(consumer).filter(|&other| other == input).count();
+        if insertion.consumers.iter().map(slots).sum::<usize>() < insertion.consumers.len() {
+            return Err((Outcome::InputsShared, not_all_rewired(graph, insertion)));
+        }
+        Ok(())
+    }
+
+    /// Whether a fake quantizer reads the node's first output, also through Reshape and Identity.
+    fn is_followed_by_fake_quant(&mut self, graph: &Graph, producer: NodeId) -> bool {
+        if self.followed.contains(&producer) {
+            return true;
+        }
+        let mut waiting: Vec<NodeId> = graph.tensor_consumers(producer.into()).collect();
+        let mut seen: HashSet<NodeId> = HashSet::new();
+        while let Some(node) = waiting.pop() {
+            match graph.op(node) {
+                "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel" => {
+                    self.followed.insert(producer);
+                    return true;
+                }
+                "Reshape" | "Identity" if seen.insert(node) => waiting.extend(graph.consumers(node)),
+                _ => {}
+            }
+        }
+        false
+    }
+}
+
+impl Terms<'_> {
+    fn include(&self, graph: &Graph, insertion: &Insertion<'_>) -> bool {
+        let is_inside = |node: NodeId, scope: &str| graph.name(node).starts_with(scope);
+        self.producer_scope.is_none_or(|scope| is_inside(insertion.producer, scope))
+            && self
+                .consumer_scope
+                .is_none_or(|scope| insertion.consumers.iter().all(|&consumer| is_inside(consumer, scope)))
+    }
+}
+
+fn not_all_rewired(graph: &Graph, insertion: &Insertion<'_>) -> Error {
+    let names = few_names(graph, insertion.consumers);
+    let what = format!("no inputs would be quantized for some of [{names}]: they read another output");
+    graph
+        .error(ErrorKind::Refused, what, insertion.producer)
+        .hint("leave the layer out (--exclude), or go on without it (--skip-unmatched)")
+}

@@ -1,0 +1,410 @@
+//! Quantizes layers that are recognised by structure: TensorFlow 1.15's `contrib/quantize/python/quantize.py`.
+//!
+//! # What it does
+//! Finds every Conv2D, MatMul and DepthwiseConv2dNative whose weights are a variable, or the product that folding a
+//! batch norm makes of one, together with what follows it: BatchToSpaceND, a bias, a bypass Add, an activation (Relu,
+//! Relu6 or Identity) and an Add after that. The largest form wins. The weights are quantized by the range of their last
+//! value, with a narrow range; the activation, both sides of a bypass and the Add after the activation by moving averages.
+//! Layers that these rules miss are quantized by [`crate::passes::extensions`], unless [`TopologyOnly::reference_only`] says not to.
+//! Then every Add and Mul that reads a quantized tensor, also through a Reshape, a pooling and the like, is quantized.
+//! With [`Quantize::quant_delay`] a quantizer lets its tensor pass until the graph has run that often, as counted by
+//! `fake_quantization_step`.
+//!
+//! # When it applies
+//! Whatever the nodes are called. Nothing is quantized twice: a tensor that a fake quantizer reads, also through Reshape
+//! and Identity, is left as it is.
+//!
+//! # What it leaves alone
+//! Layers outside of [`TopologyOnly::scope`]; a convolution that yields the batch's statistics for a folded batch norm; biases;
+//! everything that [`Common::selection`] leaves out.
+//!
+//! # Example
+//! `kernel/read → Conv2D → BiasAdd → Relu → next` becomes
+//! `kernel/read → weights_quant → Conv2D → BiasAdd → Relu → act_quant → next`.
+
+mod arithmetic;
+mod insert;
+mod layers;
+
+use hashbrown::HashSet;
+
+use crate::nodes::Builder;
+use crate::error::Result;
+use crate::graph::name::parent;
+use crate::graph::{Graph, NodeId};
+use crate::graph::loops::Loops;
+use crate::options::{Common, Quantize, TopologyOnly};
+use crate::passes::consumers::{Consumers, is_skipped};
+use crate::passes::decisions::{Extension, InsertedFakeQuant, Layer, Outcome, Quantized, Role};
+use crate::passes::extensions::{activations, bare_layers, layer_ops, shared_weights};
+use crate::passes::insertion::{ACTIVATION_MIN, Insertion, WIDE_MIN};
+use arithmetic::Arithmetic;
+use insert::{Inserted, Inserter, Terms};
+use layers::{Found, Layers, is_reference_layer_op};
+
+/// Quantizes the layers of the builder's graph. The builder follows TensorFlow 1.15.
+///
+/// # Errors
+/// [`ErrorKind::Options`] for options that make no sense for this graph; [`ErrorKind::Refused`], naming the node, for a
+/// tensor that should be quantized and cannot be, unless [`Common::skip_unmatched`] leaves it as it is.
+pub fn quantize(
+    builder: &mut Builder<'_>,
+    common: &Common,
+    options: &Quantize,
+    only: &TopologyOnly,
+    vars_collection: &str,
+) -> Result<Quantized> {
+    let graph = &*builder.graph;
+    let operations = builder.operations();
+    let nameable = operations.iter().filter(|&&node| is_selectable(graph, node));
+    common.selection.check(nameable.map(|&node| selection_name(graph, node)))?;
+
+    let mut layers = Layers::find(graph, &operations);
+    if !only.reference_only {
+        layers.found.retain(|found| !is_left_behind(graph, found));
+    }
+    let loops = if only.reference_only { Loops::default() } else { Loops::new(graph, &operations) };
+    let more = if only.reference_only {
+        Vec::new()
+    } else {
+        layers.find_more(graph, &operations, |node| is_extension_candidate(graph, &loops, node))
+    };
+    let scope = only.scope.as_deref().filter(|scope| !scope.is_empty()).map(with_slash);
+    let mut pass = Pass {
+        common,
+        options,
+        only,
+        scope: scope.as_deref(),
+        consumers: Consumers::new(graph),
+        inserter: Inserter::new(common, options, vars_collection),
+        quantized_ops: HashSet::new(),
+        loops,
+    };
+    let more = pass.with_shared_weights(builder.graph, more);
+    let (mut reported, mut told) = (Vec::new(), HashSet::new());
+    for found in layers.found.iter().chain(&more) {
+        reported.push(pass.quantize_layer(builder, found)?);
+        told.insert(found.layer);
+    }
+    reported.extend(pass.others(builder.graph, &operations, &layers, &told));
+    let adds = pass.quantize_arithmetic(builder)?;
+    let (inputs_rewired, updates) = pass.inserter.finish();
+    Ok(Quantized {
+        layers: reported,
+        adds,
+        // The quantization step counts by itself: there is nothing for a training loop to do.
+        created_global_step: None,
+        inputs_rewired,
+        updates,
+    })
+}
+
+fn with_slash(scope: &str) -> String {
+    if scope.ends_with('/') { scope.to_owned() } else { format!("{scope}/") }
+}
+
+fn is_selectable(graph: &Graph, node: NodeId) -> bool {
+    layer_ops::is_layer_op(graph, node) || matches!(graph.op(node), "Add" | "AddV2" | "Mul")
+}
+
+/// Whether the rules past the reference may look at a layer: nothing that was folded, nothing inside a loop, no gradient.
+fn is_extension_candidate(graph: &Graph, loops: &Loops, node: NodeId) -> bool {
+    let name = graph.name(node);
+    !is_gradient(name) && !loops.contain(node) && !has_folded_twin(graph, name)
+}
+
+/// Whether only a batch norm reads the layer, and its folded twin takes its place for everyone else.
+fn is_left_behind(graph: &Graph, found: &Found) -> bool {
+    has_folded_twin(graph, graph.name(found.layer)) && bare_layers::feeds_batch_norm_alone(graph, found.activation)
+}
+
+fn has_folded_twin(graph: &Graph, name: &str) -> bool {
+    graph.find(&format!("{name}_Fold")).is_some()
+}
+
+fn is_gradient(name: &str) -> bool {
+    is_skipped(name) || name.contains("/gradients/")
+}
+
+/// The name that the user knows a layer by: that of the op it was folded from.
+fn selection_name(graph: &Graph, node: NodeId) -> &str {
+    let name = graph.name(node);
+    name.strip_suffix("_Fold").filter(|original| graph.find(original).is_some()).unwrap_or(name)
+}
+
+/// The scope of a name; nothing at the root.
+fn context(name: &str) -> &str {
+    parent(name).unwrap_or_default()
+}
+
+struct Pass<'o> {
+    common: &'o Common,
+    options: &'o Quantize,
+    only: &'o TopologyOnly,
+    /// Where to quantize alone, ending in a slash.
+    scope: Option<&'o str>,
+    consumers: Consumers,
+    inserter: Inserter<'o>,
+    /// The nodes that layers' quantizers were inserted after, or would have been.
+    quantized_ops: HashSet<NodeId>,
+    loops: Loops,
+}
+
+impl<'o> Pass<'o> {
+    /// What all quantizers have in common, of what `at` yields; the rest is to be filled in.
+    fn insertion<'a>(&self, [context, name]: [&'a str; 2], at: &'a Place, role: Role) -> Insertion<'a> {
+        Insertion {
+            context,
+            name,
+            producer: at.producer,
+            consumers: &at.consumers,
+            role,
+            moving_average: true,
+            delayed: true,
+            initial_min: WIDE_MIN,
+            bits: self.options.activation_bits,
+            narrow_range: false,
+            symmetric: self.only.symmetric,
+        }
+    }
+
+    /// The node, and who read it when the pass began.
+    fn place(&self, producer: NodeId) -> Place {
+        Place { producer, consumers: self.consumers.consumers(producer).to_vec() }
+    }
+
+    fn quantize_layer(&mut self, b: &mut Builder<'_>, found: &Found) -> Result<Layer> {
+        let mut results = Results::new(b.graph, found.layer);
+        results.layer.extension = found.extension;
+        results.layer.steps = found.steps(b.graph);
+        if self.loops.contain(found.layer) {
+            results.layer.outcome = Outcome::InsideLoop;
+            return Ok(results.layer);
+        }
+        if !self.common.selection.contains(selection_name(b.graph, found.layer)) {
+            results.layer.outcome = Outcome::NotSelected;
+            return Ok(results.layer);
+        }
+        let optional = found.extension.is_some();
+        let name = b.graph.name(found.layer).to_owned();
+        let layer_context = context(&name);
+        let output_context = if found.bypass.is_some() { context(layer_context) } else { layer_context };
+        if let Some(weights) = found.weights {
+            let mut at = self.place(weights.node);
+            at.consumers.retain(|&consumer| self.may_read_quantized_weights(b.graph, consumer));
+            let insertion = Insertion {
+                moving_average: false,
+                bits: self.options.weight_bits,
+                narrow_range: true,
+                ..self.insertion([layer_context, "weights_quant"], &at, Role::Weights)
+            };
+            let terms = Terms { consumer_scope: self.scope, producer_scope: None, optional };
+            results.add(self.inserter.insert(b, &insertion, &terms)?);
+        }
+        let at = self.place(found.activation);
+        let insertion = Insertion {
+            initial_min: ACTIVATION_MIN,
+            ..self.insertion([output_context, "act_quant"], &at, Role::Activation)
+        };
+        let terms = Terms { producer_scope: self.scope, consumer_scope: None, optional };
+        results.add(self.inserter.insert(b, &insertion, &terms)?);
+        self.quantized_ops.insert(found.activation);
+        if let (Some(bypass), Some(bias_add)) = (found.bypass, found.bias_add) {
+            self.quantize_bypass(b, [layer_context, output_context], [bias_add, bypass], &mut results)?;
+        }
+        if let Some(add) = found.post_activation_bypass {
+            self.quantize_post_activation_bypass(b, add, &mut results)?;
+        }
+        Ok(results.finish())
+    }
+
+    /// A layer that the user leaves out keeps its weights as they are, also if another layer shares them.
+    fn may_read_quantized_weights(&self, graph: &Graph, consumer: NodeId) -> bool {
+        !layer_ops::is_layer_op(graph, consumer) || self.common.selection.contains(selection_name(graph, consumer))
+    }
+
+    /// Quantizes what enters the bypass Add from its layer, and the Add, unless an activation follows.
+    fn quantize_bypass(
+        &mut self,
+        b: &mut Builder<'_>,
+        [layer_context, output_context]: [&str; 2],
+        [bias_add, bypass]: [NodeId; 2],
+        results: &mut Results,
+    ) -> Result<()> {
+        let optional = results.layer.extension.is_some();
+        let terms = Terms { producer_scope: self.scope, consumer_scope: self.scope, optional };
+        let [at_input, at_add] = [bias_add, bypass].map(|node| self.place(node));
+        let input = self.insertion([layer_context, "conv_quant"], &at_input, Role::BypassInput);
+        let add = self.insertion([output_context, "add_quant"], &at_add, Role::Add);
+        results.add(self.inserter.insert(b, &input, &terms)?);
+        self.quantized_ops.insert(bias_add);
+        let activation_follows =
+            add.consumers.iter().any(|&consumer| matches!(b.graph.op(consumer), "Relu" | "Relu6" | "Identity"));
+        if !activation_follows {
+            results.add(self.inserter.insert(b, &add, &terms)?);
+            self.quantized_ops.insert(bypass);
+        }
+        Ok(())
+    }
+
+    fn quantize_post_activation_bypass(
+        &mut self,
+        b: &mut Builder<'_>,
+        add: NodeId,
+        results: &mut Results,
+    ) -> Result<()> {
+        let name = b.graph.name(add).to_owned();
+        let at = self.place(add);
+        let scope_and_name = [context(&name), "post_activation_bypass_quant"];
+        let insertion = self.insertion(scope_and_name, &at, Role::PostActivationAdd);
+        let optional = results.layer.extension.is_some();
+        let terms = Terms { producer_scope: self.scope, consumer_scope: None, optional };
+        let relu_follows = insertion.consumers.iter().any(|&consumer| matches!(b.graph.op(consumer), "Relu" | "Relu6"));
+        if !relu_follows {
+            results.add(self.inserter.insert(b, &insertion, &terms)?);
+            self.quantized_ops.insert(add);
+        }
+        Ok(())
+    }
+
+    /// TensorFlow's `_QuantizeActivationLayers`.
+    fn quantize_arithmetic(&mut self, b: &mut Builder<'_>) -> Result<Vec<Layer>> {
+        self.consumers = Consumers::new(b.graph);
+        let mut arithmetic = Arithmetic::new(&self.quantized_ops);
+        let mut reported = Vec::new();
+        for node in b.operations() {
+            let extension = if arithmetic.is_quantizable(b.graph, node) {
+                None
+            } else if !self.only.reference_only && ends_activation(b.graph, &mut arithmetic, node) {
+                Some(Extension::Activation)
+            } else {
+                continue;
+            };
+            let mut results = Results::new(b.graph, node);
+            results.layer.extension = extension;
+            results.layer.steps.extend(arithmetic.quantized_input_step(b.graph, node));
+            if self.loops.contain(node) {
+                results.layer.outcome = Outcome::InsideLoop;
+                reported.push(results.layer);
+                continue;
+            }
+            if !self.common.selection.contains(b.graph.name(node)) {
+                results.layer.outcome = Outcome::NotSelected;
+                reported.push(results.layer);
+                continue;
+            }
+            let context = b.graph.name(node).to_owned();
+            let name = format!("activation_{}_quant", b.graph.op(node));
+            let role = if extension.is_some() { Role::Activation } else { Role::Arithmetic };
+            let at = self.place(node);
+            let insertion = Insertion { symmetric: false, ..self.insertion([&context, &name], &at, role) };
+            let terms = Terms { producer_scope: self.scope, consumer_scope: None, optional: extension.is_some() };
+            results.add(self.inserter.insert(b, &insertion, &terms)?);
+            arithmetic.were_rewired(b.graph, &at.consumers);
+            let nothing_new = extension.is_some() && results.layer.fake_quants.is_empty();
+            if !nothing_new {
+                reported.push(results.finish());
+            }
+        }
+        Ok(reported)
+    }
+
+    /// Layers whose weights come from one constant through different nodes quantize the constant.
+    fn with_shared_weights(&self, graph: &Graph, mut layers: Vec<Found>) -> Vec<Found> {
+        let selected =
+            layers.iter().filter(|found| self.common.selection.contains(selection_name(graph, found.layer)));
+        let sources = shared_weights::common_sources(graph, selected.filter_map(|found| found.weights));
+        for found in &mut layers {
+            if let Some(&source) = found.weights.and_then(|weights| sources.get(&weights)) {
+                found.weights = Some(source.into());
+                found.extension = Some(Extension::SharedWeights);
+            }
+        }
+        layers
+    }
+
+    /// Every layer op that belongs to no layer found is told of as well, with the reason.
+    fn others(&self, graph: &Graph, operations: &[NodeId], layers: &Layers, told: &HashSet<NodeId>) -> Vec<Layer> {
+        let is_layer = |node: NodeId| {
+            is_reference_layer_op(graph, node) || !self.only.reference_only && layer_ops::is_layer_op(graph, node)
+        };
+        let others = operations.iter().copied().filter(|node| !told.contains(node) && is_layer(*node));
+        others
+            .filter(|&node| !is_gradient(graph.name(node)))
+            .map(|node| {
+                let mut layer = Layer::new(graph, node);
+                layer.outcome = self.reason(graph, layers, node);
+                if !matches!(layer.outcome, Outcome::FoldedTwin | Outcome::BatchStatistics) {
+                    layer.steps = Layers::steps_of_missed(graph, node);
+                }
+                layer
+            })
+            .collect()
+    }
+
+    /// Why a layer op was left alone.
+    fn reason(&self, graph: &Graph, layers: &Layers, node: NodeId) -> Outcome {
+        if has_folded_twin(graph, graph.name(node)) {
+            Outcome::FoldedTwin
+        } else if layers.statistics.contains(&node) {
+            Outcome::BatchStatistics
+        } else if self.loops.contain(node) {
+            Outcome::InsideLoop
+        } else if !Layers::has_weights_of_any_kind(graph, node) {
+            Outcome::WeightsUnknown
+        } else if bare_layers::feeds_batch_norm(graph, node) {
+            Outcome::BatchNormFollows
+        } else if self.only.reference_only && !Layers::has_weights(graph, node) {
+            Outcome::WeightsUnknown
+        } else {
+            Outcome::NoActivation
+        }
+    }
+}
+
+/// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
+fn ends_activation(graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
+    // Quantizers hold Minimums and Maximums of their own, a great many.
+    if !graph.is_original(node) {
+        return false;
+    }
+    let Some(input) = activations::input(graph, node) else { return false };
+    !is_gradient(graph.name(node)) && arithmetic.reads_quantized(graph, input)
+}
+
+/// A node whose output is to be quantized.
+struct Place {
+    producer: NodeId,
+    consumers: Vec<NodeId>,
+}
+
+/// What becomes of one layer.
+struct Results {
+    layer: Layer,
+    /// Why its quantizers were not inserted, where they were not.
+    reasons: Vec<(Outcome, Option<String>)>,
+}
+
+impl Results {
+    fn new(graph: &Graph, op: NodeId) -> Self {
+        Self { layer: Layer::new(graph, op), reasons: Vec::new() }
+    }
+
+    fn add(&mut self, inserted: Inserted) {
+        match inserted {
+            Inserted::FakeQuant(fake_quant) => self.layer.fake_quants.push(*fake_quant),
+            Inserted::Nothing(reason, detail) => self.reasons.push((reason, detail)),
+        }
+    }
+
+    fn finish(mut self) -> Layer {
+        let quantized = |fake_quant: &InsertedFakeQuant| fake_quant.role != Role::BypassInput;
+        if let Some((reason, detail)) = self.reasons.into_iter().next() {
+            if !self.layer.fake_quants.iter().any(quantized) {
+                self.layer.outcome = reason;
+            }
+            self.layer.detail = detail;
+        }
+        self.layer
+    }
+}
