@@ -12,34 +12,23 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use generate::Layer;
 use prost::Message;
-use tfquant::container::{Encoding, Model, OpenOptions};
-use tfquant::passes::{fold_batch_norms, quantize};
-use tfquant::rewrite::{Fold, Quantize, RewriteOptions, rewrite};
+use tfquant::{Encoding, Model, OpenOptions, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite};
 
 fn open(bytes: &Bytes) -> Model {
     Model::open(bytes.clone(), &OpenOptions::default()).unwrap()
 }
 
 fn write(model: &Model, out: &mut Vec<u8>) {
-    let splice = model.to_splice().unwrap();
-    model.write(&splice, Encoding::Binary, out).unwrap();
+    model.encode().unwrap().write(Encoding::Binary, out).unwrap();
 }
 
 fn by_names() -> RewriteOptions {
-    RewriteOptions {
-        fold: Some(Fold::Names(fold_batch_norms::Options::default())),
-        quantize: Some(Quantize::Names(quantize::Options { quant_delay: Some(2000), ..Default::default() })),
-        ..RewriteOptions::default()
-    }
+    let quantize = Some(Quantize { quant_delay: Some(2000), ..Quantize::default() });
+    RewriteOptions { quantize, ..RewriteOptions::default() }
 }
 
 fn by_topology() -> RewriteOptions {
-    let quantize = quantize::topology::Options { quant_delay: Some(2000), ..Default::default() };
-    RewriteOptions {
-        fold: Some(Fold::Topology(fold_batch_norms::topology::Options::default())),
-        quantize: Some(Quantize::Topology(quantize)),
-        ..RewriteOptions::default()
-    }
+    RewriteOptions { rules: Rules::Topology(TopologyOnly::default()), ..by_names() }
 }
 
 /// The three stages of one input under one set of options, by nodes a second.
@@ -50,7 +39,7 @@ fn stages(criterion: &mut Criterion, name: &str, size: usize, bytes: &Bytes, opt
     group.bench_function(BenchmarkId::new("read", size), |bencher| bencher.iter(|| open(black_box(bytes))));
     group.bench_function(BenchmarkId::new("rewrite", size), |bencher| {
         let run = |mut model: Model| {
-            let report = rewrite(&mut model, options).unwrap();
+            let report = rewrite(&mut model, options).unwrap().report;
             (model, report)
         };
         bencher.iter_batched(|| model.clone(), run, BatchSize::PerIteration);

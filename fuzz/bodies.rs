@@ -4,14 +4,12 @@
 //! corpus.
 
 use bytes::Bytes;
-use tfquant::container::text::{self, MessageKind};
-use tfquant::container::{Encoding, Model, OpenOptions};
-use tfquant::graph::{Graph, TensorRef, read, verify};
+use tfquant::internals::{Graph, TensorRef, check_acyclic, parse, text};
+use tfquant::{Encoding, Model, OpenOptions};
 use tfquant::inspect::{check, diff, explain, summary};
-use tfquant::passes::{fold_batch_norms, quantize};
 use tfquant::report;
-use tfquant::rewrite::{Fold, Quantize, RewriteOptions, rewrite as run_passes};
-use tfquant::wire::{Fields, put_bytes};
+use tfquant::{Common, MessageKind, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite as run_passes};
+use tfquant::internals::{Fields, put_bytes};
 
 /// One body.
 pub type Body = fn(&[u8]);
@@ -28,8 +26,8 @@ pub const BODIES: [(&str, Body); 6] = [
 
 /// The reader of GraphDefs, and what is known of a graph without running it.
 pub fn graph(data: &[u8]) {
-    let Ok(graph) = read::parse(Bytes::copy_from_slice(data)) else { return };
-    let _ = verify::check_acyclic(&graph);
+    let Ok(graph) = parse(Bytes::copy_from_slice(data)) else { return };
+    let _ = check_acyclic(&graph);
     let (mut ranks, mut shapes) = Default::default();
     for node in graph.ids() {
         for port in 0..2 {
@@ -81,14 +79,16 @@ pub fn rewrite(data: &[u8]) {
     let Ok(mut model) = Model::open(message, &OpenOptions::default()) else { return };
     let options = options(choice);
     let before = model.clone();
-    let Ok(report) = run_passes(&mut model, &options) else { return };
+    let Ok(rewritten) = run_passes(&mut model, &options) else { return };
+    let report = rewritten.report;
     let _ = (report::json::to_json(&report), report::text::to_text(&report, true));
-    let Ok(written) = write(&model) else { return };
+    let written = write(&model).expect("a rewritten model can be written");
+    assert_eq!(written.len() as u64, report.output.bytes);
     let format = Some((model.kind, Encoding::Binary));
     let again =
         Model::open(written.into(), &OpenOptions { format, tag_set: Vec::new() }).expect("the output is a model");
     assert_eq!(again.graph.len(), model.graph.len());
-    let attributes_may_change = matches!(options.fold, Some(Fold::Topology(_)));
+    let attributes_may_change = options.fold && matches!(options.rules, Rules::Topology(_));
     check_lossless(&before.graph, &again.graph, attributes_may_change);
 }
 
@@ -99,8 +99,8 @@ pub fn collections(data: &[u8]) {
     message.extend_from_slice(data);
     let format = Some((MessageKind::MetaGraphDef, Encoding::Binary));
     let Ok(mut model) = Model::open(message.into(), &OpenOptions { format, tag_set: Vec::new() }) else { return };
-    let quantize = quantize::Options { quant_delay: Some(3), ..quantize::Options::default() };
-    let options = RewriteOptions { quantize: Some(Quantize::Names(quantize)), ..RewriteOptions::default() };
+    let quantize = Some(Quantize { quant_delay: Some(3), ..Quantize::default() });
+    let options = RewriteOptions { quantize, fold: false, ..RewriteOptions::default() };
     if run_passes(&mut model, &options).is_err() {
         return;
     }
@@ -127,49 +127,28 @@ pub fn inspect(data: &[u8]) {
     }
 }
 
-fn write(model: &Model) -> tfquant::error::Result<Vec<u8>> {
-    let splice = model.to_splice()?;
+fn write(model: &Model) -> tfquant::Result<Vec<u8>> {
+    let encoded = model.encode()?;
     let mut out = Vec::new();
-    model.write(&splice, Encoding::Binary, &mut out)?;
-    assert_eq!(out.len() as u64, splice.len());
+    encoded.write(Encoding::Binary, &mut out)?;
+    assert_eq!(out.len() as u64, encoded.len());
     Ok(out)
 }
 
 /// A set of options for every byte.
 fn options(choice: u8) -> RewriteOptions {
     let bit = |index: u8| choice >> index & 1 == 1;
-    let (is_training, skip_unmatched) = (!bit(1), bit(2));
-    let quant_delay = bit(3).then_some(10);
-    let init_op = bit(5).then(|| "new/init".to_owned());
-    if bit(0) {
-        let fold = fold_batch_norms::topology::Options { is_training, skip_unmatched, ..Default::default() };
-        let quantize = quantize::topology::Options {
-            is_training,
-            skip_unmatched,
-            quant_delay,
-            reference_only: bit(6),
-            ..Default::default()
-        };
-        return RewriteOptions {
-            fold: (!bit(4)).then_some(Fold::Topology(fold)),
-            quantize: Some(Quantize::Topology(quantize)),
-            allow_training_ops: bit(7),
-            init_op,
-            ..RewriteOptions::default()
-        };
-    }
-    let fold = fold_batch_norms::Options { skip_unmatched, ..Default::default() };
-    let quantize = quantize::Options {
-        is_training,
-        skip_unmatched,
-        quant_delay,
-        quantize_folded_weights_use_ema: bit(6),
-        ..Default::default()
+    let rules = if bit(0) {
+        Rules::Topology(TopologyOnly { reference_only: bit(6), allow_training_ops: bit(7), ..TopologyOnly::default() })
+    } else {
+        Rules::Names(NamesOnly { quantize_folded_weights_use_ema: bit(6), ..NamesOnly::default() })
     };
     RewriteOptions {
-        fold: (!bit(4)).then_some(Fold::Names(fold)),
-        quantize: Some(Quantize::Names(quantize)),
-        init_op,
+        common: Common { is_training: !bit(1), skip_unmatched: bit(2), ..Common::default() },
+        fold: !bit(4),
+        quantize: Some(Quantize { quant_delay: bit(3).then_some(10), ..Quantize::default() }),
+        rules,
+        init_op: bit(5).then(|| "new/init".to_owned()),
         ..RewriteOptions::default()
     }
 }

@@ -1,44 +1,58 @@
 //! Rewrites TensorFlow graph files for simulated quantization.
 //!
-//! A [`container::Model`] is opened from the bytes of a GraphDef, MetaGraphDef or SavedModel; [`rewrite::rewrite`] folds
-//! batch norms and inserts fake quantizers the way TensorFlow's own rewriter does, and says what it did; the model is then
-//! written back with every byte kept that the passes did not change.
+//! A [`Model`] is opened from a GraphDef, MetaGraphDef or SavedModel; [`rewrite()`] folds batch norms and inserts fake
+//! quantizers the way TensorFlow's own rewriter does, and says what it did; what the model has become is then written with
+//! every byte kept that the passes did not change.
 //!
 //! ```
-//! use tfquant::container::{Encoding, Model, OpenOptions};
-//! use tfquant::passes::{fold_batch_norms, quantize};
-//! use tfquant::rewrite::{Fold, Quantize, RewriteOptions, rewrite};
+//! use tfquant::{Encoding, Model, Quantize, RewriteOptions, rewrite};
 //!
-//! # fn main() -> tfquant::error::Result<()> {
+//! # fn main() -> tfquant::Result<()> {
 //! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mobilenet_v1.meta");
-//! let source = tfquant::source::open(file.as_ref())?;
-//! let mut model = Model::open_source(&source, &OpenOptions::default())?;
-//! let options = RewriteOptions {
-//!     fold: Some(Fold::Names(fold_batch_norms::Options::default())),
-//!     quantize: Some(Quantize::Names(quantize::Options { quant_delay: Some(2000), ..Default::default() })),
-//!     ..Default::default()
-//! };
-//! let report = rewrite(&mut model, &options)?;
-//! assert_eq!(report.summary.quantized, 28);
+//! let mut model = Model::open_path(file.as_ref())?;
+//! let quantize = Quantize { quant_delay: Some(2000), ..Quantize::default() };
+//! let rewritten = rewrite(&mut model, &RewriteOptions { quantize: Some(quantize), ..RewriteOptions::default() })?;
+//! assert_eq!(rewritten.report.summary.quantized, 28);
 //!
-//! let mut rewritten = Vec::new();
-//! model.write(&model.to_splice()?, Encoding::Binary, &mut rewritten)?;
+//! let mut bytes = Vec::new();
+//! rewritten.output.write(Encoding::Binary, &mut bytes)?;
 //! # Ok(())
 //! # }
 //! ```
 
-pub mod collections;
-pub mod container;
-pub mod error;
-pub mod graph;
+#[cfg(test)]
+mod cases;
+mod collections;
+mod container;
+mod error;
+mod graph;
 pub mod inspect;
-pub mod nodes;
-pub mod options;
+mod nodes;
+mod options;
 pub mod output;
 pub mod page;
-pub mod passes;
-pub mod proto;
+mod passes;
+mod proto;
 pub mod report;
-pub mod rewrite;
+mod rewrite;
 pub mod source;
-pub mod wire;
+mod wire;
+
+pub use container::{Encoded, Encoding, MessageKind, Model, OpenOptions};
+pub use error::{Error, ErrorKind, Printable, Result};
+pub use graph::write::Sink;
+pub use options::{Common, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly};
+pub use passes::decisions;
+pub use passes::selection::Selection;
+pub use rewrite::{Rewritten, layers_by_topology, rewrite};
+
+/// The rooms behind the doors, for this project's own tests and fuzz targets. No part of the interface.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::container::text;
+    pub use crate::graph::read::parse;
+    pub use crate::graph::verify::check_acyclic;
+    pub use crate::graph::{Graph, Input, NodeId, TensorRef};
+    pub use crate::proto::tensorflow;
+    pub use crate::wire::{Fields, last_varint, put_bytes, put_header, put_uint, put_varint};
+}

@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
-#[allow(missing_docs, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, dead_code, clippy::all, clippy::pedantic)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/tensorflow_protos.rs"));
 }
 
-pub use generated::{google, tensorflow};
+pub use generated::tensorflow;
 
 static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let encoded = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-use crate::container::{Encoding, Model};
+use crate::container::{Encoded, Encoding, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, verify};
 use crate::options::{Common, RewriteOptions, Rules, TopologyOnly};
@@ -11,11 +11,20 @@ use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome, Quantized};
 use crate::passes::{names, topology};
 use crate::report::{FileSummary, Report, SCHEMA_VERSION, Summary, Warning};
 
+/// A rewritten model, ready to be written, and what was done to it.
+#[derive(Debug)]
+pub struct Rewritten<'m> {
+    /// What was done and why.
+    pub report: Report,
+    /// The model's message as it is now.
+    pub output: Encoded<'m>,
+}
+
 /// Rewrites the model's graph for simulated quantization and says what was done. Nothing is written.
 ///
 /// # Errors
 /// Those of the passes; [`ErrorKind::Options`] if the name of a gathering op is taken. The model is then of no use.
-pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
+pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rewritten<'m>> {
     options.check()?;
     let input = summarize(model);
     let mut warnings = warnings_before(model);
@@ -70,11 +79,12 @@ pub fn rewrite(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
     checked.map_err(|error| {
         error.hint("a layer depends on a node that would have to wait for that layer's own range updates; --exclude it")
     })?;
-    report.output = summarize(model);
+    let output = model.encode()?;
+    report.output = FileSummary { path: String::new(), bytes: output.len(), ..summarize(model) };
     report.input = input;
     warnings.append(&mut report.warnings);
     report.warnings = warnings;
-    Ok(report)
+    Ok(Rewritten { report, output })
 }
 
 /// What was done, but for the files and what there was to warn of before.
@@ -132,11 +142,11 @@ fn check_free(graph: &Graph, name: &str) -> Result<()> {
     }
 }
 
-/// What there is to say of the model's message now.
+/// What there is to say of the model's message, as it was opened.
 #[must_use]
 pub fn summarize(model: &Model) -> FileSummary {
     FileSummary {
-        path: String::new(),
+        path: model.path.clone(),
         container: model.kind.name().to_owned(),
         encoding: if model.encoding == Encoding::Text { "text" } else { "binary" }.to_owned(),
         bytes: model.bytes().len() as u64,
@@ -152,7 +162,7 @@ pub fn layers_by_topology(mut model: Model) -> usize {
     let only = TopologyOnly { allow_training_ops: true, ..TopologyOnly::default() };
     let common = Common { skip_unmatched: true, ..Common::default() };
     let options = RewriteOptions { common, rules: Rules::Topology(only), ..RewriteOptions::default() };
-    rewrite(&mut model, &options).map_or(0, |report| report.summary.quantized)
+    rewrite(&mut model, &options).map_or(0, |rewritten| rewritten.report.summary.quantized)
 }
 
 fn warnings_before(model: &Model) -> Vec<Warning> {

@@ -35,6 +35,8 @@ pub enum Location {
 /// An input's bytes and where they came from.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// What the user called it.
+    pub path: PathBuf,
     /// Where from.
     pub location: Location,
     /// The bytes.
@@ -51,11 +53,11 @@ pub struct Source {
 pub fn open(path: &Path) -> Result<Source> {
     let source = if path == Path::new("-") {
         let bytes = read_all(&mut io::stdin().lock(), path)?;
-        Source { location: Location::Stdin, bytes, file: None }
+        Source { path: path.to_owned(), location: Location::Stdin, bytes, file: None }
     } else {
         let location = locate(path)?;
         let (bytes, file) = map(&location.file().unwrap_or_else(|| path.to_owned()))?;
-        Source { location, bytes, file }
+        Source { path: path.to_owned(), location, bytes, file }
     };
     if source.bytes.is_empty() {
         return Err(Error::new(ErrorKind::Container, format!("{} is empty", describe(path)))

@@ -17,11 +17,9 @@ use std::thread;
 use bytes::Bytes;
 use cases::{Case, OptionSet, Outcome};
 use serde_json::Value;
-use tfquant::container::{Encoding, Model, OpenOptions};
-use tfquant::error::{Error, Result};
-use tfquant::passes::fold_batch_norms;
-use tfquant::passes::quantize::{Options, topology};
-use tfquant::rewrite::{Fold, Quantize, RewriteOptions, rewrite};
+use tfquant::{Encoding, Model, OpenOptions};
+use tfquant::{Error, Result};
+use tfquant::{NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite};
 
 #[test]
 fn layers_found_by_name_are_quantized_as_tensorflow_does() {
@@ -98,11 +96,10 @@ fn names(refusal: &Error, op: &str) -> bool {
 
 fn run(before: &Bytes, options: &RewriteOptions) -> Result<Bytes> {
     let mut model = Model::open(before.clone(), &OpenOptions::default())?;
-    rewrite(&mut model, options)?;
-    let splice = model.to_splice()?;
+    let rewritten = rewrite(&mut model, options)?;
     let mut output = Vec::new();
-    model.write(&splice, Encoding::Binary, &mut output)?;
-    assert_eq!(splice.len(), output.len() as u64, "the length that was told beforehand");
+    rewritten.output.write(Encoding::Binary, &mut output)?;
+    assert_eq!(rewritten.report.output.bytes, output.len() as u64, "the length that was told beforehand");
     Ok(output.into())
 }
 
@@ -110,61 +107,45 @@ fn bits(value: &Value) -> u8 {
     u8::try_from(value.as_u64().unwrap()).unwrap()
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
+/// Sets the option if both rules know it; says whether they do.
+fn set_shared(options: &mut RewriteOptions, key: &str, value: &Value) -> bool {
+    let quantize = options.quantize.get_or_insert_default();
+    match key {
+        "weight_bits" => quantize.weight_bits = bits(value),
+        "activation_bits" => quantize.activation_bits = bits(value),
+        "ema_decay" => quantize.ema_decay = value.as_f64().unwrap(),
+        "quant_delay" => quantize.quant_delay = value.as_i64(),
+        "vars_collection" => quantize.vars_collection = value.as_str().map(str::to_owned),
+        "is_training" => options.common.is_training = value.as_bool().unwrap(),
+        _ => return false,
+    }
+    true
 }
 
 fn by_names(set: &OptionSet) -> RewriteOptions {
-    let mut options = Options::default();
-    for (key, value) in &set.options {
+    let mut options = RewriteOptions { fold: set.fold, ..RewriteOptions::default() };
+    let mut names = NamesOnly::default();
+    for (key, value) in set.options.iter().filter(|(key, value)| !set_shared(&mut options, key, value)) {
         match key.as_str() {
-            "weight_bits" => options.weight_bits = bits(value),
-            "weight_narrow_range" => options.weight_narrow_range = value.as_bool().unwrap(),
-            "activation_bits" => options.activation_bits = bits(value),
-            "ema_decay" => options.ema_decay = value.as_f64().unwrap(),
-            "quant_delay" => options.quant_delay = value.as_i64(),
-            "vars_collection" => options.vars_collection = text(value),
-            "is_training" => options.is_training = value.as_bool().unwrap(),
-            "quantize_folded_weights_use_ema" => {
-                options.quantize_folded_weights_use_ema = value.as_bool().unwrap();
-            }
+            "weight_narrow_range" => names.weight_narrow_range = value.as_bool().unwrap(),
+            "quantize_folded_weights_use_ema" => names.quantize_folded_weights_use_ema = value.as_bool().unwrap(),
             other => panic!("no option '{other}'"),
         }
     }
-    RewriteOptions {
-        fold: set.fold.then(|| Fold::Names(fold_batch_norms::Options::default())),
-        quantize: Some(Quantize::Names(options)),
-        ..RewriteOptions::default()
-    }
+    RewriteOptions { rules: Rules::Names(names), ..options }
 }
 
 fn by_topology(set: &OptionSet) -> RewriteOptions {
-    let mut fold = fold_batch_norms::topology::Options { reference_only: true, ..Default::default() };
-    let mut options = topology::Options { reference_only: true, ..Default::default() };
-    let mut allow_training_ops = false;
-    for (key, value) in &set.options {
+    let mut options = RewriteOptions { fold: set.fold, ..RewriteOptions::default() };
+    let mut topology = TopologyOnly { reference_only: true, ..TopologyOnly::default() };
+    for (key, value) in set.options.iter().filter(|(key, value)| !set_shared(&mut options, key, value)) {
         match key.as_str() {
-            "weight_bits" => options.weight_bits = bits(value),
-            "activation_bits" => options.activation_bits = bits(value),
-            "symmetric" => options.symmetric = value.as_bool().unwrap(),
-            "ema_decay" => options.ema_decay = value.as_f64().unwrap(),
-            "quant_delay" => options.quant_delay = value.as_i64(),
-            "vars_collection" if value.is_null() => {} // the variables alone, which is the default
-            "vars_collection" => options.vars_collection = text(value),
-            "scope" => options.scope = Some(text(value)),
-            "allow_training_ops" => allow_training_ops = value.as_bool().unwrap(),
-            "freeze_bn_delay" => fold.freeze_bn_delay = value.as_i64(),
-            "is_training" => {
-                options.is_training = value.as_bool().unwrap();
-                fold.is_training = options.is_training;
-            }
+            "symmetric" => topology.symmetric = value.as_bool().unwrap(),
+            "scope" => topology.scope = value.as_str().map(str::to_owned),
+            "allow_training_ops" => topology.allow_training_ops = value.as_bool().unwrap(),
+            "freeze_bn_delay" => topology.freeze_bn_delay = value.as_i64(),
             other => panic!("no option '{other}'"),
         }
     }
-    RewriteOptions {
-        fold: set.fold.then_some(Fold::Topology(fold)),
-        quantize: Some(Quantize::Topology(options)),
-        allow_training_ops,
-        ..RewriteOptions::default()
-    }
+    RewriteOptions { rules: Rules::Topology(topology), ..options }
 }

@@ -12,8 +12,8 @@ mod models;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use tfquant::container::text::MessageKind;
-use tfquant::wire::put_bytes;
+use tfquant::MessageKind;
+use tfquant::internals::put_bytes;
 
 /// Small real files of every kind, in binary and in text.
 fn corpus() -> Vec<Vec<u8>> {

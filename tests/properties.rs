@@ -8,13 +8,13 @@ mod bodies;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use tfquant::container::text::{self, MessageKind};
-use tfquant::container::{Encoding, Model, OpenOptions};
-use tfquant::graph::{Graph, Input, NodeId, verify};
-use tfquant::passes::{fold_batch_norms, quantize};
+use tfquant::MessageKind;
+use tfquant::internals::text;
+use tfquant::{Encoding, Model, OpenOptions};
+use tfquant::internals::{Graph, Input, NodeId, check_acyclic};
 use tfquant::report::Report;
-use tfquant::rewrite::{Fold, Quantize, RewriteOptions, rewrite};
-use tfquant::wire::{put_bytes, put_uint};
+use tfquant::{Common, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite};
+use tfquant::internals::{put_bytes, put_uint};
 
 /// One step of a network that grows from its input.
 #[derive(Debug, Clone)]
@@ -187,24 +187,14 @@ fn graph() -> impl Strategy<Value = Bytes> {
 fn options() -> impl Strategy<Value = RewriteOptions> {
     (any::<[bool; 4]>(), prop::option::of(0..100i64)).prop_map(
         |([topology, fold, is_training, use_ema], quant_delay)| {
-            let skip_unmatched = true;
-            let (folding, quantizing) = if topology {
-                let options = fold_batch_norms::topology::Options { is_training, skip_unmatched, ..Default::default() };
-                let quantize =
-                    quantize::topology::Options { is_training, skip_unmatched, quant_delay, ..Default::default() };
-                (Fold::Topology(options), Quantize::Topology(quantize))
+            let common = Common { is_training, skip_unmatched: true, ..Common::default() };
+            let rules = if topology {
+                Rules::Topology(TopologyOnly::default())
             } else {
-                let options = fold_batch_norms::Options { skip_unmatched, ..Default::default() };
-                let quantize = quantize::Options {
-                    is_training,
-                    skip_unmatched,
-                    quant_delay,
-                    quantize_folded_weights_use_ema: use_ema,
-                    ..Default::default()
-                };
-                (Fold::Names(options), Quantize::Names(quantize))
+                Rules::Names(NamesOnly { quantize_folded_weights_use_ema: use_ema, ..NamesOnly::default() })
             };
-            RewriteOptions { fold: fold.then_some(folding), quantize: Some(quantizing), ..RewriteOptions::default() }
+            let quantize = Some(Quantize { quant_delay, ..Quantize::default() });
+            RewriteOptions { common, fold, quantize, rules, ..RewriteOptions::default() }
         },
     )
 }
@@ -216,11 +206,11 @@ fn open(bytes: &Bytes) -> Model {
 
 fn rewritten(bytes: &Bytes, options: &RewriteOptions) -> (Vec<u8>, Report) {
     let mut model = open(bytes);
-    let report = rewrite(&mut model, options).unwrap_or_else(|error| panic!("refused: {error}"));
-    let splice = model.to_splice().unwrap();
+    let rewritten = rewrite(&mut model, options).unwrap_or_else(|error| panic!("refused: {error}"));
     let mut out = Vec::new();
-    model.write(&splice, Encoding::Binary, &mut out).unwrap();
-    assert_eq!(out.len() as u64, splice.len());
+    rewritten.output.write(Encoding::Binary, &mut out).unwrap();
+    assert_eq!(out.len() as u64, rewritten.report.output.bytes);
+    let report = rewritten.report;
     (out, report)
 }
 
@@ -240,8 +230,8 @@ proptest! {
         let before = open(&bytes);
         let (out, report) = rewritten(&bytes, &options);
         let after = open(&out.into());
-        verify::check_acyclic(&after.graph).unwrap();
-        bodies::check_lossless(&before.graph, &after.graph, matches!(options.fold, Some(Fold::Topology(_))));
+        check_acyclic(&after.graph).unwrap();
+        bodies::check_lossless(&before.graph, &after.graph, options.fold && matches!(options.rules, Rules::Topology(_)));
         let inserted = after.graph.len() - before.graph.len();
         prop_assert_eq!(report.ops_added.values().sum::<usize>(), inserted);
         prop_assert_eq!(report.summary.fake_quants, report.ops_added.get("FakeQuantWithMinMaxVars").copied().unwrap_or(0));
@@ -251,7 +241,7 @@ proptest! {
 
     #[test]
     fn without_folding_every_input_is_what_it_was_or_that_quantized(bytes in graph(), mut options in options()) {
-        options.fold = None;
+        options.fold = false;
         let before = open(&bytes).graph;
         let (out, report) = rewritten(&bytes, &options);
         let after = open(&out.into()).graph;
@@ -283,14 +273,10 @@ proptest! {
 
     #[test]
     fn a_refusal_names_a_node_and_leaves_no_cycle(bytes in graph(), mut options in options()) {
-        match &mut options.quantize {
-            Some(Quantize::Names(options)) => options.skip_unmatched = false,
-            Some(Quantize::Topology(options)) => options.skip_unmatched = false,
-            None => {}
-        }
+        options.common.skip_unmatched = false;
         let mut model = open(&bytes);
         match rewrite(&mut model, &options) {
-            Ok(_) => verify::check_acyclic(&model.graph).unwrap(),
+            Ok(rewritten) => check_acyclic(&rewritten.output.model().graph).unwrap(),
             Err(refusal) => {
                 let node = refusal.node_name();
                 prop_assert!(node.is_some_and(|node| model.graph.find(node).is_some()), "{refusal}");

@@ -1,7 +1,7 @@
 //! Files that hold a graph: a GraphDef, a MetaGraphDef, or a SavedModel, in binary or in text.
 //!
 //! [`Model::open`] tells which it is and finds the graph and the collections inside; everything else stays a range of
-//! the input's bytes. [`Model::to_splice`] says what the file has become. [`text`] turns the text form into the binary
+//! the input's bytes. [`Model::encode`] says what the file has become. [`text`] turns the text form into the binary
 //! one and back, so that all the rest knows binary only.
 
 mod detect;
@@ -10,6 +10,7 @@ mod saved_model;
 pub mod text;
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use crate::collections::Collections;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, read, verify};
-use crate::source::Source;
+use crate::source::{self, Source};
 use meta_graph::MetaGraph;
 pub use text::MessageKind;
 
@@ -43,6 +44,8 @@ pub struct OpenOptions {
 /// A file's message with the graph in it.
 #[derive(Debug, Clone)]
 pub struct Model {
+    /// What the user called the file; empty if it came from none.
+    pub path: String,
     /// The graph.
     pub graph: Graph,
     /// The collections of the MetaGraphDef around it; a GraphDef has none.
@@ -102,7 +105,16 @@ impl Model {
         };
         let graph = read::parse(bytes.slice(graph_range))?;
         verify::check_acyclic(&graph)?;
-        Ok(Self { graph, collections, kind, encoding, other_tag_sets, bytes, file: None, enclosing })
+        let path = String::new();
+        Ok(Self { path, graph, collections, kind, encoding, other_tag_sets, bytes, file: None, enclosing })
+    }
+
+    /// Opens a file or SavedModel folder; `-` is standard input.
+    ///
+    /// # Errors
+    /// As [`source::open`] and [`Model::open`].
+    pub fn open_path(path: &Path) -> Result<Self> {
+        Self::open_source(&source::open(path)?, &OpenOptions::default())
     }
 
     /// Opens what a source holds; large parts of its file can then be copied without reading them.
@@ -111,6 +123,7 @@ impl Model {
     /// As [`Model::open`].
     pub fn open_source(source: &Source, options: &OpenOptions) -> Result<Self> {
         let mut model = Self::open(source.bytes.clone(), options)?;
+        model.path = source.path.display().to_string();
         model.file = source.file.clone().filter(|_| model.encoding == Encoding::Binary);
         Ok(model)
     }
@@ -130,12 +143,17 @@ impl Model {
         }
     }
 
-    /// What the message has become, in terms of [`Model::bytes`].
+    /// What the message has become.
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] if a collection cannot take what was added to it; [`ErrorKind::TooLarge`] if no protobuf
     /// implementation would read the result.
-    pub fn to_splice(&self) -> Result<Splice> {
+    pub fn encode(&self) -> Result<Encoded<'_>> {
+        Ok(Encoded { model: self, splice: self.to_splice()? })
+    }
+
+    /// What the message has become, in terms of [`Model::bytes`].
+    fn to_splice(&self) -> Result<Splice> {
         let changed_collections = match self.enclosing {
             Enclosing::Nothing => Vec::new(),
             _ => self.collections.changed()?,
@@ -160,19 +178,47 @@ impl Model {
         }
         Ok(splice)
     }
+}
 
-    /// Writes what the message has become.
+/// A model's message as it is now, ready to be written.
+#[derive(Debug)]
+pub struct Encoded<'m> {
+    model: &'m Model,
+    splice: Splice,
+}
+
+impl Encoded<'_> {
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        self.model
+    }
+
+    /// How many bytes the message has in its binary form.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.splice.len()
+    }
+
+    /// Whether the message has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.splice.is_empty()
+    }
+
+    /// Writes the message.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if `out` fails.
-    pub fn write(&self, splice: &Splice, encoding: Encoding, out: &mut impl Sink) -> Result<()> {
-        let input = SpliceInput { bytes: &self.bytes, file: self.file.as_deref() };
+    /// [`ErrorKind::Io`] if `out` fails; [`ErrorKind::Malformed`] for a message that has no text form.
+    pub fn write(&self, encoding: Encoding, out: &mut impl Sink) -> Result<()> {
+        let Model { graph, bytes, file, kind, .. } = self.model;
+        let input = SpliceInput { bytes, file: file.as_deref() };
         match encoding {
-            Encoding::Binary => splice.write_to(out, &input, &self.graph).map_err(write_failed),
+            Encoding::Binary => self.splice.write_to(out, &input, graph).map_err(write_failed),
             Encoding::Text => {
                 let mut binary = Vec::new();
-                splice.write_to(&mut binary, &input, &self.graph).map_err(write_failed)?;
-                text::print(&binary, self.kind, out).map_err(|error| match error {
+                self.splice.write_to(&mut binary, &input, graph).map_err(write_failed)?;
+                text::print(&binary, *kind, out).map_err(|error| match error {
                     text::TextError::Io(error) => write_failed(error),
                     other => Error::new(ErrorKind::Malformed, format!("cannot be written as text: {other}"))
                         .hint("write it in binary: choose another ending than .pbtxt or --output-format binary"),

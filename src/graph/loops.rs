@@ -51,14 +51,14 @@ mod tests {
 
     #[test]
     fn a_loop_reaches_from_enter_to_exit() {
-        let graph = graph_of(&[
-            ("x", "Const", &[]),
-            ("enter", "Enter", &["x"]),
-            ("merge", "Merge", &["enter"]),
-            ("body", "Conv2D", &["merge"]),
-            ("exit", "Exit", &["body"]),
-            ("after", "Relu", &["exit"]),
-        ]);
+        let graph = graph_of(
+            "x = Const
+             enter = Enter(x)
+             merge = Merge(enter)
+             body = Conv2D(merge)
+             exit = Exit(body)
+             after = Relu(exit)",
+        );
         let operations: Vec<NodeId> = graph.ids().collect();
         let loops = Loops::new(&graph, &operations);
         let inside: Vec<&str> =

@@ -118,27 +118,27 @@ impl Graph {
 mod tests {
     use crate::graph::samples::graph_of;
 
-    fn order(nodes: &[(&str, &str, &[&str])]) -> Vec<String> {
-        let graph = graph_of(nodes);
+    fn order(lines: &str) -> Vec<String> {
+        let graph = graph_of(lines);
         graph.import_order().into_iter().map(|node| graph.name(node).to_owned()).collect()
     }
 
     #[test]
     fn the_first_in_the_file_that_can_be_made_goes_first() {
-        let nodes: &[(&str, &str, &[&str])] =
-            &[("sum", "Add", &["b", "a"]), ("b", "Neg", &["a"]), ("c", "Const", &[]), ("a", "Const", &["^c"])];
-        assert_eq!(order(nodes), ["c", "a", "b", "sum"]);
+        let lines = "sum = Add(b, a)
+                     b = Neg(a)
+                     c = Const
+                     a = Const(^c)";
+        assert_eq!(order(lines), ["c", "a", "b", "sum"]);
     }
 
     #[test]
     fn a_loop_is_entered_at_its_merge() {
-        let nodes: &[(&str, &str, &[&str])] = &[
-            ("next", "NextIteration", &["body"]),
-            ("enter", "Enter", &["x"]),
-            ("x", "Const", &[]),
-            ("body", "Neg", &["merge"]),
-            ("merge", "Merge", &["enter", "next"]),
-        ];
-        assert_eq!(order(nodes), ["x", "enter", "merge", "body", "next"]);
+        let lines = "next = NextIteration(body)
+                     enter = Enter(x)
+                     x = Const
+                     body = Neg(merge)
+                     merge = Merge(enter, next)";
+        assert_eq!(order(lines), ["x", "enter", "merge", "body", "next"]);
     }
 }

@@ -42,18 +42,23 @@ mod tests {
 
     #[test]
     fn loops_may_go_round_and_nothing_else() {
-        let with_loop = graph_of(&[
-            ("enter", "Enter", &[]),
-            ("merge", "Merge", &["enter", "next"]),
-            ("next", "NextIteration", &["merge"]),
-        ]);
+        let with_loop = graph_of(
+            "enter = Enter
+             merge = Merge(enter, next)
+             next = NextIteration(merge)",
+        );
         assert!(check_acyclic(&with_loop).is_ok());
 
         let cycle =
-            graph_of(&[("in", "Const", &[]), ("z", "Neg", &["b"]), ("a", "Add", &["in", "b"]), ("b", "Neg", &["^a"])]);
+            graph_of(
+                "in = Const
+                 z = Neg(b)
+                 a = Add(in, b)
+                 b = Neg(^a)",
+            );
         let error = check_acyclic(&cycle).unwrap_err();
         assert!(matches!(error.node_name(), Some("a" | "b")), "{error}");
 
-        assert!(check_acyclic(&graph_of(&[("self", "Neg", &["self"])])).is_err());
+        assert!(check_acyclic(&graph_of("self = Neg(self)")).is_err());
     }
 }

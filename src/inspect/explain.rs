@@ -97,7 +97,7 @@ pub fn plan(model: &Model, options: &RewriteOptions) -> Result<(Model, Report)> 
     options.strict_fold = false;
     options.common.skip_unmatched = true;
     let mut copy = model.clone();
-    let mut report = rewrite(&mut copy, &options)?;
+    let mut report = rewrite(&mut copy, &options)?.report;
     report.dry_run = true;
     Ok((copy, report))
 }

@@ -61,6 +61,14 @@ pub struct Report {
     pub seconds: BTreeMap<String, f64>,
 }
 
+impl Report {
+    /// Takes note of where the result went, and how long each stage took.
+    pub fn was_run(&mut self, written_to: String, seconds: BTreeMap<String, f64>) {
+        self.output.path = written_to;
+        self.seconds = seconds;
+    }
+}
+
 /// One end of a rewrite.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct FileSummary {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use tfquant::container::text::{self, MessageKind};
+use tfquant::MessageKind;
+use tfquant::internals::text;
 
 use crate::models::{decode_graph, graph_def, meta_graph, saved_model, to_text};
 use crate::{Folder, compare, stderr};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use tfquant::wire::{put_bytes, put_uint};
+use tfquant::internals::{put_bytes, put_uint};
 
 use crate::models::{graph_def, graph_of, meta_graph, saved_model};
 use crate::{Folder, stderr};
@@ -104,7 +104,7 @@ fn layer_with(attributes: &[u8]) -> Vec<u8> {
     let mut graph = Vec::new();
     for node in nodes {
         let one = graph_of(std::slice::from_ref(node));
-        let body = tfquant::wire::Fields::new(&one).next().unwrap().unwrap().value();
+        let body = tfquant::internals::Fields::new(&one).next().unwrap().unwrap().value();
         put_bytes(&mut graph, 1, &[&one[body], attributes].concat());
     }
     graph
@@ -168,7 +168,7 @@ fn names_never_command_the_terminal() {
     let mut quantizable = Vec::new();
     for node in good {
         let one = graph_of(std::slice::from_ref(node));
-        let body = tfquant::wire::Fields::new(&one).next().unwrap().unwrap().value();
+        let body = tfquant::internals::Fields::new(&one).next().unwrap().unwrap().value();
         put_bytes(&mut quantizable, 1, &[&one[body], &float[..]].concat());
     }
     let files = [

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use tfquant::container::text::MessageKind;
+use tfquant::MessageKind;
 
 use crate::cases::{self, Outcome};
 use crate::models::{decode_graph, meta_graph};

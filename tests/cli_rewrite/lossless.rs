@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tfquant::wire::{Fields, last_varint, put_bytes, put_uint};
+use tfquant::internals::{Fields, last_varint, put_bytes, put_uint};
 
 use crate::Folder;
 use crate::models::{graph_def, graph_of, meta_graph, saved_model};

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use tfquant::wire::put_varint;
+use tfquant::internals::put_varint;
 
 use crate::models::{graph_def, meta_graph, saved_model};
 use crate::{Folder, stderr};

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use prost::Message;
-use tfquant::proto::tensorflow::attr_value::{ListValue, Value};
-use tfquant::proto::tensorflow::collection_def::Kind;
-use tfquant::proto::tensorflow::{
+use tfquant::internals::tensorflow::attr_value::{ListValue, Value};
+use tfquant::internals::tensorflow::collection_def::Kind;
+use tfquant::internals::tensorflow::{
     AttrValue, CollectionDef, CondContextDef, DataType, MetaGraphDef, NodeDef, TensorProto, VariableDef,
     WhileContextDef,
 };

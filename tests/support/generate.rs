@@ -7,14 +7,14 @@
 use std::io::{self, Write};
 
 use prost::Message;
-use tfquant::proto::tensorflow::attr_value::{ListValue, Value};
-use tfquant::proto::tensorflow::collection_def::{BytesList, Kind, NodeList};
-use tfquant::proto::tensorflow::tensor_shape_proto::Dim;
-use tfquant::proto::tensorflow::{
+use tfquant::internals::tensorflow::attr_value::{ListValue, Value};
+use tfquant::internals::tensorflow::collection_def::{BytesList, Kind, NodeList};
+use tfquant::internals::tensorflow::tensor_shape_proto::Dim;
+use tfquant::internals::tensorflow::{
     AttrValue, CollectionDef, DataType, GraphDef, MetaGraphDef, NodeDef, TensorProto, TensorShapeProto, VariableDef,
     VersionDef,
 };
-use tfquant::wire::{put_bytes, put_header};
+use tfquant::internals::{put_bytes, put_header};
 
 /// What follows each convolution of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

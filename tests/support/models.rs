@@ -6,9 +6,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 use prost::Message;
-use tfquant::container::text::{self, MessageKind};
-use tfquant::proto::tensorflow::{GraphDef, MetaGraphDef, SavedModel};
-use tfquant::wire::{Fields, put_bytes, put_uint};
+use tfquant::MessageKind;
+use tfquant::internals::text;
+use tfquant::internals::tensorflow::{GraphDef, MetaGraphDef, SavedModel};
+use tfquant::internals::{Fields, put_bytes, put_uint};
 
 use crate::cases;
 

@@ -1,49 +1,25 @@
-//! The command line as it is typed, and how it becomes the library's options.
+//! Arguments that several verbs share, and how they become the library's options.
 
 use std::path::PathBuf;
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 
-use tfquant::container::{Encoding, MessageKind, OpenOptions};
-use tfquant::error::{Error, ErrorKind, Result};
-use tfquant::passes::fold_batch_norms;
-use tfquant::passes::quantize::{Options, Selection, topology};
-use tfquant::rewrite::{Fold, Quantize, RewriteOptions, check_op_name};
+use tfquant::{
+    Common, Encoding, Error, ErrorKind, MessageKind, NamesOnly, OpenOptions, Quantize, Result, RewriteOptions, Rules,
+    Selection, TopologyOnly,
+};
 
-/// Rewrites TensorFlow graph files for simulated quantization.
-#[derive(Debug, Parser)]
-#[command(name = "tfquant", version, arg_required_else_help = true)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub verb: Verb,
+/// What `--help` ends with.
+pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 could not (or something was found), 2 wrong usage";
 
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub color: ColorChoice,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Verb {
-    /// Insert fake quantizers around the layers of a graph
-    Rewrite(RewriteArgs),
-    /// Fold batch norms into the weights of their layers, without quantizing
-    Fold(FoldArgs),
-    /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
-    Summary(SummaryArgs),
-    /// Tell whether a converter will take a graph, and what looks wrong in it
-    Check(CheckArgs),
-    /// Tell what the rules say about each layer, and why
-    Explain(ExplainArgs),
-    /// Tell how two graphs differ, node by node
-    Diff(DiffArgs),
-    /// Print the completions for a shell
-    Completions(CompletionsArgs),
-    /// Print the manual page
-    Man,
-}
+/// The headings of `--help`.
+const WHERE: &str = "Where";
+pub const HOW_MUCH: &str = "How much to say";
+const WHAT: &str = "What to do";
 
 /// Which file to read, and as what.
 #[derive(Debug, Args)]
+#[command(next_help_heading = WHERE)]
 pub struct InputArgs {
     /// GraphDef, MetaGraphDef or SavedModel (file or folder), binary or text; - for standard input
     #[arg(value_name = "MODEL")]
@@ -92,6 +68,7 @@ pub enum Match {
 
 /// Where the result goes and what is said about it.
 #[derive(Debug, Args)]
+#[command(next_help_heading = WHERE)]
 pub struct OutputArgs {
     /// Where to write the result, in the container it came in; - for standard output
     #[arg(short, long, value_name = "PATH", required_unless_present = "dry_run")]
@@ -102,7 +79,7 @@ pub struct OutputArgs {
     pub output_format: Option<OutputFormat>,
 
     /// Write what was done, and why, as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HOW_MUCH)]
     pub report: Option<PathBuf>,
 
     /// Do all but write the result
@@ -110,51 +87,17 @@ pub struct OutputArgs {
     pub dry_run: bool,
 
     /// Say nothing but errors
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = HOW_MUCH)]
     pub quiet: bool,
 
     /// Tell the decision about every layer
-    #[arg(short, long, conflicts_with = "quiet")]
+    #[arg(short, long, conflicts_with = "quiet", help_heading = HOW_MUCH)]
     pub verbose: bool,
-}
-
-#[derive(Debug, Args)]
-#[allow(clippy::struct_excessive_bools)] // switches
-pub struct RewriteArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
-
-    #[command(flatten)]
-    pub output: OutputArgs,
-
-    /// Write the plan as JSON, for review
-    #[arg(long, value_name = "FILE")]
-    pub plan: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub html: HtmlArgs,
-
-    #[command(flatten)]
-    pub passes: PassArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct FoldArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
-
-    #[command(flatten)]
-    pub output: OutputArgs,
-
-    #[command(flatten)]
-    pub html: HtmlArgs,
-
-    #[command(flatten)]
-    pub layers: LayerArgs,
 }
 
 /// Which layers there are, and which of them to touch.
 #[derive(Debug, Args)]
+#[command(next_help_heading = WHAT)]
 pub struct LayerArgs {
     /// How layers are recognised
     #[arg(long = "match", value_name = "RULES", value_enum, default_value = "names")]
@@ -191,6 +134,7 @@ pub struct LayerArgs {
 
 /// How the passes decide.
 #[derive(Debug, Args)]
+#[command(next_help_heading = WHAT)]
 #[allow(clippy::struct_excessive_bools)] // switches
 pub struct PassArgs {
     #[command(flatten)]
@@ -252,112 +196,11 @@ pub struct PassArgs {
 
 /// A page to look at.
 #[derive(Debug, Args)]
+#[command(next_help_heading = HOW_MUCH)]
 pub struct HtmlArgs {
     /// Write the graph and what is decided about it as one page that a browser opens from disk
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct SummaryArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
-
-    /// Tell every output, op, variable and function, however many there are
-    #[arg(long)]
-    pub all: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Target {
-    /// TFLite with unsigned 8-bit tensors
-    TfliteUint8,
-    /// TFLite with signed 8-bit tensors
-    TfliteInt8,
-    /// No converter in particular
-    Any,
-}
-
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
-
-    /// Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what nobody reads]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub outputs: Vec<String>,
-
-    /// Converter that is to take the graph
-    #[arg(long, value_enum, default_value = "tflite-uint8")]
-    pub target: Target,
-
-    /// Compare the ranges of MODEL, an eval graph, with those of this training graph
-    #[arg(long, value_name = "TRAIN")]
-    pub against: Option<PathBuf>,
-
-    /// Compare the variables with the keys of this checkpoint
-    #[arg(long, value_name = "PREFIX")]
-    pub checkpoint: Option<PathBuf>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct ExplainArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
-
-    /// The node to explain [default: every layer, those left alone in detail]
-    #[arg(value_name = "NODE", conflicts_with = "all")]
-    pub node: Option<String>,
-
-    /// Explain every layer in detail
-    #[arg(long)]
-    pub all: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-
-    #[command(flatten)]
-    pub html: HtmlArgs,
-
-    #[command(flatten)]
-    pub passes: PassArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct DiffArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
-
-    /// The file to compare with
-    #[arg(value_name = "OTHER")]
-    pub other: PathBuf,
-
-    /// Look at the nodes of this scope alone
-    #[arg(long, value_name = "SCOPE")]
-    pub scope: Option<String>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-
-    #[command(flatten)]
-    pub html: HtmlArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
 }
 
 fn decay(text: &str) -> Result<f64, String> {
@@ -396,119 +239,90 @@ impl OutputArgs {
 impl PassArgs {
     /// The library's options, checked.
     pub fn rewrite_options(&self) -> Result<RewriteOptions> {
-        for name in [&self.init_op, &self.update_op].into_iter().flatten() {
-            check_op_name(name)?;
-        }
-        self.check_rules()?;
-        Ok(RewriteOptions {
-            fold: if self.no_fold_batch_norms { None } else { Some(self.layers.fold_options()?) },
-            strict_fold: self.layers.strict_fold,
-            quantize: Some(match self.layers.rules {
-                Match::Names => Quantize::Names(self.by_names()?),
-                Match::Topology => Quantize::Topology(self.by_topology()?),
+        let options = RewriteOptions {
+            fold: !self.no_fold_batch_norms,
+            quantize: Some(Quantize {
+                weight_bits: self.weight_bits,
+                activation_bits: self.activation_bits,
+                ema_decay: self.ema_decay,
+                quant_delay: self.quant_delay,
+                vars_collection: self.vars_collection.clone(),
             }),
-            allow_training_ops: self.allow_training_ops,
             init_op: self.init_op.clone(),
             update_op: self.update_op.clone(),
-        })
+            ..self.layers.rewrite_options(self.names_only(), self.topology_only(), &self.rules_of_flags())?
+        };
+        options.check()?;
+        Ok(options)
     }
 
-    fn by_names(&self) -> Result<Options> {
-        let defaults = Options::default();
-        Ok(Options {
-            weight_bits: self.weight_bits,
+    /// The flags that only some rules know, and whether they were given.
+    fn rules_of_flags(&self) -> [(Match, &'static str, bool); 4] {
+        [
+            (Match::Topology, "--symmetric", self.symmetric),
+            (Match::Topology, "--scope", self.scope.is_some()),
+            (Match::Topology, "--allow-training-ops", self.allow_training_ops),
+            (Match::Names, "--quantize-folded-weights-use-ema", self.quantize_folded_weights_use_ema),
+        ]
+    }
+
+    /// What only the rules of names know.
+    fn names_only(&self) -> NamesOnly {
+        NamesOnly {
             weight_narrow_range: self.weight_narrow_range,
-            activation_bits: self.activation_bits,
-            ema_decay: self.ema_decay,
-            quant_delay: self.quant_delay,
-            vars_collection: self.vars_collection.clone().unwrap_or(defaults.vars_collection),
-            is_training: self.layers.mode == Mode::Training,
             quantize_folded_weights_use_ema: self.quantize_folded_weights_use_ema,
-            selection: self.layers.selection()?,
-            skip_unmatched: self.layers.skip_unmatched,
-        })
+        }
     }
 
-    fn by_topology(&self) -> Result<topology::Options> {
-        let defaults = topology::Options::default();
-        Ok(topology::Options {
-            weight_bits: self.weight_bits,
-            activation_bits: self.activation_bits,
+    /// What only the rules of topology know, but for folding.
+    fn topology_only(&self) -> TopologyOnly {
+        TopologyOnly {
             symmetric: self.symmetric,
-            ema_decay: self.ema_decay,
-            quant_delay: self.quant_delay,
-            vars_collection: self.vars_collection.clone().unwrap_or(defaults.vars_collection),
-            is_training: self.layers.mode == Mode::Training,
             scope: self.scope.clone(),
-            selection: self.layers.selection()?,
-            skip_unmatched: self.layers.skip_unmatched,
-            reference_only: self.layers.reference_only,
-        })
-    }
-
-    /// Refuses options that the chosen rules do not know.
-    fn check_rules(&self) -> Result<()> {
-        self.layers.check_rules()?;
-        self.layers.refuse_unless(
-            Match::Topology,
-            &[
-                ("--symmetric", self.symmetric),
-                ("--scope", self.scope.is_some()),
-                ("--allow-training-ops", self.allow_training_ops),
-            ],
-        )?;
-        self.layers
-            .refuse_unless(Match::Names, &[("--quantize-folded-weights-use-ema", self.quantize_folded_weights_use_ema)])
+            allow_training_ops: self.allow_training_ops,
+            ..TopologyOnly::default()
+        }
     }
 }
 
 impl LayerArgs {
-    fn check_rules(&self) -> Result<()> {
-        self.refuse_unless(
-            Match::Topology,
-            &[("--reference-only", self.reference_only), ("--freeze-bn-delay", self.freeze_bn_delay.is_some())],
-        )
-    }
-
-    /// Refuses flags that were given, unless the rules are these.
-    fn refuse_unless(&self, rules: Match, flags: &[(&str, bool)]) -> Result<()> {
-        match flags.iter().find(|(_, given)| *given && self.rules != rules) {
-            None => Ok(()),
-            Some((flag, _)) => {
-                let rules = if rules == Match::Names { "names" } else { "topology" };
-                Err(Error::new(ErrorKind::Options, format!("{flag} goes with --match {rules}"))
-                    .hint("leave it out, or choose the other rules"))
-            }
-        }
-    }
-
-    fn selection(&self) -> Result<Selection> {
-        Selection::new(&self.include, &self.exclude)
-    }
-
-    fn fold_options(&self) -> Result<Fold> {
-        let selection = self.selection()?;
-        Ok(match self.rules {
-            Match::Names => Fold::Names(fold_batch_norms::Options { selection, skip_unmatched: self.skip_unmatched }),
-            Match::Topology => Fold::Topology(fold_batch_norms::topology::Options {
-                is_training: self.mode == Mode::Training,
-                freeze_bn_delay: self.freeze_bn_delay,
-                selection,
-                skip_unmatched: self.skip_unmatched,
+    /// The library's options as far as folding goes; `flags` are those of the verb that only some rules know.
+    pub fn rewrite_options(
+        &self,
+        names: NamesOnly,
+        topology: TopologyOnly,
+        flags: &[(Match, &'static str, bool)],
+    ) -> Result<RewriteOptions> {
+        let own = [
+            (Match::Topology, "--reference-only", self.reference_only),
+            (Match::Topology, "--freeze-bn-delay", self.freeze_bn_delay.is_some()),
+        ];
+        let rules = match self.rules {
+            Match::Names => Rules::Names(names),
+            Match::Topology => Rules::Topology(TopologyOnly {
                 reference_only: self.reference_only,
+                freeze_bn_delay: self.freeze_bn_delay,
+                ..topology
             }),
-        })
-    }
-}
-
-impl FoldArgs {
-    /// The library's options, checked.
-    pub fn rewrite_options(&self) -> Result<RewriteOptions> {
-        self.layers.check_rules()?;
+        };
+        let of_other_rules = own.iter().chain(flags).find(|&&(rules, _, given)| given && rules != self.rules);
+        if let Some((rules, flag, _)) = of_other_rules {
+            let rules = if *rules == Match::Names { "names" } else { "topology" };
+            return Err(Error::new(ErrorKind::Options, format!("{flag} goes with --match {rules}"))
+                .hint("leave it out, or choose the other rules"));
+        }
         Ok(RewriteOptions {
-            fold: Some(self.layers.fold_options()?),
-            strict_fold: self.layers.strict_fold,
-            ..RewriteOptions::default()
+            common: Common {
+                is_training: self.mode == Mode::Training,
+                selection: Selection::new(&self.include, &self.exclude)?,
+                skip_unmatched: self.skip_unmatched,
+            },
+            fold: true,
+            strict_fold: self.strict_fold,
+            quantize: None,
+            rules,
+            init_op: None,
+            update_op: None,
         })
     }
 }

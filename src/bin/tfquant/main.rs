@@ -1,37 +1,86 @@
 //! The `tfquant` program: reads the command line, runs a verb, prints what went wrong.
 //!
-//! Exit codes: 0 done, 1 could not (or a check found something), 2 wrong usage.
+//! Each verb is a file: its arguments, an example of its use, and what it does. Exit codes: 0 done, 1 could not (or a check
+//! found something), 2 wrong usage.
 
 mod args;
-mod cmd;
+mod check;
+mod completions;
+mod diff;
+mod explain;
+mod fold;
+mod man;
+mod models;
 mod progress;
+mod rewrite;
+mod summary;
 mod targets;
 mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ColorChoice, Parser, Subcommand};
 
-use args::{Cli, Verb};
+/// Rewrites TensorFlow graph files for simulated quantization.
+#[derive(Debug, Parser)]
+#[command(name = "tfquant", version, arg_required_else_help = true, after_help = args::EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = args::HOW_MUCH)]
+    color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Insert fake quantizers around the layers of a graph
+    Rewrite(rewrite::RewriteArgs),
+    /// Fold batch norms into the weights of their layers, without quantizing
+    Fold(fold::FoldArgs),
+    /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
+    Summary(summary::SummaryArgs),
+    /// Tell whether a converter will take a graph, and what looks wrong in it
+    Check(check::CheckArgs),
+    /// Tell what the rules say about each layer, and why
+    Explain(explain::ExplainArgs),
+    /// Tell how two graphs differ, node by node
+    Diff(diff::DiffArgs),
+    /// Print the completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page
+    Man,
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     terminal::choose_color(cli.color);
-    match run(&cli) {
+    match run(&cli.verb) {
         Ok(code) => code,
         Err(error) => terminal::fail(&error),
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
-    match &cli.verb {
-        Verb::Rewrite(args) => cmd::rewrite::run(args),
-        Verb::Fold(args) => cmd::fold::run(args),
-        Verb::Summary(args) => cmd::summary::run(args),
-        Verb::Check(args) => cmd::check::run(args),
-        Verb::Explain(args) => cmd::explain::run(args),
-        Verb::Diff(args) => cmd::diff::run(args),
-        Verb::Completions(args) => cmd::completions::run(args),
-        Verb::Man => cmd::man::run(),
+fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Rewrite(args) => rewrite::run(args),
+        Verb::Fold(args) => fold::run(args),
+        Verb::Summary(args) => summary::run(args),
+        Verb::Check(args) => check::run(args),
+        Verb::Explain(args) => explain::run(args),
+        Verb::Diff(args) => diff::run(args),
+        Verb::Completions(args) => completions::run(args),
+        Verb::Man => man::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tfquant::graph::write::Sink;
+use tfquant::Sink;
 
 /// Smaller outputs are done before a bar could be read.
 const BAR_FROM_BYTES: u64 = 64 << 20;

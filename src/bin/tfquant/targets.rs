@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use tfquant::container::Encoding;
-use tfquant::error::{Error, ErrorKind, Result};
 use tfquant::output::{Output, commit_all};
 use tfquant::source::Location;
+use tfquant::{Encoding, Error, ErrorKind, Result};
 
 use crate::args::OutputArgs;
 

@@ -54,16 +54,30 @@ fn relu1_input(graph: &Graph, node: NodeId) -> Option<TensorRef> {
     clips.then_some(input)
 }
 
+/// The tensor that was there before this run put quantizers behind it, delayed or not.
+fn behind_quantizers(graph: &Graph, mut tensor: TensorRef) -> TensorRef {
+    let is_quantizer = |node| matches!(graph.op(node), "FakeQuantWithMinMaxVars" | "Merge" | "Switch");
+    while !graph.is_original(tensor.node) && is_quantizer(tensor.node) {
+        match graph.data_input(tensor.node, 0) {
+            Some(input) => tensor = input,
+            None => break,
+        }
+    }
+    tensor
+}
+
 /// `x * relu6(x + 3) / 6`.
 #[allow(clippy::float_cmp)] // as above
 fn hard_swish_input(graph: &Graph, node: NodeId) -> Option<TensorRef> {
-    let product = graph.data_input(node, 0)?.node;
+    let product = behind_quantizers(graph, graph.data_input(node, 0)?).node;
     if scalar(graph, graph.data_input(node, 1)?)? != 6.0 || graph.op(product) != "Mul" {
         return None;
     }
     let factors = [graph.data_input(product, 0)?, graph.data_input(product, 1)?];
     let gate_input = |gate: TensorRef| {
-        let sum = graph.data_input(gate.node, 0).filter(|_| graph.op(gate.node) == "Relu6")?.node;
+        let gate = behind_quantizers(graph, gate);
+        let sum = graph.data_input(gate.node, 0).filter(|_| graph.op(gate.node) == "Relu6")?;
+        let sum = behind_quantizers(graph, sum).node;
         let (input, shift) = with_constant(graph, sum)?;
         (matches!(graph.op(sum), "Add" | "AddV2") && shift == 3.0).then_some(input)
     };

@@ -159,18 +159,18 @@ mod tests {
 
     #[test]
     fn an_add_behind_a_pooling_of_a_quantized_tensor_is_quantizable() {
-        let graph = graph_of(&[
-            ("q", "FakeQuantWithMinMaxVars", &[]),
-            ("c", "Const", &[]),
-            ("pool", "MaxPool", &["q"]),
-            ("add", "AddV2", &["c", "pool"]),
-            ("mean", "Mean", &["add"]),
-            ("far", "Mul", &["mean", "c"]),
-            ("next", "Mul", &["add", "c"]),
-            ("sum", "Add", &["next", "c"]),
-            ("before_relu", "Add", &["q", "c"]),
-            ("relu", "Relu", &["before_relu"]),
-        ]);
+        let graph = graph_of(
+            "q = FakeQuantWithMinMaxVars
+             c = Const
+             pool = MaxPool(q)
+             add = AddV2(c, pool)
+             mean = Mean(add)
+             far = Mul(mean, c)
+             next = Mul(add, c)
+             sum = Add(next, c)
+             before_relu = Add(q, c)
+             relu = Relu(before_relu)",
+        );
         let quantized_ops = HashSet::new();
         let mut arithmetic = Arithmetic::new(&quantized_ops);
         let mut answer = |name: &str| arithmetic.is_quantizable(&graph, graph.find(name).unwrap());

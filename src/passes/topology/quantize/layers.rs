@@ -370,57 +370,37 @@ mod tests {
     use super::*;
     use crate::graph::samples::graph_of;
 
-    const LAYER: [(&str, &str, &[&str]); 6] = [
-        ("x", "Placeholder", &[]),
-        ("v", "VariableV2", &[]),
-        ("w", "Identity", &["v"]),
-        ("conv", "Conv2D", &["x", "w"]),
-        ("b", "Const", &[]),
-        ("bias", "BiasAdd", &["conv", "b"]),
-    ];
+    const LAYER: &str = "x = Placeholder
+                         v = VariableV2
+                         w = Identity(v)
+                         conv = Conv2D(x, w)\n";
+    const BIAS: &str = "b = Const
+                        bias = BiasAdd(conv, b)\n";
 
-    fn found(rest: &[(&str, &str, &[&str])]) -> Vec<[Option<String>; 4]> {
-        let nodes: Vec<_> = LAYER.iter().chain(rest).copied().collect();
-        let graph = graph_of(&nodes);
+    /// The activation of the only layer, its bypass, the Add behind the activation, its bias.
+    fn parts(lines: &[&str]) -> String {
+        let graph = graph_of(&lines.concat());
         let operations: Vec<NodeId> = graph.ids().collect();
-        let name = |node: NodeId| graph.name(node).to_owned();
-        let show = |found: &Found| {
-            assert_eq!(
-                (name(found.layer).as_str(), found.weights.map(|tensor| name(tensor.node))),
-                ("conv", Some("w".to_owned()))
-            );
-            [Some(found.activation), found.bypass, found.post_activation_bypass, found.bias_add]
-                .map(|node| node.map(name))
-        };
-        Layers::find(&graph, &operations).found.iter().map(show).collect()
-    }
-
-    fn parts(names: [&str; 4]) -> Vec<[Option<String>; 4]> {
-        vec![names.map(|name| (!name.is_empty()).then(|| name.to_owned()))]
+        let found = Layers::find(&graph, &operations).found;
+        let [layer] = found[..] else { panic!("{} layers", found.len()) };
+        let name = |node: Option<NodeId>| node.map_or("-", |node| graph.name(node));
+        assert_eq!((name(Some(layer.layer)), name(layer.weights.map(|tensor| tensor.node))), ("conv", "w"));
+        let parts = [Some(layer.activation), layer.bypass, layer.post_activation_bypass, layer.bias_add];
+        parts.map(name).join(" ")
     }
 
     #[test]
     fn the_largest_form_wins() {
-        assert_eq!(found(&[]), parts(["bias", "", "", ""]));
-        assert_eq!(found(&[("relu", "Relu", &["bias"])]), parts(["relu", "", "", "bias"]));
-        let bypass: &[(&str, &str, &[&str])] = &[("add", "AddV2", &["x", "bias"]), ("relu", "Relu6", &["add"])];
-        assert_eq!(found(bypass), parts(["relu", "add", "", "bias"]));
-        let after: &[(&str, &str, &[&str])] = &[("relu", "Relu", &["bias"]), ("after", "Add", &["relu", "x"])];
-        assert_eq!(found(after), parts(["relu", "", "after", "bias"]));
-        assert_eq!(found(&[("id", "Identity", &["conv"])]), parts(["id", "", "", ""]));
+        assert_eq!(parts(&[LAYER, BIAS]), "bias - - -");
+        assert_eq!(parts(&[LAYER, BIAS, "relu = Relu(bias)"]), "relu - - bias");
+        assert_eq!(parts(&[LAYER, BIAS, "add = AddV2(x, bias)\nrelu = Relu6(add)"]), "relu add - bias");
+        assert_eq!(parts(&[LAYER, BIAS, "relu = Relu(bias)\nafter = Add(relu, x)"]), "relu - after bias");
+        assert_eq!(parts(&[LAYER, "id = Identity(conv)"]), "id - - -");
     }
 
     #[test]
     fn what_only_feeds_a_batch_norm_is_no_layer() {
-        let nodes = [
-            ("x", "Placeholder", &[][..]),
-            ("v", "VariableV2", &[]),
-            ("w", "Identity", &["v"]),
-            ("conv", "Conv2D", &["x", "w"]),
-            ("id", "Identity", &["conv"]),
-            ("bn", "FusedBatchNormV3", &["id", "x", "x", "x", "x"]),
-        ];
-        let graph = graph_of(&nodes);
+        let graph = graph_of(&[LAYER, "id = Identity(conv)\nbn = FusedBatchNormV3(id, x, x, x, x)"].concat());
         let operations: Vec<NodeId> = graph.ids().collect();
         let layers = Layers::find(&graph, &operations);
         assert_eq!((layers.found.len(), layers.statistics.len()), (0, 1));

@@ -175,7 +175,6 @@ impl<'o> Pass<'o> {
 
     fn quantize_layer(&mut self, b: &mut Builder<'_>, found: &Found) -> Result<Layer> {
         let mut results = Results::new(b.graph, found.layer);
-        results.layer.extension = found.extension;
         results.layer.steps = found.steps(b.graph);
         if self.loops.contain(found.layer) {
             results.layer.outcome = Outcome::InsideLoop;
@@ -185,6 +184,7 @@ impl<'o> Pass<'o> {
             results.layer.outcome = Outcome::NotSelected;
             return Ok(results.layer);
         }
+        results.layer.extension = found.extension;
         let optional = found.extension.is_some();
         let name = b.graph.name(found.layer).to_owned();
         let layer_context = context(&name);

@@ -3,11 +3,28 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use tfquant::inspect::{summary, to_json};
 
-use super::open;
-use crate::args::SummaryArgs;
+use crate::models::open;
+use crate::args::{EXIT_CODES, InputArgs};
 use crate::terminal;
+
+/// What `tfquant summary` is told.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: tfquant summary saved_model/", after_help = EXIT_CODES)]
+pub struct SummaryArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Tell every output, op, variable and function, however many there are
+    #[arg(long)]
+    pub all: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// How many outputs, ops, variables and functions are told unless all are asked for.
 const MOST: usize = 12;

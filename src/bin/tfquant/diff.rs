@@ -1,14 +1,39 @@
 //! `tfquant diff`: open both, compare, tell; exit 1 when they differ.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Args;
 use tfquant::inspect::{diff, to_json};
-use tfquant::report::html::PageData;
+use tfquant::page::PageData;
 
-use super::{open, open_path, write_page};
-use crate::args::DiffArgs;
+use crate::models::{open, open_path, write_page};
+use crate::args::{EXIT_CODES, HtmlArgs, InputArgs};
 use crate::terminal;
+
+/// What `tfquant diff` is told.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: tfquant diff model.pb model_q.pb", after_help = EXIT_CODES)]
+pub struct DiffArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// The file to compare with
+    #[arg(value_name = "OTHER")]
+    pub other: PathBuf,
+
+    /// Look at the nodes of this scope alone
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
+}
 
 pub fn run(args: &DiffArgs) -> Result<ExitCode> {
     let (a, path_a) = open(&args.input)?;

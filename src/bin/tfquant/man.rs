@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use clap_mangen::Man;
 
-use crate::args::Cli;
+use crate::Cli;
 use crate::terminal;
 
 pub fn run() -> Result<ExitCode> {

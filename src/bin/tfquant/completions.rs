@@ -3,10 +3,20 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 
-use crate::args::{Cli, CompletionsArgs};
+use crate::Cli;
+use crate::args::EXIT_CODES;
 use crate::terminal;
+
+/// What `tfquant completions` is told.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: tfquant completions bash", after_help = EXIT_CODES)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
 
 pub fn run(args: &CompletionsArgs) -> Result<ExitCode> {
     let mut script = Vec::new();

@@ -1,0 +1,77 @@
+//! `tfquant check`: open, check, tell; exit 1 when there is an error.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use tfquant::inspect::check::{self, Options, against, checkpoint};
+use tfquant::inspect::{checkpoint_index, file_summary, to_json};
+
+use crate::models::{open, open_path};
+use crate::args::{EXIT_CODES, InputArgs};
+use crate::terminal;
+
+/// Which converter.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Target {
+    /// TFLite with unsigned 8-bit tensors
+    TfliteUint8,
+    /// TFLite with signed 8-bit tensors
+    TfliteInt8,
+    /// No converter in particular
+    Any,
+}
+
+/// What `tfquant check` is told.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: tfquant check model_q.pb --target tflite-int8", after_help = EXIT_CODES)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what nobody reads]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub outputs: Vec<String>,
+
+    /// Converter that is to take the graph
+    #[arg(long, value_enum, default_value = "tflite-uint8")]
+    pub target: Target,
+
+    /// Compare the ranges of MODEL, an eval graph, with those of this training graph
+    #[arg(long, value_name = "TRAIN")]
+    pub against: Option<PathBuf>,
+
+    /// Compare the variables with the keys of this checkpoint
+    #[arg(long, value_name = "PREFIX")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(args: &CheckArgs) -> Result<ExitCode> {
+    let (model, path) = open(&args.input)?;
+    let target = match args.target {
+        Target::TfliteUint8 => check::Target::TfliteUint8,
+        Target::TfliteInt8 => check::Target::TfliteInt8,
+        Target::Any => check::Target::Any,
+    };
+    let mut result = check::check(&model, &path, &Options { outputs: args.outputs.clone(), target })?;
+    if let Some(train) = &args.against {
+        let (train, train_path) = open_path(train, &args.input)?;
+        result = result.with(against::compare(&train.graph, &model.graph));
+        result.against = Some(file_summary(&train, &train_path));
+    }
+    if let Some(prefix) = &args.checkpoint {
+        let entries = checkpoint_index::read(prefix)?;
+        let (comparison, findings) = checkpoint::compare(&model.graph, &entries, &prefix.display().to_string());
+        result = result.with(findings);
+        result.checkpoint = Some(comparison);
+    }
+    let text =
+        if args.json { to_json(&result) } else { terminal::paint(&check::to_text(&result), terminal::line_style) };
+    terminal::print(&text)?;
+    Ok(ExitCode::from(u8::from(result.errors > 0)))
+}

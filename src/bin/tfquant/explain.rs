@@ -1,0 +1,51 @@
+//! `tfquant explain`: ask the passes, tell what they say.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use tfquant::inspect::{explain, to_json};
+use tfquant::page::PageData;
+
+use crate::models::{open, write_page};
+use crate::args::{EXIT_CODES, HtmlArgs, InputArgs, PassArgs};
+use crate::terminal;
+
+/// What `tfquant explain` is told.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: tfquant explain model.pb conv1/Conv2D", after_help = EXIT_CODES)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// The node to explain [default: every layer, those left alone in detail]
+    #[arg(value_name = "NODE", conflicts_with = "all")]
+    pub node: Option<String>,
+
+    /// Explain every layer in detail
+    #[arg(long)]
+    pub all: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
+
+    #[command(flatten)]
+    pub passes: PassArgs,
+}
+
+pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
+    let options = args.passes.rewrite_options()?;
+    let (model, path) = open(&args.input)?;
+    let (rewritten, report) = explain::plan(&model, &options)?;
+    if let Some(path) = &args.html.html {
+        write_page(path, &PageData::of_rewrite(&rewritten.graph, &report))?;
+    }
+    let explanation = explain::explain(&model, &path, report, args.node.as_deref())?;
+    let text = || terminal::paint(&explain::to_text(&explanation, args.all), terminal::line_style);
+    terminal::print(&if args.json { to_json(&explanation) } else { text() })?;
+    Ok(ExitCode::SUCCESS)
+}

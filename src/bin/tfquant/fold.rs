@@ -1,0 +1,32 @@
+//! `tfquant fold`: batch norms alone, otherwise as `tfquant rewrite`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use tfquant::{NamesOnly, TopologyOnly};
+
+use crate::args::{EXIT_CODES, HtmlArgs, InputArgs, LayerArgs, OutputArgs};
+use crate::rewrite::transform;
+
+/// What `tfquant fold` is told.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: tfquant fold model.pb -o folded.pb --mode eval", after_help = EXIT_CODES, override_usage = "tfquant fold [OPTIONS] -o <PATH> <MODEL>")]
+pub struct FoldArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
+
+    #[command(flatten)]
+    pub layers: LayerArgs,
+}
+
+pub fn run(args: &FoldArgs) -> Result<ExitCode> {
+    let options = args.layers.rewrite_options(NamesOnly::default(), TopologyOnly::default(), &[])?;
+    transform(&args.input, &args.output, None, args.html.html.as_deref(), &options)
+}

@@ -1,0 +1,32 @@
+//! Opening the models that verbs look at, and writing pages about them.
+
+use std::path::Path;
+
+use anyhow::Result;
+use tfquant::output::write_file;
+use tfquant::page::{self, PageData};
+use tfquant::{Model, source};
+
+use crate::args::InputArgs;
+
+/// Opens the model that a verb looks at; says what the user called it.
+pub fn open(input: &InputArgs) -> Result<(Model, String)> {
+    open_path(&input.model, input)
+}
+
+/// Opens another model in the same way.
+pub fn open_path(path: &Path, input: &InputArgs) -> Result<(Model, String)> {
+    let source = source::open(path)?;
+    Ok((Model::open_source(&source, &input.open_options())?, path.display().to_string()))
+}
+
+/// Writes the page that `--html` asks for.
+pub fn write_page(path: &Path, page: &PageData<'_>) -> Result<()> {
+    Ok(write_file(path, &render(page)?)?)
+}
+
+pub fn render(page: &PageData<'_>) -> Result<Vec<u8>> {
+    let mut html = Vec::new();
+    page::write(page, &mut html)?;
+    Ok(html)
+}

@@ -1,0 +1,118 @@
+//! `tfquant rewrite`: open, rewrite, write, report. `tfquant fold` goes the same way.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use tfquant::page::PageData;
+use tfquant::report::{Report, json, plan as plan_text, text};
+use tfquant::source::{self, Source};
+use tfquant::{Error, ErrorKind, Model, RewriteOptions, Rewritten, Rules, layers_by_topology, rewrite};
+
+use crate::args::{EXIT_CODES, HtmlArgs, InputArgs, OutputArgs, PassArgs};
+use crate::models::render;
+use crate::progress::Stages;
+use crate::targets::{ModelTarget, Targets};
+use crate::terminal;
+
+/// What `tfquant rewrite` is told.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: tfquant rewrite model.pb -o model_q.pb --weight-bits 8 --quant-delay 2000", after_help = EXIT_CODES, override_usage = "tfquant rewrite [OPTIONS] -o <PATH> <MODEL>")]
+#[allow(clippy::struct_excessive_bools)] // switches
+pub struct RewriteArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    /// Write the plan as JSON, for review
+    #[arg(long, value_name = "FILE", help_heading = "How much to say")]
+    pub plan: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
+
+    #[command(flatten)]
+    pub passes: PassArgs,
+}
+
+pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
+    let options = args.passes.rewrite_options()?;
+    transform(&args.input, &args.output, args.plan.as_deref(), args.html.html.as_deref(), &options)
+}
+
+/// Opens, rewrites, writes and reports.
+pub fn transform(
+    input: &InputArgs,
+    output: &OutputArgs,
+    plan: Option<&Path>,
+    html: Option<&Path>,
+    options: &RewriteOptions,
+) -> Result<ExitCode> {
+    let mut stages = Stages::new(!output.quiet);
+    let source = source::open(&input.model)?;
+    let mut model = stages.run("read", || Model::open_source(&source, &input.open_options()))?;
+    let mut targets = Targets::open(output, plan, html, &source.location, model.encoding)?;
+    let rewritten = stages.run("rewrite", || rewrite(&mut model, options));
+    let mut rewritten = rewritten.map_err(|error| point_to_topology(error, &source, input, options))?;
+    rewritten.report.dry_run = output.dry_run;
+    if let Some(target) = &mut targets.plan {
+        target.write_document(json::to_json(&rewritten.report).as_bytes())?;
+    }
+    if let Some(target) = &mut targets.html {
+        let graph = &rewritten.output.model().graph;
+        target.write_document(&render(&PageData::of_rewrite(graph, &rewritten.report))?)?;
+    }
+    if output.dry_run && !output.quiet {
+        terminal::print(&terminal::paint(&plan_text::to_text(&rewritten.report), terminal::line_style))?;
+    }
+    let code = finish(&mut rewritten, targets, output, stages);
+    // Millions of nodes take longer to give back one by one than with the process.
+    std::mem::forget(rewritten);
+    std::mem::forget(model);
+    code
+}
+
+/// Where the rules of names refuse a graph, says what those of topology would do.
+fn point_to_topology(error: Error, source: &Source, input: &InputArgs, options: &RewriteOptions) -> Error {
+    let by_names = matches!(options.rules, Rules::Names(_)) && options.quantize.is_some();
+    if error.kind() != ErrorKind::Refused || !by_names {
+        return error;
+    }
+    let Ok(model) = Model::open_source(source, &input.open_options()) else { return error };
+    let layers = layers_by_topology(model);
+    let hint = error.hint_text().unwrap_or("the rules go by TF-Slim's names").to_owned();
+    error.hint(format!("{hint}; --match topology would quantize {layers} layers"))
+}
+
+/// Writes the result and what there is to say about it.
+fn finish(
+    rewritten: &mut Rewritten<'_>,
+    mut targets: Targets,
+    args: &OutputArgs,
+    mut stages: Stages,
+) -> Result<ExitCode> {
+    let Rewritten { report, output: message } = rewritten;
+    if let Some(ModelTarget { output, encoding }) = &mut targets.model {
+        stages.write(message.len(), output, |out| message.write(*encoding, out))?;
+    }
+    let written_to = args.output.as_ref().map(|path| path.display().to_string());
+    report.was_run(written_to.unwrap_or_default(), stages.into_seconds());
+    if let Some(target) = &mut targets.report {
+        target.write_document(json::to_json(report).as_bytes())?;
+    }
+    targets.commit()?;
+    if !args.quiet {
+        tell(report, args.verbose);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(report: &Report, every_layer: bool) {
+    terminal::say(&text::to_text(report, every_layer));
+    for warning in &report.warnings {
+        terminal::warn(&warning.message);
+    }
+}
