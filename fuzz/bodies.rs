@@ -4,12 +4,12 @@
 //! corpus.
 
 use bytes::Bytes;
-use tfquant::internals::{Graph, TensorRef, check_acyclic, parse, text};
-use tfquant::{Encoding, Model, OpenOptions};
 use tfquant::inspect::{check, diff, explain, summary};
+use tfquant::internals::{Fields, put_bytes};
+use tfquant::internals::{Graph, TensorRef, check_acyclic, parse, text};
 use tfquant::report;
 use tfquant::{Common, MessageKind, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite as run_passes};
-use tfquant::internals::{Fields, put_bytes};
+use tfquant::{Encoding, Model, OpenOptions};
 
 /// One body.
 pub type Body = fn(&[u8]);

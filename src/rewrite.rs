@@ -52,7 +52,9 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
             let collection = options.vars_collection(quantize);
             match &options.rules {
                 Rules::Names(only) => names::quantize::quantize(&mut builder, common, quantize, only, collection)?,
-                Rules::Topology(only) => topology::quantize::quantize(&mut builder, common, quantize, only, collection)?,
+                Rules::Topology(only) => {
+                    topology::quantize::quantize(&mut builder, common, quantize, only, collection)?
+                }
             }
         }
         None => Quantized::default(),

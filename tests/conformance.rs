@@ -19,7 +19,7 @@ use cases::{Case, OptionSet, Outcome};
 use serde_json::Value;
 use tfquant::{Encoding, Model, OpenOptions};
 use tfquant::{Error, Result};
-use tfquant::{NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite};
+use tfquant::{NamesOnly, RewriteOptions, Rules, TopologyOnly, rewrite};
 
 #[test]
 fn layers_found_by_name_are_quantized_as_tensorflow_does() {

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tfquant::MessageKind;
 use tfquant::internals::text;
-use tfquant::{Encoding, Model, OpenOptions};
 use tfquant::internals::{Graph, Input, NodeId, check_acyclic};
+use tfquant::internals::{put_bytes, put_uint};
 use tfquant::report::Report;
 use tfquant::{Common, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite};
-use tfquant::internals::{put_bytes, put_uint};
+use tfquant::{Encoding, Model, OpenOptions};
 
 /// One step of a network that grows from its input.
 #[derive(Debug, Clone)]

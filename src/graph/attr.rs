@@ -227,6 +227,7 @@ impl Attrs {
     }
 
     /// A floating-point number.
+    #[cfg(test)]
     pub fn float(&mut self, name: &str, value: f32) -> &mut Self {
         self.entry(name, |out| {
             put_varint(out, 4 << 3 | 5);
@@ -302,8 +303,6 @@ pub enum Tensor<'a> {
     Int32(i32),
     /// A scalar 64-bit integer.
     Int64(i64),
-    /// A scalar boolean.
-    Bool(bool),
     /// A vector of 32-bit integers.
     Int32s(&'a [i32]),
     /// A vector of floats.
@@ -320,7 +319,6 @@ impl Tensor<'_> {
             Self::Float(_) | Self::Floats(_) | Self::Filled(..) => DataType::DtFloat,
             Self::Int32(_) | Self::Int32s(_) => DataType::DtInt32,
             Self::Int64(_) => DataType::DtInt64,
-            Self::Bool(_) => DataType::DtBool,
         }
     }
 
@@ -337,7 +335,6 @@ impl Tensor<'_> {
             }
             Self::Int32(value) => packed_int(out, 7, i64::from(value)),
             Self::Int64(value) => packed_int(out, 10, value),
-            Self::Bool(value) => packed_int(out, 11, i64::from(value)),
             Self::Int32s(values) => vector(
                 out,
                 7,

@@ -49,13 +49,12 @@ mod tests {
         );
         assert!(check_acyclic(&with_loop).is_ok());
 
-        let cycle =
-            graph_of(
-                "in = Const
+        let cycle = graph_of(
+            "in = Const
                  z = Neg(b)
                  a = Add(in, b)
                  b = Neg(^a)",
-            );
+        );
         let error = check_acyclic(&cycle).unwrap_err();
         assert!(matches!(error.node_name(), Some("a" | "b")), "{error}");
 

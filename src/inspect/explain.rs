@@ -13,9 +13,9 @@ use super::{SCHEMA_VERSION, TOOL, endpoints, file_summary, find_node};
 use crate::container::Model;
 use crate::error::{Printable, Result};
 use crate::graph::{Graph, NodeId};
+use crate::options::RewriteOptions;
 use crate::passes::decisions::{Layer, Outcome};
 use crate::report::{FileSummary, Report, plan};
-use crate::options::RewriteOptions;
 use crate::rewrite::rewrite;
 
 /// Everything `tfquant explain` says.

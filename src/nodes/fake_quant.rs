@@ -3,11 +3,11 @@
 //! `LastValueQuantize` and `MovingAvgQuantize` of `contrib/quantize/python/quant_ops.py`, for whole tensors: TensorFlow
 //! 1.5's or 1.15's, as the builder's dialect says. [`crate::passes::quantize`] decides where they go.
 
-use crate::nodes::{Builder, Dialect, Variable};
 use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::Result;
 use crate::graph::attr::Tensor;
 use crate::graph::{NodeId, TensorRef};
+use crate::nodes::{Builder, Dialect, Variable};
 
 /// How the range of a fake quantizer follows its tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]

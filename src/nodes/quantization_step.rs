@@ -3,13 +3,13 @@
 //! A variable `fake_quantization_step` that each run of the graph increments.
 
 use super::variable::InitialValue;
-use crate::proto::tensorflow::VariableAggregation;
 use super::{Builder, GlobalStep};
 use crate::collections::GLOBAL_VARIABLES;
 use crate::error::Result;
 use crate::graph::TensorRef;
 use crate::graph::attr::Tensor;
 use crate::proto::tensorflow::DataType;
+use crate::proto::tensorflow::VariableAggregation;
 
 const STEP: &str = "fake_quantization_step";
 

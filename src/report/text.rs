@@ -15,8 +15,7 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
         let _ = writeln!(text, "{label:<16}{value}");
     };
     if !report.batch_norms.is_empty() || report.command == "fold" {
-        let folded =
-            report.batch_norms.iter().filter(|batch_norm| batch_norm.is_folded());
+        let folded = report.batch_norms.iter().filter(|batch_norm| batch_norm.is_folded());
         line("batch norms", format!("{} of {} folded", folded.count(), report.batch_norms.len()));
         for (code, count) in unfolded(report) {
             line("  unfolded", format!("{count} {code}"));

@@ -7,8 +7,8 @@ use std::path::Path;
 use bytes::Bytes;
 use prost::Message;
 use tfquant::MessageKind;
-use tfquant::internals::text;
 use tfquant::internals::tensorflow::{GraphDef, MetaGraphDef, SavedModel};
+use tfquant::internals::text;
 use tfquant::internals::{Fields, put_bytes, put_uint};
 
 use crate::cases;

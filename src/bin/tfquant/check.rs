@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 use tfquant::inspect::check::{self, Options, against, checkpoint};
 use tfquant::inspect::{checkpoint_index, file_summary, to_json};
 
-use crate::models::{open, open_path};
 use crate::args::{EXIT_CODES, InputArgs};
+use crate::models::{open, open_path};
 use crate::terminal;
 
 /// Which converter.

@@ -8,8 +8,8 @@ use clap::Args;
 use tfquant::inspect::{diff, to_json};
 use tfquant::page::PageData;
 
-use crate::models::{open, open_path, write_page};
 use crate::args::{EXIT_CODES, HtmlArgs, InputArgs};
+use crate::models::{open, open_path, write_page};
 use crate::terminal;
 
 /// What `tfquant diff` is told.

@@ -7,8 +7,8 @@ use clap::Args;
 use tfquant::inspect::{explain, to_json};
 use tfquant::page::PageData;
 
-use crate::models::{open, write_page};
 use crate::args::{EXIT_CODES, HtmlArgs, InputArgs, PassArgs};
+use crate::models::{open, write_page};
 use crate::terminal;
 
 /// What `tfquant explain` is told.

@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use tfquant::inspect::{summary, to_json};
 
-use crate::models::open;
 use crate::args::{EXIT_CODES, InputArgs};
+use crate::models::open;
 use crate::terminal;
 
 /// What `tfquant summary` is told.

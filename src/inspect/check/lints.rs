@@ -4,11 +4,11 @@ use hashbrown::{HashMap, HashSet};
 
 use super::ranges::Reached;
 use super::{Finding, Target};
+use crate::graph::op_class::canonical_op;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::inspect::endpoints::{self, is_variable};
 use crate::inspect::fake_quant::{self, FakeQuant, Range, State, is_fake_quant};
 use crate::inspect::tensor::strings;
-use crate::graph::op_class::canonical_op;
 
 /// What is wrong with the graph as a whole.
 #[must_use]

@@ -9,11 +9,11 @@
 use hashbrown::HashSet;
 
 use super::Finding;
+use crate::graph::op_class::canonical_op;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::inspect::endpoints::is_variable;
 use crate::inspect::fake_quant::is_fake_quant;
 use crate::inspect::tensor::small_floats;
-use crate::graph::op_class::canonical_op;
 use crate::proto::tensorflow::DataType;
 
 /// The part of a graph that its outputs depend on.

@@ -77,7 +77,9 @@ fn hint(outcome: FoldOutcome) -> &'static str {
             "end the layer's scope with Relu6, Relu or Identity, or leave the batch norm unfolded \
              (--skip-unmatched, --no-fold-batch-norms)"
         }
-        FoldOutcome::ShapeUnknown => "give the weights a shape that is known when the graph is built, and export it again",
+        FoldOutcome::ShapeUnknown => {
+            "give the weights a shape that is known when the graph is built, and export it again"
+        }
         _ => "leave this batch norm unfolded (--skip-unmatched, --exclude), or all of them (--no-fold-batch-norms)",
     }
 }

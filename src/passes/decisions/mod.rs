@@ -6,8 +6,8 @@ mod extension;
 mod layer;
 mod steps;
 
-pub use batch_norm::{BatchNorm, FoldOutcome};
 pub(super) use batch_norm::Refusal;
+pub use batch_norm::{BatchNorm, FoldOutcome};
 pub use extension::Extension;
 pub use layer::{InsertedFakeQuant, Layer, Outcome, Quantized, Role};
 pub use steps::{Rule, Step};

@@ -14,8 +14,8 @@
 //! # Example
 //! `kernel/read → Conv2D → ConcatV2` gets `weights_quant` behind `kernel/read` and `act_quant` behind `Conv2D`.
 
-use crate::graph::{Graph, NodeId};
 use crate::graph::op_class::canonical_op;
+use crate::graph::{Graph, NodeId};
 
 /// The node whose output is the layer's, or `None` if a batch norm reads it.
 pub(in crate::passes) fn output(graph: &Graph, layer: NodeId) -> Option<NodeId> {

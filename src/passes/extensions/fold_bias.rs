@@ -16,9 +16,9 @@
 //! `conv/Conv2D → conv/BiasAdd → bn/FusedBatchNormV3 → relu` becomes `conv/mul_fold → conv/Conv2D_Fold → conv/add_fold →
 //! relu`.
 
-use crate::nodes::Builder;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
+use crate::nodes::Builder;
 
 /// Whether a batch norm behind this BiasAdd may be folded.
 pub(in crate::passes) fn is_foldable(graph: &Graph, bias_add: NodeId) -> bool {

@@ -14,14 +14,11 @@
 //! `kernel/read → conv2d_transpose → BiasAdd → Relu` gets `weights_quant` behind `kernel/read` and `act_quant` behind
 //! `Relu`.
 
-use crate::passes::decisions::Extension;
 use crate::graph::{Graph, NodeId};
+use crate::passes::decisions::Extension;
 
 /// Which inputs may be the weights of a layer op, in order of preference, and whether the op takes this rule.
-pub(in crate::passes) fn weight_inputs(
-    graph: &Graph,
-    node: NodeId,
-) -> Option<(&'static [usize], Option<Extension>)> {
+pub(in crate::passes) fn weight_inputs(graph: &Graph, node: NodeId) -> Option<(&'static [usize], Option<Extension>)> {
     match graph.op(node) {
         "Conv2D" | "DepthwiseConv2dNative" => Some((&[1], None)),
         "MatMul" => Some((&[1, 0], None)),

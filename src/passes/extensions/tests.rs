@@ -60,7 +60,8 @@ fn wrapped_weights() {
 #[test]
 fn bare_layers() {
     check(
-        &ending_in("concat = ConcatV2(net/bias, x, x)").replace("net/bias = BiasAdd(net/conv, net/b)", "net/bias = Abs(net/conv)"),
+        &ending_in("concat = ConcatV2(net/bias, x, x)")
+            .replace("net/bias = BiasAdd(net/conv, net/b)", "net/bias = Abs(net/conv)"),
         &eval_by_topology(),
         "layer net/conv: quantized by const_weights
          net/conv = Conv2D(x, net/weights_quant/FakeQuantWithMinMaxVars)

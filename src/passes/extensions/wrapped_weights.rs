@@ -14,9 +14,9 @@
 //! # Example
 //! `kernel (Const, half) → Cast → Conv2D` gets `weights_quant` between `Cast` and `Conv2D`.
 
-use crate::passes::decisions::Extension;
 use super::const_weights::{is_constant, is_variable};
 use crate::graph::{Graph, TensorRef};
+use crate::passes::decisions::Extension;
 
 /// More ops between weights and layer are not followed.
 const MAX_OPS: usize = 16;

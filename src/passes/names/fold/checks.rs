@@ -35,7 +35,10 @@ impl Checks<'_> {
         axis(2).zip(axis(3)).map(|(inputs, each)| [inputs, each]).ok_or_else(|| {
             let name = self.graph.name(weights.node);
             let shape = shape_text(dims.as_ref());
-            self.refuse(FoldOutcome::ShapeUnknown, format!("the channels of the weights '{name}' are not known: {shape}"))
+            self.refuse(
+                FoldOutcome::ShapeUnknown,
+                format!("the channels of the weights '{name}' are not known: {shape}"),
+            )
         })
     }
 

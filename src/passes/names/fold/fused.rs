@@ -3,16 +3,16 @@
 use hashbrown::HashMap;
 
 use super::checks::Checks;
-use crate::nodes::Builder;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::name::{leaf, parent};
+use crate::graph::op_class::canonical_op;
 use crate::graph::static_shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::passes::graph_matcher::{FUSED_BATCH_NORM, Match, PatternId, Patterns};
-use crate::graph::op_class::canonical_op;
+use crate::nodes::Builder;
 use crate::options::Common;
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
+use crate::passes::graph_matcher::{FUSED_BATCH_NORM, Match, PatternId, Patterns};
 use crate::proto::tensorflow::DataType;
 
 /// What the op definition says where the attribute was stripped.

@@ -29,9 +29,9 @@ mod fused;
 mod tests;
 mod unfused;
 
-use crate::nodes::Builder;
 use crate::error::Result;
 use crate::graph::static_shape::ShapeCache;
+use crate::nodes::Builder;
 use crate::options::Common;
 use crate::passes::decisions::BatchNorm;
 

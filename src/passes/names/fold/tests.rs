@@ -101,10 +101,8 @@ fn a_depthwise_layer_s_scale_is_laid_out_like_its_filter() {
     let ints = |name: &str| graph.const_ints(graph.find(name).unwrap().into());
     assert_eq!(ints("conv/scale_reshape/shape"), Some(vec![3, 1]));
     assert_eq!(ints("conv/Conv2D_Fold/Shape"), Some(vec![1, 1, 3, 1]));
-    let product: Vec<&str> = graph
-        .data_inputs(graph.find("conv/mul_fold").unwrap())
-        .map(|tensor| graph.name(tensor.node))
-        .collect();
+    let product: Vec<&str> =
+        graph.data_inputs(graph.find("conv/mul_fold").unwrap()).map(|tensor| graph.name(tensor.node)).collect();
     assert_eq!(product, ["filter", "conv/scale_reshape"]);
 }
 

@@ -6,15 +6,15 @@
 use hashbrown::HashSet;
 
 use super::checks::Checks;
-use crate::nodes::Builder;
 use crate::error::{ErrorKind, Result};
+use crate::graph::op_class::canonical_op;
 use crate::graph::static_shape::{ShapeCache, shape_text};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
-use crate::graph::op_class::canonical_op;
-use crate::passes::consumers::is_skipped;
-use crate::passes::names::endpoint::endpoint_activation;
+use crate::nodes::Builder;
 use crate::options::Common;
+use crate::passes::consumers::is_skipped;
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
+use crate::passes::names::endpoint::endpoint_activation;
 use crate::proto::tensorflow::DataType;
 
 /// What the names of a batch norm's ops have between the layer's scope and their own.

@@ -24,11 +24,11 @@ mod insert;
 
 use hashbrown::HashSet;
 
-use crate::nodes::Builder;
 use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId};
+use crate::nodes::Builder;
 use crate::options::{Common, NamesOnly, Quantize};
 use crate::passes::consumers::{Consumers, is_skipped};
 use crate::passes::decisions::{InsertedFakeQuant, Layer, Outcome, Quantized, Role, Rule, Step};

@@ -3,10 +3,10 @@
 //! They are made anew, not copied: attributes that TensorFlow's folding does not pass on have their defaults.
 
 use super::shapes::FoldShapes;
-use crate::nodes::Builder;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::{NodeId, TensorRef};
+use crate::nodes::Builder;
 use crate::proto::tensorflow::DataType;
 
 /// A copy of `layer` named `name` that reads `input` and `weights`.

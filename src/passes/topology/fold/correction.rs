@@ -4,11 +4,11 @@
 //! of the batch, and once the averages are frozen it is shifted instead. TensorFlow 1.15's `_ComputeBatchNormCorrections`.
 
 use super::shapes::FoldShapes;
-use crate::nodes::{Branch, Builder};
-use crate::passes::decisions::{FoldOutcome, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::{NodeId, TensorRef};
+use crate::nodes::{Branch, Builder};
+use crate::passes::decisions::{FoldOutcome, Refusal};
 
 /// What keeps the variance from being zero.
 #[derive(Debug, Clone, Copy)]

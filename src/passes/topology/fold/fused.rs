@@ -5,19 +5,19 @@ use hashbrown::HashSet;
 use super::clone::{batch_to_space, check_layer, clone_layer};
 use super::correction::{Epsilon, Statistics, lacks};
 use super::shapes::FoldShapes;
-use crate::nodes::Builder;
-use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
-use crate::options::{Common, TopologyOnly};
-use crate::passes::extensions::fold_bias;
-use crate::passes::extensions::fold_chain::Replaced;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
-use crate::graph::name::{leaf, parent};
-use crate::graph::{Graph, NodeId, TensorRef};
-use crate::passes::graph_matcher::{Match, PatternId, Patterns};
-use crate::graph::op_class::canonical_op;
-use crate::passes::decisions::Extension;
 use crate::graph::loops::Loops;
+use crate::graph::name::{leaf, parent};
+use crate::graph::op_class::canonical_op;
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::nodes::Builder;
+use crate::options::{Common, TopologyOnly};
+use crate::passes::decisions::Extension;
+use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
+use crate::passes::extensions::fold_bias;
+use crate::passes::extensions::fold_chain::Replaced;
+use crate::passes::graph_matcher::{Match, PatternId, Patterns};
 use crate::proto::tensorflow::AttrValue;
 use crate::proto::tensorflow::DataType;
 use crate::proto::tensorflow::attr_value::Value;
@@ -365,13 +365,18 @@ fn use_batch_statistics(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &mu
 }
 
 /// Folds one; returns what took the place of the batch norm's output.
-fn fold_one(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &FusedMatch, only: &TopologyOnly) -> Result<TensorRef> {
+fn fold_one(
+    b: &mut Builder<'_>,
+    shapes: &mut FoldShapes,
+    found: &FusedMatch,
+    only: &TopologyOnly,
+) -> Result<TensorRef> {
     let scope = parent(b.graph.name(found.layer)).map(str::to_owned);
     b.existing_scope(scope.as_deref(), |b| {
         let folded = match &scope {
-            Some(scope) => b.existing_scope(Some(&format!("{scope}/BatchNorm_Fold")), |b| {
-                fold_parameters(b, shapes, found, only)
-            })?,
+            Some(scope) => {
+                b.existing_scope(Some(&format!("{scope}/BatchNorm_Fold")), |b| fold_parameters(b, shapes, found, only))?
+            }
             None => b.name_scope("BatchNorm_Fold", |b| fold_parameters(b, shapes, found, only))?,
         };
         let mut weights = found.weights;

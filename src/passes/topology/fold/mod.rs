@@ -30,9 +30,9 @@ mod parameters;
 mod shapes;
 mod unfused;
 
-use crate::nodes::Builder;
 use crate::error::Result;
 use crate::graph::loops::Loops;
+use crate::nodes::Builder;
 use crate::options::{Common, TopologyOnly};
 use crate::passes::decisions::BatchNorm;
 use shapes::FoldShapes;
@@ -44,8 +44,7 @@ use shapes::FoldShapes;
 /// [`Common::skip_unmatched`] leaves it as it is.
 pub fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common, only: &TopologyOnly) -> Result<Vec<BatchNorm>> {
     let mut shapes = FoldShapes::default();
-    let loops =
-        if only.reference_only { Loops::default() } else { Loops::new(builder.graph, &builder.operations()) };
+    let loops = if only.reference_only { Loops::default() } else { Loops::new(builder.graph, &builder.operations()) };
     let mut found = fused::fold(builder, &mut shapes, &loops, common, only)?;
     found.extend(unfused::fold(builder, &mut shapes, &loops, common, only)?);
     Ok(found)

@@ -1,10 +1,10 @@
 //! What folding by TensorFlow 1.15's rules must know of shapes, and the refusals where it does not.
 
-use crate::nodes::Builder;
-use crate::passes::decisions::{FoldOutcome, Refusal};
 use crate::error::ErrorKind;
 use crate::graph::static_shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
 use crate::graph::{Graph, NodeId, TensorRef};
+use crate::nodes::Builder;
+use crate::passes::decisions::{FoldOutcome, Refusal};
 
 /// Shapes by tensor, with the questions that folding asks.
 #[derive(Debug, Default)]

@@ -6,15 +6,15 @@ use super::clone::{batch_to_space, check_layer, clone_layer};
 use super::correction::{Correction, Epsilon, Statistics, lacks};
 use super::parameters::{ParameterIndex, Parameters};
 use super::shapes::FoldShapes;
-use crate::nodes::Builder;
-use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
-use crate::options::{Common, TopologyOnly};
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::loops::Loops;
 use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::passes::consumers::is_skipped;
+use crate::nodes::Builder;
+use crate::options::{Common, TopologyOnly};
 use crate::passes::consumers::Consumers;
-use crate::graph::loops::Loops;
+use crate::passes::consumers::is_skipped;
+use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
 use crate::proto::tensorflow::DataType;
 
 /// How the node that ends a layer is called in the layer's scope, in order of preference.
@@ -288,7 +288,13 @@ impl Plan {
 }
 
 /// Folds one; returns the name of the node that took the batch norm's place.
-fn fold_one(b: &mut Builder<'_>, shapes: &mut FoldShapes, plan: &Plan, common: &Common, only: &TopologyOnly) -> Result<String> {
+fn fold_one(
+    b: &mut Builder<'_>,
+    shapes: &mut FoldShapes,
+    plan: &Plan,
+    common: &Common,
+    only: &TopologyOnly,
+) -> Result<String> {
     let name = |what: &str| format!("{}{what}", plan.scope);
     let gamma = if plan.has_scaling { None } else { Some(ones_like_moving_mean(b, shapes, plan)?) };
     let mut correction: Option<Correction> = None;

@@ -28,11 +28,11 @@ mod layers;
 
 use hashbrown::HashSet;
 
-use crate::nodes::Builder;
 use crate::error::Result;
+use crate::graph::loops::Loops;
 use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId};
-use crate::graph::loops::Loops;
+use crate::nodes::Builder;
 use crate::options::{Common, Quantize, TopologyOnly};
 use crate::passes::consumers::{Consumers, is_skipped};
 use crate::passes::decisions::{Extension, InsertedFakeQuant, Layer, Outcome, Quantized, Role};
@@ -311,8 +311,7 @@ impl<'o> Pass<'o> {
 
     /// Layers whose weights come from one constant through different nodes quantize the constant.
     fn with_shared_weights(&self, graph: &Graph, mut layers: Vec<Found>) -> Vec<Found> {
-        let selected =
-            layers.iter().filter(|found| self.common.selection.contains(selection_name(graph, found.layer)));
+        let selected = layers.iter().filter(|found| self.common.selection.contains(selection_name(graph, found.layer)));
         let sources = shared_weights::common_sources(graph, selected.filter_map(|found| found.weights));
         for found in &mut layers {
             if let Some(&source) = found.weights.and_then(|weights| sources.get(&weights)) {
