@@ -5,7 +5,8 @@ use std::thread;
 
 use crate::container::{Encoded, Encoding, Model};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeId, verify};
+use crate::graph::op_class::is_fake_quant;
+use crate::graph::{Graph, NodeId, training, verify};
 use crate::options::{Common, RewriteOptions, Rules, TopologyOnly};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome, Quantized};
 use crate::passes::{names, topology};
@@ -169,16 +170,15 @@ pub fn layers_by_topology(mut model: Model) -> usize {
 
 fn warnings_before(model: &Model) -> Vec<Warning> {
     let graph = &model.graph;
-    let first = |is: &dyn Fn(NodeId) -> bool| graph.ids().find(|&node| is(node));
     let mut warnings = Vec::new();
-    if let Some(node) = first(&|node| graph.name(node).starts_with("gradients/")) {
+    if let Some(node) = training::first_gradient(graph) {
         let message = format!(
             "the graph holds gradients already ('{}'): rewrite it before the training ops are added, or they bypass the quantizers",
             graph.name(node)
         );
         warnings.push(Warning { code: "gradients_present", message });
     }
-    if let Some(node) = first(&|node| graph.op(node).starts_with("FakeQuantWithMinMax")) {
+    if let Some(node) = graph.ids().find(|&node| is_fake_quant(graph.op(node))) {
         let message = format!("the graph is quantized already ('{}')", graph.name(node));
         warnings.push(Warning { code: "already_quantized", message });
     }
@@ -197,14 +197,10 @@ fn warnings_after(
     quantized: &Quantized,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let saver = graph.ids().find(|&node| matches!(graph.op(node), "SaveV2" | "Save" | "SaveSlices"));
-    if let Some(node) = saver.filter(|_| !variables.is_empty()) {
-        let message = format!(
-            "the graph carries a Saver ('{}') that does not know the {} new variables: make a new Saver after loading the graph",
-            graph.name(node),
-            variables.len()
-        );
-        warnings.push(Warning { code: "saver_misses_variables", message });
+    if !variables.is_empty()
+        && let Some(unsaved) = training::unsaved_variables(graph)
+    {
+        warnings.push(Warning { code: "saver_misses_variables", message: unsaved.message(graph) });
     }
     let any_quantized = quantized.layers.iter().any(|layer| layer.outcome == Outcome::Quantized);
     if options.quantize.is_some() && !any_quantized {

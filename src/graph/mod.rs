@@ -17,6 +17,7 @@ pub(crate) mod samples;
 pub mod shape;
 mod shape_vector;
 pub mod static_shape;
+pub mod training;
 pub mod verify;
 pub mod write;
 

@@ -1,6 +1,7 @@
 //! What kinds of ops there are, each asked in one place.
 //!
-//! The lists that TensorFlow's own rules go by, which leave newer ops out on purpose, stay with those rules.
+//! The lists that TensorFlow's own rules go by, which leave newer ops out on purpose, stay with those rules and are marked
+//! as theirs.
 
 /// The op an op counts as: newer ops stand in for the ones the rules were written for.
 #[must_use]
@@ -10,4 +11,28 @@ pub fn canonical_op(op: &str) -> &str {
         "AddV2" => "Add",
         other => other,
     }
+}
+
+/// Whether the op normalises a batch, in one.
+#[must_use]
+pub fn is_fused_batch_norm(op: &str) -> bool {
+    canonical_op(op) == "FusedBatchNorm"
+}
+
+/// Whether the op is a fake quantizer, not the gradient of one.
+#[must_use]
+pub fn is_fake_quant(op: &str) -> bool {
+    matches!(op, "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel")
+}
+
+/// Whether the op holds a variable.
+#[must_use]
+pub fn is_variable(op: &str) -> bool {
+    matches!(op, "VariableV2" | "Variable" | "VarHandleOp" | "AutoReloadVariable")
+}
+
+/// Whether the op is a layer that the reference quantizes and folds into: those of both generations.
+#[must_use]
+pub fn is_reference_layer(op: &str) -> bool {
+    matches!(op, "Conv2D" | "MatMul" | "DepthwiseConv2dNative")
 }

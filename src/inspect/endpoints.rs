@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::tensor::{self, Shape};
+use crate::graph::op_class::{is_reference_layer, is_variable};
+use crate::graph::training::{is_saving, stands_aside, watches};
 use crate::graph::{Graph, NodeId, TensorRef, name::parse_input};
 use crate::proto::tensorflow::{SignatureDef, TensorInfo, tensor_info::Encoding};
 use crate::wire::{self, Fields};
@@ -222,7 +224,7 @@ fn abandoned(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     for &node in order {
         let name = graph.name(node);
         let took_over = name.ends_with("_Fold") || name.ends_with("_fold");
-        let is_layer = matches!(graph.op(node), "Conv2D" | "DepthwiseConv2dNative" | "MatMul");
+        let is_layer = is_reference_layer(graph.op(node));
         abandoned[node.index()] = !took_over
             && if is_layer {
                 graph.find(&[name, "_Fold"].concat()).is_some()
@@ -247,60 +249,9 @@ fn is_source(graph: &Graph, node: NodeId) -> bool {
         // What a variable is read through, and the pivots of a conditional.
         "Identity" => graph
             .data_input(node, 0)
-            .is_some_and(|input| is_variable(graph, input.node) || graph.op(input.node) == "Switch"),
+            .is_some_and(|input| is_variable(graph.op(input.node)) || graph.op(input.node) == "Switch"),
         _ => false,
     }
-}
-
-/// Whether the node is a variable.
-#[must_use]
-pub fn is_variable(graph: &Graph, node: NodeId) -> bool {
-    matches!(graph.op(node), "VariableV2" | "Variable" | "VarHandleOp" | "AutoReloadVariable")
-}
-
-/// Whether the node belongs to a Saver.
-#[must_use]
-pub fn is_saving(graph: &Graph, node: NodeId) -> bool {
-    let scope = graph.name(node).split('/').next().unwrap_or_default();
-    let saver_scope = scope == "save"
-        || scope.strip_prefix("save_").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
-    (saver_scope && graph.name(node).contains('/'))
-        || matches!(
-            graph.op(node),
-            "SaveV2"
-                | "Save"
-                | "SaveSlices"
-                | "RestoreV2"
-                | "Restore"
-                | "RestoreSlice"
-                | "MergeV2Checkpoints"
-                | "ShardedFilename"
-        )
-}
-
-/// Whether the node belongs to the gradients.
-#[must_use]
-pub fn is_gradient(name: &str) -> bool {
-    let scope = name.split('/').next().unwrap_or_default();
-    name.contains('/') && (scope == "gradients" || scope.starts_with("gradients_"))
-}
-
-fn watches(graph: &Graph, node: NodeId) -> bool {
-    graph.op(node).contains("Summary") || is_gradient(graph.name(node)) || graph.op(node) == "Assert"
-}
-
-/// Whether the node is there to save, initialise, update, watch or train.
-#[must_use]
-pub fn stands_aside(graph: &Graph, node: NodeId) -> bool {
-    let op = graph.op(node);
-    let by_op = matches!(op, "NoOp" | "Assert" | "IsVariableInitialized" | "VarIsInitializedOp" | "ControlTrigger")
-        || ["Assign", "Apply", "ResourceApply", "SparseApply", "Scatter", "QueueEnqueue", "QueueClose", "QueueSize"]
-            .iter()
-            .any(|prefix| op.starts_with(prefix) && op != "ScatterNd");
-    by_op
-        || watches(graph, node)
-        || is_saving(graph, node)
-        || graph.name(node).starts_with("report_uninitialized_variables/")
 }
 
 /// The encoded MetaGraphDef's TensorFlow version, if it says one.

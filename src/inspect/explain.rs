@@ -8,10 +8,11 @@ use std::fmt::Write;
 use hashbrown::HashSet;
 use serde::Serialize;
 
-use super::endpoints::is_variable;
-use super::{SCHEMA_VERSION, TOOL, endpoints, file_summary, find_node};
+use super::{SCHEMA_VERSION, TOOL, file_summary, find_node};
 use crate::container::Model;
 use crate::error::{Printable, Result};
+use crate::graph::op_class::is_variable;
+use crate::graph::training::stands_aside;
 use crate::graph::{Graph, NodeId};
 use crate::options::RewriteOptions;
 use crate::passes::decisions::{Layer, Outcome};
@@ -159,7 +160,7 @@ fn asked(graph: &Graph, node: NodeId, report: &Report) -> Asked {
 fn neighbourhood(graph: &Graph, layer: NodeId) -> Neighbourhood {
     let mut seen = HashSet::new();
     let readers =
-        graph.consumers(layer).filter(|&reader| seen.insert(reader) && !endpoints::stands_aside(graph, reader));
+        graph.consumers(layer).filter(|&reader| seen.insert(reader) && !stands_aside(graph, reader));
     Neighbourhood {
         layer: graph.name(layer).to_owned(),
         inputs: graph.data_inputs(layer).map(|input| input_of(graph, input.node)).collect(),
@@ -182,7 +183,7 @@ fn neighbour(graph: &Graph, node: NodeId) -> Neighbour {
 fn input_of(graph: &Graph, input: NodeId) -> Neighbour {
     let mut source = input;
     for _ in 0..MAX_STEPS {
-        if is_variable(graph, source) || graph.op(source) == "Const" {
+        if is_variable(graph.op(source)) || graph.op(source) == "Const" {
             break;
         }
         let mut inputs = graph.data_inputs(source);
@@ -191,7 +192,7 @@ fn input_of(graph: &Graph, input: NodeId) -> Neighbour {
             _ => break,
         }
     }
-    let is_parameter = source != input && (is_variable(graph, source) || graph.op(source) == "Const");
+    let is_parameter = source != input && (is_variable(graph.op(source)) || graph.op(source) == "Const");
     Neighbour { source: is_parameter.then(|| Box::new(neighbour(graph, source))), ..neighbour(graph, input) }
 }
 
@@ -201,7 +202,7 @@ fn nearest_activation(graph: &Graph, layer: NodeId) -> Option<Neighbour> {
     for steps in 1..=MAX_STEPS {
         let mut next = Vec::new();
         for reader in front.iter().flat_map(|&node| graph.consumers(node)) {
-            if seen.len() > MAX_SEARCHED || endpoints::stands_aside(graph, reader) || !seen.insert(reader) {
+            if seen.len() > MAX_SEARCHED || stands_aside(graph, reader) || !seen.insert(reader) {
                 continue;
             }
             if looks_like_activation(graph.op(reader)) {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::endpoints::is_variable;
 use super::tensor::small_floats;
+use crate::graph::op_class::{is_fake_quant, is_variable};
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// A FakeQuant node.
@@ -105,12 +105,6 @@ impl State {
     }
 }
 
-/// Whether the op is a fake quantizer, not the gradient of one.
-#[must_use]
-pub fn is_fake_quant(op: &str) -> bool {
-    matches!(op, "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel")
-}
-
 /// The fake quantizers of the graph, in its order.
 #[must_use]
 pub fn fake_quants(graph: &Graph) -> Vec<FakeQuant> {
@@ -162,7 +156,7 @@ fn trace(graph: &Graph, mut tensor: TensorRef) -> End {
     for _ in 0..MAX_STEPS {
         let node = tensor.node;
         let op = graph.op(node);
-        if is_variable(graph, node) {
+        if is_variable(graph.op(node)) {
             return if updated { End::Updated(Some(node)) } else { End::Variable(node) };
         }
         if op == "Const" {

@@ -6,7 +6,9 @@ use std::fmt::Write;
 use hashbrown::HashSet;
 use serde::Serialize;
 
-use super::endpoints::{self, Endpoint, Signatures, is_saving, is_variable};
+use super::endpoints::{self, Endpoint, Signatures};
+use crate::graph::op_class::{is_reference_layer, is_variable};
+use crate::graph::training::{is_gradient, is_saving};
 use super::fake_quant::{FakeQuant, State, fake_quants};
 use super::tensor::{self, Shape, data_type_name, element_bytes};
 use super::{SCHEMA_VERSION, TOOL, file_summary};
@@ -126,7 +128,7 @@ pub fn summarize(model: &Model, path: &str) -> Summary {
         parameters: count(graph, &tensors),
         variables: tensors
             .iter()
-            .filter(|(node, _)| is_variable(graph, *node))
+            .filter(|(node, _)| is_variable(graph.op(*node)))
             .map(|(_, tensor)| tensor.clone())
             .collect(),
         control_flow: histogram(graph, is_control_flow),
@@ -178,8 +180,8 @@ fn loops(graph: &Graph) -> Vec<String> {
 fn parameters(graph: &Graph) -> Vec<(NodeId, Tensor)> {
     graph
         .ids()
-        .filter(|&node| (graph.op(node) == "Const" || is_variable(graph, node)) && !is_saving(graph, node))
-        .filter(|&node| !endpoints::is_gradient(graph.name(node)))
+        .filter(|&node| (graph.op(node) == "Const" || is_variable(graph.op(node))) && !is_saving(graph, node))
+        .filter(|&node| !is_gradient(graph.name(node)))
         .filter_map(|node| Some((node, parameter(graph, node)?)))
         .collect()
 }
@@ -213,7 +215,7 @@ fn count(graph: &Graph, tensors: &[(NodeId, Tensor)]) -> Parameters {
     for (node, tensor) in tensors {
         let (Some(elements), Some(bytes)) = (tensor.shape.elements(), tensor.bytes) else { continue };
         let is_learnt =
-            is_variable(graph, *node) || (!initial_values.contains(node) && elements > least(&tensor.dtype));
+            is_variable(graph.op(*node)) || (!initial_values.contains(node) && elements > least(&tensor.dtype));
         if !is_learnt {
             continue;
         }
@@ -232,8 +234,8 @@ fn quantization(graph: &Graph, quants: &[FakeQuant]) -> Quantization {
     for quant in quants {
         *bits.entry(quant.bits).or_default() += 1;
     }
-    let is_layer = |&node: &NodeId| matches!(graph.op(node), "Conv2D" | "DepthwiseConv2dNative" | "MatMul");
-    let layers = graph.ids().filter(is_layer).filter(|&node| !endpoints::is_gradient(graph.name(node))).count();
+    let is_layer = |&node: &NodeId| is_reference_layer(graph.op(node));
+    let layers = graph.ids().filter(is_layer).filter(|&node| !is_gradient(graph.name(node))).count();
     Quantization { state: State::of(quants), fake_quants: quants.len(), bits, layers }
 }
 

@@ -109,14 +109,6 @@ pub fn small_floats(graph: &Graph, tensor: TensorRef, most: usize) -> Option<Vec
     Some(floats)
 }
 
-/// The strings of a Const of strings.
-#[must_use]
-pub fn strings(graph: &Graph, tensor: TensorRef) -> Option<Vec<String>> {
-    let value = graph.const_value(tensor)?;
-    let text = value.string_val.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    (value.dtype == DataType::DtString as i32).then(|| text.collect())
-}
-
 /// The dimensions of a tensor, where the node itself says them.
 #[must_use]
 pub fn shape(graph: &Graph, tensor: TensorRef) -> Shape {

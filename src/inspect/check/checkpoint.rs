@@ -6,9 +6,9 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::Finding;
+use crate::graph::op_class::is_variable;
 use crate::graph::{Graph, name::leaf};
 use crate::inspect::checkpoint_index::Entry;
-use crate::inspect::endpoints::is_variable;
 use crate::inspect::tensor::{self, Shape};
 
 /// The variables of a graph beside the keys of a checkpoint.
@@ -48,7 +48,7 @@ pub fn compare(graph: &Graph, entries: &BTreeMap<String, Entry>, prefix: &str) -
     let mut missing: Vec<(String, Shape)> = Vec::new();
     let variables: BTreeMap<String, Shape> = graph
         .ids()
-        .filter(|&node| is_variable(graph, node))
+        .filter(|&node| is_variable(graph.op(node)))
         .map(|node| (graph.name(node).to_owned(), tensor::shape(graph, node.into())))
         .collect();
     for (name, shape) in &variables {

@@ -4,11 +4,10 @@ use hashbrown::{HashMap, HashSet};
 
 use super::ranges::Reached;
 use super::{Finding, Target};
-use crate::graph::op_class::canonical_op;
+use crate::graph::training;
+use crate::graph::op_class::{is_fake_quant, is_fused_batch_norm, is_reference_layer};
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::inspect::endpoints::{self, is_variable};
-use crate::inspect::fake_quant::{self, FakeQuant, Range, State, is_fake_quant};
-use crate::inspect::tensor::strings;
+use crate::inspect::fake_quant::{self, FakeQuant, Range, State};
 
 /// What is wrong with the graph as a whole.
 #[must_use]
@@ -21,7 +20,7 @@ pub fn of_graph(graph: &Graph, quants: &[FakeQuant], state: State) -> Vec<Findin
             "the graph updates its ranges while it runs: converters want an eval rewrite of the inference graph";
         findings.push(Finding::error("training_rewrite", graph.name(quant.node), message));
     }
-    if let Some(node) = graph.ids().find(|&node| endpoints::is_gradient(graph.name(node))) {
+    if let Some(node) = training::first_gradient(graph) {
         let message = "the graph holds gradients: extract the inference graph before converting";
         findings.push(Finding::warning("gradients_present", graph.name(node), message));
     }
@@ -49,43 +48,16 @@ fn uninitialized(graph: &Graph, quants: &[FakeQuant]) -> Vec<Finding> {
 }
 
 /// Variables that the graph's Savers do not save.
-fn unsaved(graph: &Graph) -> Vec<Finding> {
-    let savers: Vec<NodeId> = graph.ids().filter(|&node| graph.op(node) == "SaveV2").collect();
-    let Some(&saver) = savers.first() else { return Vec::new() };
-    let mut names_saved = HashSet::new();
-    for &saver in &savers {
-        match graph.data_input(saver, 1).and_then(|names| strings(graph, names)) {
-            Some(names) => names_saved.extend(names),
-            None => return Vec::new(),
-        }
-        names_saved.extend(graph.data_inputs(saver).skip(3).map(|input| variable_behind(graph, input)));
-    }
-    let variables = graph.ids().filter(|&node| is_variable(graph, node));
-    let missed: Vec<&str> =
-        variables.map(|node| graph.name(node)).filter(|name| !names_saved.contains(*name)).collect();
-    let Some(first) = missed.first() else { return Vec::new() };
-    let message = format!("the Saver misses {} variables, '{first}' first: make a new Saver", missed.len());
-    vec![Finding::warning("saver_misses_variables", graph.name(saver), message)]
-}
-
-fn variable_behind(graph: &Graph, mut tensor: TensorRef) -> String {
-    for _ in 0..8 {
-        if is_variable(graph, tensor.node) {
-            break;
-        }
-        match graph.data_input(tensor.node, 0) {
-            Some(input) => tensor = input,
-            None => break,
-        }
-    }
-    graph.name(tensor.node).to_owned()
+fn unsaved(graph: &Graph) -> Option<Finding> {
+    let unsaved = training::unsaved_variables(graph)?;
+    Some(Finding::warning("saver_misses_variables", graph.name(unsaved.saver), unsaved.message(graph)))
 }
 
 /// Batch norms that normalise by the batch they see.
 fn training_batch_norms(reached: &Reached<'_>) -> Option<Finding> {
     let graph = reached.graph;
     let trains = |node: &NodeId| {
-        let is_batch_norm = canonical_op(graph.op(*node)) == "FusedBatchNorm" && reached.contains(*node);
+        let is_batch_norm = is_fused_batch_norm(graph.op(*node)) && reached.contains(*node);
         is_batch_norm && graph.attr_bool(*node, "is_training") != Some(false)
     };
     let mut training = graph.ids().filter(trains);
@@ -170,7 +142,7 @@ fn of_weights(reached: &Reached<'_>) -> Vec<Finding> {
     let any = graph.ids().any(|node| reached.contains(node) && is_fake_quant(graph.op(node)));
     let is_layer = |node: &NodeId| {
         let has_folded_twin = || graph.find(&[graph.name(*node), "_Fold"].concat()).is_some();
-        matches!(graph.op(*node), "Conv2D" | "DepthwiseConv2dNative" | "MatMul") && !has_folded_twin()
+        is_reference_layer(graph.op(*node)) && !has_folded_twin()
     };
     let unquantized = graph.ids().filter(|node| any && reached.contains(*node) && is_layer(node)).filter_map(|layer| {
         let weights = graph.data_input(layer, 1).filter(|weights| reached.is_constant(weights.node))?;

@@ -9,10 +9,8 @@
 use hashbrown::HashSet;
 
 use super::Finding;
-use crate::graph::op_class::canonical_op;
+use crate::graph::op_class::{canonical_op, is_fake_quant, is_fused_batch_norm, is_variable};
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::inspect::endpoints::is_variable;
-use crate::inspect::fake_quant::is_fake_quant;
 use crate::inspect::tensor::small_floats;
 use crate::proto::tensorflow::DataType;
 
@@ -58,7 +56,7 @@ impl<'g> Reached<'g> {
             let mut inputs = graph.data_inputs(node);
             constant[node.index()] = match graph.op(node) {
                 "Const" => true,
-                op if is_variable(graph, node) || reads_only_shape(op) => true,
+                op if is_variable(graph.op(node)) || reads_only_shape(op) => true,
                 op if feeds(op) => false,
                 _ => graph.data_input(node, 0).is_some() && inputs.all(|input| constant[input.node.index()]),
             };
@@ -194,7 +192,7 @@ impl<'g> Reached<'g> {
 
     /// Whether the node is a batch norm that a converter makes a product and a sum of.
     fn is_lone_batch_norm(&self, node: NodeId) -> bool {
-        canonical_op(self.graph.op(node)) == "FusedBatchNorm" && !self.is_affine(node)
+        is_fused_batch_norm(self.graph.op(node)) && !self.is_affine(node)
     }
 
     fn is_quantized(&self, node: NodeId) -> bool {

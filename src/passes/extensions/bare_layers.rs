@@ -14,7 +14,7 @@
 //! # Example
 //! `kernel/read → Conv2D → ConcatV2` gets `weights_quant` behind `kernel/read` and `act_quant` behind `Conv2D`.
 
-use crate::graph::op_class::canonical_op;
+use crate::graph::op_class::is_fused_batch_norm;
 use crate::graph::{Graph, NodeId};
 
 /// The node whose output is the layer's, or `None` if a batch norm reads it.
@@ -45,5 +45,5 @@ fn leads_to_batch_norm(graph: &Graph, consumer: NodeId) -> bool {
 }
 
 fn is_batch_norm(graph: &Graph, node: NodeId) -> bool {
-    canonical_op(graph.op(node)) == "FusedBatchNorm" || graph.name(node).contains("batchnorm")
+    is_fused_batch_norm(graph.op(node)) || graph.name(node).contains("batchnorm")
 }

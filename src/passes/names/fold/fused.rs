@@ -6,7 +6,7 @@ use super::checks::Checks;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::name::{leaf, parent};
-use crate::graph::op_class::canonical_op;
+use crate::graph::op_class::is_fused_batch_norm;
 use crate::graph::static_shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
@@ -110,17 +110,13 @@ fn is_training(graph: &Graph, batch_norm: NodeId) -> bool {
     graph.attr_bool(batch_norm, "is_training").unwrap_or(true)
 }
 
-fn is_fused(graph: &Graph, node: NodeId) -> bool {
-    canonical_op(graph.op(node)) == "FusedBatchNorm"
-}
-
 /// Folds every fused batch norm of the graph that follows a layer.
 pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut ShapeCache, common: &Common) -> Result<Vec<BatchNorm>> {
     let mut records = Vec::new();
     let mut record_of: HashMap<NodeId, usize> = HashMap::new();
     let convolution = LayerPatterns::convolution();
     for node in b.graph.ids() {
-        if !is_fused(b.graph, node) {
+        if !is_fused_batch_norm(b.graph.op(node)) {
             continue;
         }
         let mut record = new_record(b.graph, node);

@@ -26,6 +26,7 @@ use hashbrown::HashSet;
 
 use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::op_class::is_reference_layer;
 use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId};
 use crate::nodes::Builder;
@@ -76,7 +77,7 @@ pub fn quantize(
 
 /// Whether the node is one the pass decides about.
 fn is_layer_op(graph: &Graph, node: NodeId) -> bool {
-    matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative") && !is_skipped(graph.name(node))
+    is_reference_layer(graph.op(node)) && !is_skipped(graph.name(node))
 }
 
 /// A layer as the rules see it, found before anything is inserted for it.

@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::loops::Loops;
 use crate::graph::name::{leaf, parent};
-use crate::graph::op_class::canonical_op;
+use crate::graph::op_class::is_fused_batch_norm;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::options::{Common, TopologyOnly};
@@ -225,7 +225,7 @@ fn entry(graph: &Graph, found: &FusedMatch, outcome: FoldOutcome) -> BatchNorm {
 /// Every batch norm that no layer was found for is told of as well.
 fn report_others(graph: &Graph, operations: &[NodeId], normalised: &HashSet<NodeId>, report: &mut Vec<BatchNorm>) {
     for &node in operations {
-        if canonical_op(graph.op(node)) != "FusedBatchNorm" || normalised.contains(&node) {
+        if !is_fused_batch_norm(graph.op(node)) || normalised.contains(&node) {
             continue;
         }
         let is_read = graph.tensor_consumers(node.into()).next().is_some();

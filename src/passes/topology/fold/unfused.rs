@@ -7,6 +7,7 @@ use super::correction::{Correction, Epsilon, Statistics, lacks};
 use super::parameters::{ParameterIndex, Parameters};
 use super::shapes::FoldShapes;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::op_class::is_reference_layer;
 use crate::graph::loops::Loops;
 use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId, TensorRef};
@@ -132,7 +133,7 @@ fn plan(
     let Some(weights) = graph.data_input(layer, 1) else {
         return Err(no_layer(graph.error(ErrorKind::Refused, "the batch norm's layer has no weights", layer)));
     };
-    if !matches!(graph.op(layer), "Conv2D" | "DepthwiseConv2dNative" | "MatMul") {
+    if !is_reference_layer(graph.op(layer)) {
         let what = "a batch norm can be folded into Conv2D, DepthwiseConv2dNative and MatMul alone";
         return Err(no_layer(graph.error(ErrorKind::Refused, what, layer)));
     }

@@ -3,6 +3,7 @@
 use hashbrown::HashSet;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::op_class::is_fake_quant;
 use crate::graph::static_shape::ShapeCache;
 use crate::graph::{Graph, Input, NodeId};
 use crate::nodes::Builder;
@@ -103,7 +104,7 @@ impl<'o> Inserter<'o> {
         let mut seen: HashSet<NodeId> = HashSet::new();
         while let Some(node) = waiting.pop() {
             match graph.op(node) {
-                "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel" => {
+                op if is_fake_quant(op) => {
                     self.followed.insert(producer);
                     return true;
                 }

@@ -22,6 +22,7 @@
 
 use hashbrown::HashSet;
 
+use crate::graph::op_class::is_reference_layer;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::decisions::{Extension, Rule, Step};
 use crate::passes::extensions::{self, bare_layers};
@@ -218,6 +219,7 @@ fn is_add(graph: &Graph, node: NodeId) -> bool {
     matches!(graph.op(node), "Add" | "AddV2")
 }
 
+/// Of the reference's own list: it knows a resource variable by its ReadVariableOp.
 fn is_variable(graph: &Graph, node: NodeId) -> bool {
     matches!(graph.op(node), "Variable" | "VariableV2")
 }
@@ -238,11 +240,6 @@ fn is_weight_identity(graph: &Graph, node: NodeId) -> bool {
     is_identity_of(graph, node, |node| is_part(node) || is_concatenation(node) || is_variable(graph, node))
 }
 
-/// Whether the op is one that the reference quantizes as a layer.
-pub(super) fn is_reference_layer_op(graph: &Graph, node: NodeId) -> bool {
-    matches!(graph.op(node), "Conv2D" | "MatMul" | "DepthwiseConv2dNative")
-}
-
 fn layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
     let known = reference_layer(forms.graph, node);
     if known.is_some() || !forms.extended {
@@ -253,7 +250,7 @@ fn layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
 }
 
 fn reference_layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
-    if !is_reference_layer_op(graph, node) {
+    if !is_reference_layer(graph.op(node)) {
         return None;
     }
     let [first, second] = two_inputs(graph, node)?;
@@ -349,7 +346,7 @@ fn post_activation_bypass(forms: Forms<'_>, node: NodeId) -> Option<(NodeId, Par
 
 /// The first half of a separable convolution: a layer that another layer reads directly.
 fn separable_layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
-    is_reference_layer_op(forms.graph, node).then(|| either_input(forms, node, layer_output)).flatten()
+    is_reference_layer(forms.graph.op(node)).then(|| either_input(forms, node, layer_output)).flatten()
 }
 
 /// Whether the node, the Identity behind a convolution, is read by a batch norm alone: folding left it there for the

@@ -30,6 +30,8 @@ use hashbrown::HashSet;
 
 use crate::error::Result;
 use crate::graph::loops::Loops;
+use crate::graph::op_class::is_reference_layer;
+use crate::graph::training;
 use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId};
 use crate::nodes::Builder;
@@ -40,7 +42,7 @@ use crate::passes::extensions::{activations, bare_layers, layer_ops, shared_weig
 use crate::passes::insertion::{ACTIVATION_MIN, Insertion, WIDE_MIN};
 use arithmetic::Arithmetic;
 use insert::{Inserted, Inserter, Terms};
-use layers::{Found, Layers, is_reference_layer_op};
+use layers::{Found, Layers};
 
 /// Quantizes the layers of the builder's graph. The builder follows TensorFlow 1.15.
 ///
@@ -123,7 +125,7 @@ fn has_folded_twin(graph: &Graph, name: &str) -> bool {
 }
 
 fn is_gradient(name: &str) -> bool {
-    is_skipped(name) || name.contains("/gradients/")
+    is_skipped(name) || training::is_gradient(name)
 }
 
 /// The name that the user knows a layer by: that of the op it was folded from.
@@ -325,7 +327,7 @@ impl<'o> Pass<'o> {
     /// Every layer op that belongs to no layer found is told of as well, with the reason.
     fn others(&self, graph: &Graph, operations: &[NodeId], layers: &Layers, told: &HashSet<NodeId>) -> Vec<Layer> {
         let is_layer = |node: NodeId| {
-            is_reference_layer_op(graph, node) || !self.only.reference_only && layer_ops::is_layer_op(graph, node)
+            is_reference_layer(graph.op(node)) || !self.only.reference_only && layer_ops::is_layer_op(graph, node)
         };
         let others = operations.iter().copied().filter(|node| !told.contains(node) && is_layer(*node));
         others
