@@ -49,9 +49,93 @@ fn a_summary_counts_what_the_graph_holds() {
 
 #[test]
 fn a_saved_models_signatures_come_first() {
-    let summary = json(&["summary", "--json", "testdata/text/saved_model.pbtxt"]);
-    assert_eq!(summary["model"]["container"], "SavedModel");
-    assert_eq!(summary["model"]["encoding"], "text");
+    // Of two inputs and two outputs, the ones that the signature names stand second in the graph.
+    const SAVED_MODEL: &str = r#"
+        meta_graphs {
+          graph_def {
+            node { name: "other" op: "Placeholder" }
+            node { name: "x" op: "Placeholder" }
+            node { name: "a" op: "Neg" input: "other" }
+            node { name: "b" op: "Neg" input: "x" }
+          }
+          signature_def {
+            key: "serving_default"
+            value {
+              inputs { key: "image" value { name: "x:0" } }
+              outputs { key: "label" value { name: "b:0" } }
+            }
+          }
+        }
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("saved_model.pbtxt"), SAVED_MODEL).unwrap();
+    let summary = json(&["summary", "--json", folder.path().to_str().unwrap()]);
+    assert_eq!((&summary["model"]["container"], &summary["model"]["encoding"]), (&"SavedModel".into(), &"text".into()));
+    for (ends, named, signature, other) in
+        [("inputs", "x", "serving_default:image", "other"), ("outputs", "b", "serving_default:label", "a")]
+    {
+        assert_eq!((&summary[ends][0]["node"], &summary[ends][0]["signature"]), (&named.into(), &signature.into()));
+        assert_eq!((&summary[ends][1]["node"], summary[ends][1].get("signature")), (&other.into(), None));
+    }
+}
+
+#[test]
+fn a_plan_knows_how_large_the_output_will_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let [output, plan, report] = ["o.meta", "plan.json", "report.json"].map(|name| folder.path().join(name));
+    let [output, plan, report] = [&output, &plan, &report].map(|path| path.to_str().unwrap());
+    let run = tfquant(&["rewrite", "-q", MODEL, "-o", output, "--plan", plan, "--report", report]);
+    assert!(run.status.success());
+    let bytes = std::fs::metadata(output).unwrap().len();
+    for path in [plan, report] {
+        let document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(
+            (&document["input"]["path"], &document["output"]["bytes"]),
+            (&MODEL.into(), &bytes.into()),
+            "{path}"
+        );
+    }
+    assert_eq!(json(&["explain", "--json", MODEL])["plan"]["output"]["bytes"], bytes);
+}
+
+/// A graph that was trained: gradients of a second optimizer, and a Saver of one of two variables.
+const TRAINED: &str = r#"
+    node { name: "w" op: "VariableV2" attr { key: "dtype" value { type: DT_FLOAT } } }
+    node { name: "v" op: "VariableV2" attr { key: "dtype" value { type: DT_FLOAT } } }
+    node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } }
+    node { name: "c/weights/read" op: "Identity" input: "w" attr { key: "T" value { type: DT_FLOAT } } }
+    node { name: "c/MatMul" op: "MatMul" input: "x" input: "c/weights/read" attr { key: "T" value { type: DT_FLOAT } } }
+    node { name: "c/Relu" op: "Relu" input: "c/MatMul" attr { key: "T" value { type: DT_FLOAT } } }
+    node { name: "out" op: "Identity" input: "c/Relu" attr { key: "T" value { type: DT_FLOAT } } }
+    node { name: "gradients_1/c/MatMul" op: "MatMul" input: "c/Relu" input: "x" }
+    node { name: "save/Const" op: "Const" }
+    node {
+      name: "save/names" op: "Const"
+      attr { key: "value" value { tensor { dtype: DT_STRING tensor_shape { dim { size: 1 } } string_val: "w" } } }
+    }
+    node { name: "save/SaveV2" op: "SaveV2" input: "save/Const" input: "save/names" input: "save/Const" input: "w" }
+"#;
+
+#[test]
+fn rewrite_and_check_warn_of_gradients_and_savers_by_the_same_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, output, report] = ["m.pbtxt", "o.pb", "report.json"].map(|name| folder.path().join(name));
+    let [model, output, report] = [&model, &output, &report].map(|path| path.to_str().unwrap());
+    std::fs::write(model, TRAINED).unwrap();
+    let run =
+        tfquant(&["rewrite", "--match", "topology", "-q", "--mode", "eval", model, "-o", output, "--report", report]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let said: Vec<&str> =
+        report["warnings"].as_array().unwrap().iter().map(|warning| warning["code"].as_str().unwrap()).collect();
+    assert_eq!(said, ["gradients_present", "saver_misses_variables"]);
+    let findings = json(&["check", "--json", "--target", "any", output])["findings"].clone();
+    let found = |code: &str| findings.as_array().unwrap().iter().find(|finding| finding["code"] == code).cloned();
+    assert_eq!(found("gradients_present").unwrap()["node"], "gradients_1/c/MatMul");
+    let missed = found("saver_misses_variables").unwrap();
+    assert_eq!(missed["node"], "save/SaveV2");
+    let by_rewrite = &report["warnings"][1]["message"];
+    assert_eq!(&missed["message"], by_rewrite, "both count the variable 'v' that was unsaved before");
 }
 
 #[test]

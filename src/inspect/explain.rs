@@ -159,8 +159,7 @@ fn asked(graph: &Graph, node: NodeId, report: &Report) -> Asked {
 
 fn neighbourhood(graph: &Graph, layer: NodeId) -> Neighbourhood {
     let mut seen = HashSet::new();
-    let readers =
-        graph.consumers(layer).filter(|&reader| seen.insert(reader) && !stands_aside(graph, reader));
+    let readers = graph.consumers(layer).filter(|&reader| seen.insert(reader) && !stands_aside(graph, reader));
     Neighbourhood {
         layer: graph.name(layer).to_owned(),
         inputs: graph.data_inputs(layer).map(|input| input_of(graph, input.node)).collect(),

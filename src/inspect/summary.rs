@@ -7,13 +7,13 @@ use hashbrown::HashSet;
 use serde::Serialize;
 
 use super::endpoints::{self, Endpoint, Signatures};
-use crate::graph::op_class::{is_reference_layer, is_variable};
-use crate::graph::training::{is_gradient, is_saving};
 use super::fake_quant::{FakeQuant, State, fake_quants};
 use super::tensor::{self, Shape, data_type_name, element_bytes};
 use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::Model;
 use crate::error::Printable;
+use crate::graph::op_class::{is_reference_layer, is_variable};
+use crate::graph::training::{is_gradient, is_saving};
 use crate::graph::{Graph, NodeId};
 use crate::report::FileSummary;
 

@@ -4,8 +4,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::ranges::Reached;
 use super::{Finding, Target};
-use crate::graph::training;
 use crate::graph::op_class::{is_fake_quant, is_fused_batch_norm, is_reference_layer};
+use crate::graph::training;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::inspect::fake_quant::{self, FakeQuant, Range, State};
 

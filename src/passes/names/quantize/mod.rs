@@ -26,8 +26,8 @@ use hashbrown::HashSet;
 
 use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::op_class::is_reference_layer;
 use crate::graph::name::parent;
+use crate::graph::op_class::is_reference_layer;
 use crate::graph::{Graph, NodeId};
 use crate::nodes::Builder;
 use crate::options::{Common, NamesOnly, Quantize};

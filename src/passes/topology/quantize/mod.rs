@@ -30,9 +30,9 @@ use hashbrown::HashSet;
 
 use crate::error::Result;
 use crate::graph::loops::Loops;
+use crate::graph::name::parent;
 use crate::graph::op_class::is_reference_layer;
 use crate::graph::training;
-use crate::graph::name::parent;
 use crate::graph::{Graph, NodeId};
 use crate::nodes::Builder;
 use crate::options::{Common, Quantize, TopologyOnly};
