@@ -100,7 +100,10 @@ fn a_plan_knows_how_large_the_output_will_be() {
 
 /// A graph that was trained: gradients of a second optimizer, and a Saver of one of two variables.
 const TRAINED: &str = r#"
-    node { name: "w" op: "VariableV2" attr { key: "dtype" value { type: DT_FLOAT } } }
+    node {
+      name: "w" op: "VariableV2" attr { key: "dtype" value { type: DT_FLOAT } }
+      attr { key: "shape" value { shape { dim { size: 2 } dim { size: 2 } } } }
+    }
     node { name: "v" op: "VariableV2" attr { key: "dtype" value { type: DT_FLOAT } } }
     node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } }
     node { name: "c/weights/read" op: "Identity" input: "w" attr { key: "T" value { type: DT_FLOAT } } }
