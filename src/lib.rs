@@ -41,9 +41,8 @@ mod wire;
 pub use container::{Encoded, Encoding, MessageKind, Model, OpenOptions};
 pub use error::{Error, ErrorKind, Printable, Result};
 pub use graph::write::Sink;
-pub use options::{Common, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly};
+pub use options::{Common, NamesOnly, Quantize, RewriteOptions, Rules, Selection, TopologyOnly};
 pub use passes::decisions;
-pub use passes::selection::Selection;
 pub use rewrite::{Rewritten, layers_by_topology, rewrite};
 
 /// The rooms behind the doors, for this project's own tests and fuzz targets. No part of the interface.

@@ -9,5 +9,4 @@ pub mod extensions;
 mod graph_matcher;
 pub mod insertion;
 pub mod names;
-pub mod selection;
 pub mod topology;

@@ -1,8 +1,8 @@
 //! What the rules past the reference do to small graphs, and that they stay out of the reference's way.
 
 use crate::cases::{check, eval_by_topology, reference_only, rewritten};
+use crate::options::Selection;
 use crate::options::{RewriteOptions, Rules, TopologyOnly};
-use crate::passes::selection::Selection;
 
 const FROZEN: &str = "
     x = Placeholder [?,8,8,3]

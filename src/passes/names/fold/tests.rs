@@ -2,8 +2,8 @@
 
 use crate::cases::{check, fold_by_names, rewritten, skipping};
 use crate::options::RewriteOptions;
+use crate::options::Selection;
 use crate::passes::decisions::{BatchNorm, FoldOutcome};
-use crate::passes::selection::Selection;
 
 const PARAMETERS: &str = "
     image = Placeholder [?,8,8,3]

@@ -3,6 +3,8 @@
 //! What both generations of rules know stands in [`Common`] and [`Quantize`]; what one alone knows stands in that arm of
 //! [`Rules`]. The rules also make the [`Builder`], so passes and builder cannot disagree about the generation.
 
+mod selection;
+
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
@@ -11,7 +13,8 @@ use crate::collections::{Collections, GLOBAL_VARIABLES, MOVING_AVERAGE_VARIABLES
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::nodes::{Builder, Dialect};
-use crate::passes::selection::Selection;
+
+pub use selection::Selection;
 
 /// What to do to a model.
 #[derive(Debug, Clone)]
