@@ -12,7 +12,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use generate::Layer;
 use prost::Message;
-use tfquant::{Encoding, Model, OpenOptions, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite};
+use tfquant::{Encoding, Model, NamesOnly, OpenOptions, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite};
 
 fn open(bytes: &Bytes) -> Model {
     Model::open(bytes.clone(), &OpenOptions::default()).unwrap()
@@ -24,7 +24,7 @@ fn write(model: &Model, out: &mut Vec<u8>) {
 
 fn by_names() -> RewriteOptions {
     let quantize = Some(Quantize { quant_delay: Some(2000), ..Quantize::default() });
-    RewriteOptions { quantize, ..RewriteOptions::default() }
+    RewriteOptions { quantize, rules: Rules::Names(NamesOnly::default()), ..RewriteOptions::default() }
 }
 
 fn by_topology() -> RewriteOptions {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::container::{Encoding, MessageKind, Model, OpenOptions};
 use crate::error::Result;
 use crate::graph::samples::{changes, file_of};
-use crate::options::{Common, Quantize, RewriteOptions, Rules, TopologyOnly};
+use crate::options::{Common, NamesOnly, RewriteOptions, Rules, TopologyOnly};
 use crate::passes::decisions::Layer;
 use crate::report::Report;
 use crate::rewrite::rewrite;
@@ -39,7 +39,7 @@ pub(crate) fn skipping(mut options: RewriteOptions) -> RewriteOptions {
 
 /// Folds alone, by the rules of names.
 pub(crate) fn fold_by_names() -> RewriteOptions {
-    RewriteOptions { quantize: None::<Quantize>, ..RewriteOptions::default() }
+    RewriteOptions { quantize: None, rules: Rules::Names(NamesOnly::default()), ..RewriteOptions::default() }
 }
 
 /// The report of a rewrite, and the model after it.

@@ -43,7 +43,7 @@ pub use error::{Error, ErrorKind, Printable, Result};
 pub use graph::write::Sink;
 pub use options::{Common, NamesOnly, Quantize, RewriteOptions, Rules, Selection, TopologyOnly};
 pub use passes::decisions;
-pub use rewrite::{Rewritten, layers_by_topology, rewrite};
+pub use rewrite::{Rewritten, other_rules, rewrite};
 
 /// The rooms behind the doors, for this project's own tests and fuzz targets. No part of the interface.
 #[doc(hidden)]

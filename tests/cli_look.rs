@@ -193,7 +193,7 @@ fn the_steps_of_the_rules_are_told() {
         ("net/conv/weights/read", "Identity", &["net/conv/weights"]),
         ("net/conv/Conv2D", "Conv2D", &["x", "net/conv/weights/read"]),
     ];
-    let alone = explained(layer, &[]);
+    let alone = explained(layer, &["--match", "names"]);
     let expected = [
         "step net/conv/Conv2D: weights_by_name found net/conv/weights/read",
         "step net/conv/Conv2D: activation_in_scope found nothing",
@@ -210,7 +210,7 @@ fn the_steps_of_the_rules_are_told() {
     assert_eq!(steps(&by_structure), expected, "{by_structure}");
 
     let with_bypass = [layer, &[("net/add", "Add", &["net/conv/Conv2D", "x"]), ("net/Relu", "Relu", &["net/add"])]];
-    let told = explained(&with_bypass.concat(), &["--all"]);
+    let told = explained(&with_bypass.concat(), &["--match", "names", "--all"]);
     let expected = [
         "pattern net/conv/Conv2D: weights_by_name + activation_above + bypass",
         "step net/conv/Conv2D: weights_by_name found net/conv/weights/read",
@@ -224,7 +224,10 @@ fn the_steps_of_the_rules_are_told() {
 
     let keras: &[(&str, &str, &[&str])] =
         &[("x", "Placeholder", &[]), ("k", "Const", &[]), ("net/conv/Conv2D", "Conv2D", &["x", "k"])];
-    assert_eq!(steps(&explained(keras, &[])), ["step net/conv/Conv2D: weights_by_name found nothing"]);
+    assert_eq!(
+        steps(&explained(keras, &["--match", "names"])),
+        ["step net/conv/Conv2D: weights_by_name found nothing"]
+    );
     let extended = explained(keras, &["--match", "topology", "--all"]);
     assert!(extended.contains("pattern net/conv/Conv2D: weights + activation\n"), "{extended}");
     assert!(extended.contains("extension net/conv/Conv2D: const_weights\n"), "{extended}");
@@ -246,9 +249,9 @@ fn a_folded_layer_leads_to_its_twin() {
 fn a_layer_that_the_rules_refuse_is_explained_not_refused() {
     let explained = tfquant(&["explain", "testdata/check/quant.pb"]);
     assert!(explained.status.success());
-    let refused = tfquant(&["explain", "testdata/check/fc.pb"]);
+    let refused = tfquant(&["explain", "--match", "names", "testdata/check/fc.pb"]);
     assert!(refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stdout).starts_with("layer mm (MatMul): no_scope: "));
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("\nlayer mm (MatMul): no_scope: "));
 }
 
 #[test]

@@ -97,6 +97,7 @@ pub fn plan(model: &Model, options: &RewriteOptions) -> Result<(Model, Report)> 
     let mut options = options.clone();
     options.strict_fold = false;
     options.common.skip_unmatched = true;
+    options.allow_nothing = true;
     let mut copy = model.clone();
     let mut report = rewrite(&mut copy, &options)?.report;
     report.dry_run = true;
@@ -227,8 +228,9 @@ fn looks_like_activation(op: &str) -> bool {
 pub fn to_text(explanation: &Explanation, all: bool) -> String {
     let mut text = String::new();
     let Explanation { asked, plan: report, neighbourhoods, .. } = explanation;
-    if let Some(asked) = asked {
-        push_asked(&mut text, asked);
+    match asked {
+        Some(asked) => push_asked(&mut text, asked),
+        None => text.push_str(&plan::rules(report)),
     }
     for batch_norm in &report.batch_norms {
         let is_asked = |asked: &Asked| {

@@ -1,7 +1,7 @@
 //! The dial: everything that a user may choose about a rewrite, each choice in one place.
 //!
 //! What both generations of rules know stands in [`Common`] and [`Quantize`]; what one alone knows stands in that arm of
-//! [`Rules`]. The rules also make the [`Builder`], so passes and builder cannot disagree about the generation.
+//! [`Rules`]. The [`Generation`] that is settled on also makes the [`Builder`], so the two cannot disagree.
 
 mod selection;
 
@@ -29,6 +29,8 @@ pub struct RewriteOptions {
     pub quantize: Option<Quantize>,
     /// By which rules layers and batch norms are recognised.
     pub rules: Rules,
+    /// Whether a result in which nothing was quantized, or folded, is no error where the rules choose themselves.
+    pub allow_nothing: bool,
     /// The name of a NoOp to add that runs all new initialisers.
     pub init_op: Option<String>,
     /// The name of a NoOp to add that runs all range updates.
@@ -36,7 +38,7 @@ pub struct RewriteOptions {
 }
 
 impl Default for RewriteOptions {
-    /// Fold and quantize, by the rules of names, as TensorFlow's functions do when they are told nothing.
+    /// Fold and quantize, by the rules that suit the graph.
     fn default() -> Self {
         Self {
             common: Common::default(),
@@ -44,6 +46,7 @@ impl Default for RewriteOptions {
             strict_fold: false,
             quantize: Some(Quantize::default()),
             rules: Rules::default(),
+            allow_nothing: false,
             init_op: None,
             update_op: None,
         }
@@ -116,10 +119,11 @@ impl Quantize {
     }
 }
 
-/// A generation of TensorFlow's rules, with the choices that it alone has.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "match", rename_all = "snake_case")]
+/// By which rules layers and batch norms are recognised, with the choices that these alone have.
+#[derive(Debug, Clone)]
 pub enum Rules {
+    /// Those of names if they accept the whole graph, else those of topology. They choose themselves.
+    Auto(NamesOnly),
     /// Layers are recognised by the names of their nodes, as in October 2017, with the builders of TensorFlow 1.5.
     Names(NamesOnly),
     /// Layers are recognised by structure, as in TensorFlow 1.15, and past it.
@@ -128,8 +132,18 @@ pub enum Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self::Names(NamesOnly::default())
+        Self::Auto(NamesOnly::default())
     }
+}
+
+/// A generation of rules that was settled on.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "match", rename_all = "snake_case")]
+pub(crate) enum Generation<'o> {
+    /// [`Rules::Names`].
+    Names(&'o NamesOnly),
+    /// [`Rules::Topology`].
+    Topology(&'o TopologyOnly),
 }
 
 /// What only the rules of names know.
@@ -156,9 +170,9 @@ pub struct TopologyOnly {
     pub allow_training_ops: bool,
 }
 
-impl Rules {
+impl<'o> Generation<'o> {
     /// The builder of the generation.
-    pub(crate) fn builder<'g>(&self, graph: &'g mut Graph, collections: &'g mut Collections) -> Builder<'g> {
+    pub(crate) fn builder<'g>(self, graph: &'g mut Graph, collections: &'g mut Collections) -> Builder<'g> {
         let dialect = match self {
             Self::Names(_) => Dialect::V1_5,
             Self::Topology(_) => Dialect::V1_15,
@@ -166,12 +180,20 @@ impl Rules {
         Builder::new(graph, collections, dialect)
     }
 
-    /// The collection that range variables enter unless told otherwise.
-    fn vars_collection(&self) -> &'static str {
+    /// What `--match` calls it.
+    pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Names(_) => "names",
+            Self::Topology(_) => "topology",
+        }
+    }
+
+    /// The collection that range variables enter beside the standard ones.
+    pub(crate) fn vars_collection(self, quantize: &'o Quantize) -> &'o str {
+        quantize.vars_collection.as_deref().unwrap_or(match self {
             Self::Names(_) => MOVING_AVERAGE_VARIABLES,
             Self::Topology(_) => GLOBAL_VARIABLES,
-        }
+        })
     }
 }
 
@@ -186,26 +208,21 @@ impl RewriteOptions {
     }
 
     /// The choices in force, as the report tells them.
-    pub(crate) fn in_force(&self) -> BTreeMap<String, serde_json::Value> {
+    pub(crate) fn in_force(&self, generation: Generation<'_>) -> BTreeMap<String, serde_json::Value> {
         let mut fields = BTreeMap::new();
         let mut tell = |part: serde_json::Result<serde_json::Value>| {
             if let Ok(serde_json::Value::Object(part)) = part {
                 fields.extend(part);
             }
         };
-        tell(serde_json::to_value(&self.rules));
+        tell(serde_json::to_value(generation));
         tell(serde_json::to_value(&self.common));
         tell(Ok(serde_json::json!({ "fold": self.fold, "strict_fold": self.strict_fold })));
         if let Some(quantize) = &self.quantize {
             tell(serde_json::to_value(quantize));
-            tell(Ok(serde_json::json!({ "vars_collection": self.vars_collection(quantize) })));
+            tell(Ok(serde_json::json!({ "vars_collection": generation.vars_collection(quantize) })));
         }
         fields
-    }
-
-    /// The collection that range variables enter beside the standard ones.
-    pub(crate) fn vars_collection<'o>(&'o self, quantize: &'o Quantize) -> &'o str {
-        quantize.vars_collection.as_deref().unwrap_or(self.rules.vars_collection())
     }
 }
 

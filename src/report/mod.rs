@@ -35,6 +35,8 @@ pub struct Report {
     pub dry_run: bool,
     /// The options in force.
     pub options: BTreeMap<String, serde_json::Value>,
+    /// Which generation of rules was chosen, and why.
+    pub rules: ChosenRules,
     /// How many layers there are, and how many of them had which outcome.
     pub summary: Summary,
     /// The decision about every batch norm, if they were to be folded.
@@ -67,6 +69,16 @@ impl Report {
         self.output.path = written_to;
         self.seconds = seconds;
     }
+}
+
+/// The rules that a rewrite went by.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ChosenRules {
+    /// `names` or `topology`.
+    #[serde(rename = "match")]
+    pub chosen: &'static str,
+    /// Why these.
+    pub reason: String,
 }
 
 /// One end of a rewrite.

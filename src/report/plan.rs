@@ -9,7 +9,7 @@ use crate::passes::decisions::{BatchNorm, InsertedFakeQuant, Layer, Outcome, Ste
 /// Everything the rewrite does, or would do.
 #[must_use]
 pub fn to_text(report: &Report) -> String {
-    let mut text = String::new();
+    let mut text = rules(report);
     for batch_norm in &report.batch_norms {
         push_batch_norm(&mut text, batch_norm);
     }
@@ -30,6 +30,12 @@ pub fn to_text(report: &Report) -> String {
     }
     text.push_str(&totals(report));
     text
+}
+
+/// The rules that were chosen, and why.
+#[must_use]
+pub fn rules(report: &Report) -> String {
+    format!("rules {}: {}\n", report.rules.chosen, Printable(&report.rules.reason))
 }
 
 /// What was decided about a batch norm, and why.

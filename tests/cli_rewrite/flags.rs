@@ -114,10 +114,11 @@ fn a_pattern_that_matches_no_layer_is_an_error_with_the_nearest_name() {
 fn skip_unmatched_leaves_refused_layers_alone() {
     let folder = Folder::new();
     folder.write("in.meta", meta_graph("no_bias_no_act"));
-    let (code, said) = folder.refuse(&["in.meta", "-o", "out.meta"]);
+    let (code, said) = folder.refuse(&["in.meta", "-o", "out.meta", "--match", "names"]);
     assert_eq!(code, 1);
     assert!(said.contains("(Conv2D)"), "the layer is named: {said}");
-    folder.rewrite(&["in.meta", "-o", "out.meta", "--skip-unmatched", "--report", "report.json"]);
+    let skip = ["in.meta", "-o", "out.meta", "--match", "names", "--skip-unmatched", "--report", "report.json"];
+    folder.rewrite(&skip);
     let report: serde_json::Value = serde_json::from_slice(&folder.read("report.json")).unwrap();
     let skipped = report["layers"].as_array().unwrap().iter().find(|layer| layer["outcome"] == "no_activation");
     assert!(skipped.is_some_and(|layer| layer["detail"].is_string()), "{report:#}");
@@ -187,7 +188,8 @@ fn nonsense_is_wrong_usage() {
         &["in.meta", "-o", "out.meta", "--output-format", "json"],
         &["in.meta", "-o", "out.meta", "--input-format", "onnx"],
         &["in.meta", "-o", "out.meta", "-q", "-v"],
-        &["in.meta", "-o", "out.meta", "--reference-only"],
+        &["in.meta", "-o", "out.meta", "--match", "names", "--reference-only"],
+        &["in.meta", "-o", "out.meta", "--reference-only", "--quantize-folded-weights-use-ema"],
         &["in.meta", "-o", "out.meta", "--match", "topology", "--quantize-folded-weights-use-ema"],
         &["in.meta", "-o", "out.meta", "--no-such-flag"],
         &["in.meta", "-o", "out.meta", "another.meta"],
@@ -204,7 +206,7 @@ fn fold_takes_the_flags_that_concern_folding() {
     let folder = Folder::with_model();
     let by_structure = ["fold", "in.meta", "-o", "out.meta", "--match", "topology", "--reference-only"];
     assert!(folder.run(&by_structure).status.success());
-    let output = folder.run(&["fold", "in.meta", "-o", "out.meta", "--freeze-bn-delay", "10"]);
+    let output = folder.run(&["fold", "in.meta", "-o", "out.meta", "--match", "names", "--freeze-bn-delay", "10"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("--freeze-bn-delay goes with --match topology"));
 }
@@ -237,4 +239,42 @@ fn colour_is_for_terminals_unless_asked_for() {
     assert!(!said(&[]).contains('\u{1b}'), "this is no terminal");
     assert!(!said(&["--color", "never"]).contains('\u{1b}'));
     assert!(said(&["--color", "always"]).contains("\u{1b}["));
+}
+
+#[test]
+fn rules_choose_themselves_and_say_why() {
+    let folder = Folder::new();
+    let rules = |case: &str, arguments: &[&str]| -> (String, String) {
+        folder.write("in.meta", meta_graph(case));
+        let said = folder.rewrite(&[&["in.meta", "-o", "out.meta", "--report", "r.json"], arguments].concat());
+        let report: serde_json::Value = serde_json::from_slice(&folder.read("r.json")).unwrap();
+        let text = |field: &str| report["rules"][field].as_str().unwrap().to_owned();
+        assert!(said.contains(&format!("rules           {}: {}\n", text("match"), text("reason"))), "{said}");
+        assert_eq!(report["options"]["match"], report["rules"]["match"]);
+        (text("match"), text("reason"))
+    };
+    let owned = |rules: &str, reason: &str| (rules.to_owned(), reason.to_owned());
+    assert_eq!(rules("conv_relu", &[]), owned("names", "they accept the whole graph"));
+    assert_eq!(rules("conv_relu", &["--match", "topology"]), owned("topology", "asked for"));
+    assert_eq!(rules("conv_relu", &["--symmetric"]), owned("topology", "asked for"), "a choice of these rules alone");
+    assert_eq!(rules("bn_after_bias", &[]), owned("topology", "by names, 1 batch norms stay unfolded"));
+    let (chosen, reason) = rules("sep_relu", &[]);
+    assert_eq!(chosen, "topology");
+    assert!(reason.starts_with("by names, ") && reason.contains(" in node '"), "{reason}");
+}
+
+#[test]
+fn where_nothing_is_done_nothing_is_written_unless_that_is_allowed() {
+    let folder = Folder::new();
+    folder.write("in.meta", meta_graph("matmul_act_act"));
+    let (code, said) = folder.refuse(&["in.meta", "-o", "out.meta"]);
+    assert_eq!(code, 1);
+    assert!(said.starts_with("error: nothing was quantized: 1 weights_unknown ("), "{said}");
+    assert!(said.contains("--allow-nothing"), "{said}");
+    folder.rewrite(&["in.meta", "-o", "out.meta", "--allow-nothing"]);
+    assert_eq!(folder.read("in.meta"), folder.read("out.meta"));
+
+    folder.write("no_layer.pbtxt", "node { name: 'x' op: 'Placeholder' }");
+    let said = folder.rewrite(&["no_layer.pbtxt", "-o", "out.meta"]);
+    assert!(said.contains("warning: no layer was quantized"), "{said}");
 }

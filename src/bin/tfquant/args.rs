@@ -60,6 +60,8 @@ pub enum Mode {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Match {
+    /// By names if these rules accept the whole graph, else by topology
+    Auto,
     /// By the names TF-Slim gives (the rewriter of 2017)
     Names,
     /// By structure, whatever the names (the rewriter of TensorFlow 1.15, and beyond)
@@ -97,10 +99,11 @@ pub struct OutputArgs {
 
 /// Which layers there are, and which of them to touch.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // switches
 #[command(next_help_heading = WHAT)]
 pub struct LayerArgs {
     /// How layers are recognised
-    #[arg(long = "match", value_name = "RULES", value_enum, default_value = "names")]
+    #[arg(long = "match", value_name = "RULES", value_enum, default_value = "auto")]
     pub rules: Match,
 
     /// Whether the graph trains or evaluates
@@ -130,6 +133,10 @@ pub struct LayerArgs {
     /// Fail when a batch norm stays unfolded
     #[arg(long)]
     pub strict_fold: bool,
+
+    /// Write the result even if nothing was done to the graph
+    #[arg(long)]
+    pub allow_nothing: bool,
 }
 
 /// How the passes decide.
@@ -297,7 +304,19 @@ impl LayerArgs {
             (Match::Topology, "--reference-only", self.reference_only),
             (Match::Topology, "--freeze-bn-delay", self.freeze_bn_delay.is_some()),
         ];
-        let rules = match self.rules {
+        let given = || own.iter().chain(flags).filter(|(_, _, given)| *given);
+        // A choice that one generation alone knows is a choice of that generation.
+        let asked = match self.rules {
+            Match::Auto => given().next().map_or(Match::Auto, |&(rules, ..)| rules),
+            asked => asked,
+        };
+        if let Some((rules, flag, _)) = given().find(|&&(rules, ..)| rules != asked) {
+            let rules = if *rules == Match::Names { "names" } else { "topology" };
+            return Err(Error::new(ErrorKind::Options, format!("{flag} goes with --match {rules}"))
+                .hint("leave it out, or choose the other rules"));
+        }
+        let rules = match asked {
+            Match::Auto => Rules::Auto(names),
             Match::Names => Rules::Names(names),
             Match::Topology => Rules::Topology(TopologyOnly {
                 reference_only: self.reference_only,
@@ -305,12 +324,6 @@ impl LayerArgs {
                 ..topology
             }),
         };
-        let of_other_rules = own.iter().chain(flags).find(|&&(rules, _, given)| given && rules != self.rules);
-        if let Some((rules, flag, _)) = of_other_rules {
-            let rules = if *rules == Match::Names { "names" } else { "topology" };
-            return Err(Error::new(ErrorKind::Options, format!("{flag} goes with --match {rules}"))
-                .hint("leave it out, or choose the other rules"));
-        }
         Ok(RewriteOptions {
             common: Common {
                 is_training: self.mode == Mode::Training,
@@ -321,6 +334,7 @@ impl LayerArgs {
             strict_fold: self.strict_fold,
             quantize: None,
             rules,
+            allow_nothing: self.allow_nothing,
             init_op: None,
             update_op: None,
         })

@@ -8,7 +8,7 @@ use clap::Args;
 use tfquant::page::PageData;
 use tfquant::report::{Report, json, plan as plan_text, text};
 use tfquant::source::{self, Source};
-use tfquant::{Error, ErrorKind, Model, RewriteOptions, Rewritten, Rules, layers_by_topology, rewrite};
+use tfquant::{Error, ErrorKind, Model, RewriteOptions, Rewritten, Rules, other_rules, rewrite};
 
 use crate::args::{EXIT_CODES, HtmlArgs, InputArgs, OutputArgs, PassArgs};
 use crate::models::render;
@@ -56,7 +56,7 @@ pub fn transform(
     let mut model = stages.run("read", || Model::open_source(&source, &input.open_options()))?;
     let mut targets = Targets::open(output, plan, html, &source.location, model.encoding)?;
     let rewritten = stages.run("rewrite", || rewrite(&mut model, options));
-    let mut rewritten = rewritten.map_err(|error| point_to_topology(error, &source, input, options))?;
+    let mut rewritten = rewritten.map_err(|error| point_to_other_rules(error, &source, input, options))?;
     rewritten.report.dry_run = output.dry_run;
     if let Some(target) = &mut targets.plan {
         target.write_document(json::to_json(&rewritten.report).as_bytes())?;
@@ -75,16 +75,16 @@ pub fn transform(
     code
 }
 
-/// Where the rules of names refuse a graph, says what those of topology would do.
-fn point_to_topology(error: Error, source: &Source, input: &InputArgs, options: &RewriteOptions) -> Error {
+/// Where the rules of names refuse a graph, says what others would do.
+fn point_to_other_rules(error: Error, source: &Source, input: &InputArgs, options: &RewriteOptions) -> Error {
     let by_names = matches!(options.rules, Rules::Names(_)) && options.quantize.is_some();
     if error.kind() != ErrorKind::Refused || !by_names {
         return error;
     }
     let Ok(model) = Model::open_source(source, &input.open_options()) else { return error };
-    let layers = layers_by_topology(model);
+    let Some(promise) = other_rules(&model, options) else { return error };
     let hint = error.hint_text().unwrap_or("the rules go by TF-Slim's names").to_owned();
-    error.hint(format!("{hint}; --match topology would quantize {layers} layers"))
+    error.hint(format!("{hint}; {promise}"))
 }
 
 /// Writes the result and what there is to say about it.

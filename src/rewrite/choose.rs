@@ -1,0 +1,93 @@
+//! Which generation of rules suits a model: `--match auto`.
+//!
+//! The rules of names where they accept the whole graph and leave no batch norm that those of topology would fold; else
+//! those of topology, which leave with its reason what they cannot take. A model's rules are found out by trying them on
+//! copies; what an untouched node costs to copy is its entry in the graph.
+
+use super::{Error, ErrorKind, Generation, Model, Result, run::run};
+use crate::options::{NamesOnly, RewriteOptions, Rules, TopologyOnly};
+use crate::passes::decisions::{BatchNorm, FoldOutcome};
+use crate::report::Report;
+
+/// Rewrites the model by the rules that suit it best.
+///
+/// # Errors
+/// Those of the rules that were chosen.
+pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &NamesOnly) -> Result<Report> {
+    let mut strict = options.clone();
+    strict.common.skip_unmatched = false;
+    let mut by_names = model.clone();
+    let reason = match run(&mut by_names, &strict, Generation::Names(only)) {
+        Ok(report) => match shortfall(&report, options) {
+            None => return Ok(chosen(by_names, model, report, "they accept the whole graph".to_owned())),
+            Some(shortfall) => {
+                let mut by_topology = model.clone();
+                if let Ok(other) = run_by_topology(&mut by_topology, options)
+                    && does_more(&other, &report)
+                {
+                    return Ok(chosen(by_topology, model, other, shortfall));
+                }
+                let reason = format!("{shortfall}, and by structure no more is done");
+                return Ok(chosen(by_names, model, report, reason));
+            }
+        },
+        Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Options) => refusal(&error),
+        Err(error) => return Err(error),
+    };
+    let mut report = run_by_topology(model, options)?;
+    report.rules.reason = reason;
+    Ok(report)
+}
+
+fn run_by_topology(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
+    let mut lenient = options.clone();
+    lenient.common.skip_unmatched = true;
+    run(model, &lenient, Generation::Topology(&TopologyOnly::default()))
+}
+
+/// Puts the rewritten copy in the model's place.
+fn chosen(rewritten: Model, model: &mut Model, mut report: Report, reason: String) -> Report {
+    report.rules.reason = reason;
+    *model = rewritten;
+    report
+}
+
+/// What the rules of names did not do, if anything.
+fn shortfall(report: &Report, options: &RewriteOptions) -> Option<String> {
+    let unfolded = report.batch_norms.iter().filter(|norm| is_left(norm)).count();
+    if unfolded > 0 {
+        return Some(format!("by names, {unfolded} batch norms stay unfolded"));
+    }
+    (options.quantize.is_some() && report.summary.quantized == 0).then(|| "by names, no layer is quantized".to_owned())
+}
+
+fn is_left(norm: &BatchNorm) -> bool {
+    !matches!(norm.outcome, FoldOutcome::Folded | FoldOutcome::NotSelected)
+}
+
+/// Whether a batch norm is folded that is not by the other rules, or layers are quantized where there are none.
+fn does_more(report: &Report, other: &Report) -> bool {
+    let is_folded =
+        |report: &Report, node: &str| report.batch_norms.iter().any(|norm| norm.node == node && norm.is_folded());
+    let folds_more = || other.batch_norms.iter().filter(|norm| is_left(norm)).any(|norm| is_folded(report, &norm.node));
+    other.summary.quantized == 0 && report.summary.quantized > 0 || folds_more()
+}
+
+fn refusal(error: &Error) -> String {
+    format!("by names, {error}")
+}
+
+/// What other rules would do to a model that the rules of names refused: a promise that holds for the command with that
+/// `--match` in place of its own.
+#[must_use]
+pub fn other_rules(model: &Model, options: &RewriteOptions) -> Option<String> {
+    let quantized = |rules: Rules| {
+        let mut copy = model.clone();
+        let options = RewriteOptions { rules, ..options.clone() };
+        super::rewrite(&mut copy, &options).map_or(0, |rewritten| rewritten.report.summary.quantized)
+    };
+    let flags = [("topology", Rules::Topology(TopologyOnly::default())), ("auto", Rules::Auto(NamesOnly::default()))];
+    let (flag, layers) =
+        flags.into_iter().map(|(flag, rules)| (flag, quantized(rules))).find(|&(_, layers)| layers > 0)?;
+    Some(format!("--match {flag} would quantize {layers} layers"))
+}

@@ -1,0 +1,108 @@
+//! The rewrite as a function: passes over a [`Model`], and the report of what they did.
+//!
+//! [`run`] rewrites by one generation of rules; [`choose`] finds out which, where that is left open.
+
+mod choose;
+mod run;
+mod warnings;
+
+use std::collections::BTreeMap;
+
+use crate::container::{Encoded, Encoding, Model};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Graph;
+use crate::options::{Generation, RewriteOptions, Rules};
+use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
+use crate::report::{FileSummary, Report};
+pub use choose::other_rules;
+
+/// A rewritten model, ready to be written, and what was done to it.
+#[derive(Debug)]
+pub struct Rewritten<'m> {
+    /// What was done and why.
+    pub report: Report,
+    /// The model's message as it is now.
+    pub output: Encoded<'m>,
+}
+
+/// Rewrites the model's graph for simulated quantization and says what was done. Nothing is written.
+///
+/// # Errors
+/// Those of the passes; [`ErrorKind::Options`] if the name of a gathering op is taken; [`ErrorKind::Refused`] if a batch
+/// norm stays unfolded that must not, or if the rules were left to choose and none does anything. The model is then of no
+/// use.
+pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rewritten<'m>> {
+    options.check()?;
+    let mut report = match &options.rules {
+        Rules::Auto(only) => choose::run_by_best(model, options, only)?,
+        Rules::Names(only) => run::run(model, options, Generation::Names(only))?,
+        Rules::Topology(only) => run::run(model, options, Generation::Topology(only))?,
+    };
+    if options.strict_fold {
+        check_all_folded(&model.graph, &report.batch_norms)?;
+    }
+    if matches!(options.rules, Rules::Auto(_)) && !options.allow_nothing {
+        check_anything_done(&report, options)?;
+    }
+    let output = model.encode()?;
+    report.output = FileSummary { path: String::new(), bytes: output.len(), ..summarize(model) };
+    Ok(Rewritten { report, output })
+}
+
+fn check_all_folded(graph: &Graph, batch_norms: &[BatchNorm]) -> Result<()> {
+    let left = |batch_norm: &&BatchNorm| !matches!(batch_norm.outcome, FoldOutcome::Folded | FoldOutcome::NotSelected);
+    let Some(batch_norm) = batch_norms.iter().find(left) else { return Ok(()) };
+    let what = format!(
+        "{} batch norms stay unfolded, the first ({})",
+        batch_norms.iter().filter(left).count(),
+        batch_norm.outcome.code()
+    );
+    let error = match graph.find(&batch_norm.node) {
+        Some(node) => graph.error(ErrorKind::Refused, what, node),
+        None => Error::new(ErrorKind::Refused, what).in_node(&batch_norm.node, &batch_norm.op),
+    };
+    Err(error.hint("leave out --strict-fold to see the reason for each in the report, or --exclude their layers"))
+}
+
+/// Refuses a result in which nothing was done although there is something to do.
+fn check_anything_done(report: &Report, options: &RewriteOptions) -> Result<()> {
+    let mut reasons: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    let mut count = |code, explanation| reasons.entry(code).or_insert((0, explanation)).0 += 1;
+    let what = if options.quantize.is_some() {
+        let left =
+            |outcome| !matches!(outcome, Outcome::NotSelected | Outcome::FoldedTwin | Outcome::SeparableDepthwise);
+        let layers = report.layers.iter().filter(|layer| left(layer.outcome));
+        layers.for_each(|layer| count(layer.outcome.code(), layer.outcome.explanation()));
+        if report.summary.fake_quants > 0 {
+            return Ok(());
+        }
+        "quantized"
+    } else {
+        let norms = report.batch_norms.iter().filter(|norm| norm.outcome != FoldOutcome::NotSelected);
+        norms.for_each(|norm| count(norm.outcome.code(), norm.outcome.explanation()));
+        if report.batch_norms.iter().any(BatchNorm::is_folded) {
+            return Ok(());
+        }
+        "folded"
+    };
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let reasons = reasons.into_iter().map(|(code, (count, explanation))| format!("{count} {code} ({explanation})"));
+    let what = format!("nothing was {what}: {}", reasons.collect::<Vec<_>>().join(", "));
+    Err(Error::new(ErrorKind::Refused, what)
+        .hint("see the reason for each with 'tfquant explain'; go on all the same with --allow-nothing"))
+}
+
+/// What there is to say of the model's message, as it was opened.
+#[must_use]
+pub fn summarize(model: &Model) -> FileSummary {
+    FileSummary {
+        path: model.path.clone(),
+        container: model.kind.name().to_owned(),
+        encoding: if model.encoding == Encoding::Text { "text" } else { "binary" }.to_owned(),
+        bytes: model.bytes().len() as u64,
+        nodes: model.graph.len(),
+        functions: model.graph.function_count(),
+    }
+}

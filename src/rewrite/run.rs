@@ -1,0 +1,118 @@
+//! A rewrite by one generation of rules: its passes, the nodes that gather what they made, and the report.
+
+use std::panic::resume_unwind;
+use std::thread;
+
+use super::{summarize, warnings};
+use crate::container::Model;
+use crate::error::{ErrorKind, Result};
+use crate::graph::{Graph, NodeId, verify};
+use crate::options::{Generation, RewriteOptions};
+use crate::passes::decisions::{BatchNorm, Quantized};
+use crate::passes::{names, topology};
+use crate::report::{ChosenRules, Report, SCHEMA_VERSION, Summary};
+
+/// Runs the passes over the model's graph. What the file has become is not told yet.
+///
+/// # Errors
+/// Those of the passes; [`ErrorKind::Options`] if the name of a gathering op is taken. The model is then of no use.
+pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Generation<'_>) -> Result<Report> {
+    let input = summarize(model);
+    let mut warnings = warnings::before(model);
+    if let Generation::Topology(only) = generation
+        && options.quantize.is_some()
+        && !only.allow_training_ops
+    {
+        topology::training_ops::check(&model.graph)?;
+    }
+    let common = &options.common;
+    let mut builder = generation.builder(&mut model.graph, &mut model.collections);
+    for name in [&options.init_op, &options.update_op].into_iter().flatten() {
+        check_free(builder.graph, name)?;
+    }
+    let batch_norms = match generation {
+        _ if !options.fold => Vec::new(),
+        Generation::Names(_) => names::fold::fold_batch_norms(&mut builder, common)?,
+        Generation::Topology(only) => topology::fold::fold_batch_norms(&mut builder, common, only)?,
+    };
+    let quantized = match &options.quantize {
+        Some(quantize) => {
+            let collection = generation.vars_collection(quantize);
+            match generation {
+                Generation::Names(only) => names::quantize::quantize(&mut builder, common, quantize, only, collection)?,
+                Generation::Topology(only) => {
+                    topology::quantize::quantize(&mut builder, common, quantize, only, collection)?
+                }
+            }
+        }
+        None => Quantized::default(),
+    };
+    let initializers: Vec<NodeId> = builder.variables.iter().map(|variable| variable.initializer).collect();
+    let variables: Vec<NodeId> = builder.variables.iter().map(|variable| variable.node).collect();
+    if let Some(name) = &options.init_op {
+        builder.no_op(name, &initializers)?;
+    }
+    if let Some(name) = &options.update_op {
+        builder.no_op(name, &quantized.updates)?;
+    }
+    // The report does not wait for the check, which looks at every edge.
+    let graph = &model.graph;
+    let (checked, mut report) = thread::scope(|scope| {
+        let check = thread::Builder::new().spawn_scoped(scope, || verify::check_acyclic(graph));
+        let report = report_of(graph, options, generation, &variables, &initializers, batch_norms, quantized);
+        let checked = match check {
+            Ok(running) => running.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => verify::check_acyclic(graph),
+        };
+        (checked, report)
+    });
+    checked.map_err(|error| {
+        error.hint("a layer depends on a node that would have to wait for that layer's own range updates; --exclude it")
+    })?;
+    report.input = input;
+    warnings.append(&mut report.warnings);
+    report.warnings = warnings;
+    Ok(report)
+}
+
+/// What was done, but for the files and what there was to warn of before.
+fn report_of(
+    graph: &Graph,
+    options: &RewriteOptions,
+    generation: Generation<'_>,
+    variables: &[NodeId],
+    initializers: &[NodeId],
+    batch_norms: Vec<BatchNorm>,
+    quantized: Quantized,
+) -> Report {
+    let names = |nodes: &[NodeId]| nodes.iter().map(|&node| graph.name(node)).collect();
+    let folded = batch_norms.iter().filter(|batch_norm| batch_norm.is_folded()).count();
+    Report {
+        schema_version: SCHEMA_VERSION,
+        tool: concat!("tfquant ", env!("CARGO_PKG_VERSION")).to_owned(),
+        command: if options.quantize.is_some() { "rewrite" } else { "fold" }.to_owned(),
+        options: options.in_force(generation),
+        rules: ChosenRules { chosen: generation.name(), reason: "asked for".to_owned() },
+        summary: Summary::of(&quantized.layers, &quantized.adds),
+        ops_added: graph.ops_inserted().into_iter().map(|(op, count)| (op.to_owned(), count)).collect(),
+        inputs_rewired: quantized.inputs_rewired + folded,
+        variables: names(variables),
+        initializers: names(initializers),
+        update_ops: names(&quantized.updates),
+        warnings: warnings::after(graph, options, variables, &quantized),
+        created_global_step: quantized.created_global_step,
+        batch_norms,
+        layers: quantized.layers,
+        adds: quantized.adds,
+        ..Report::default()
+    }
+}
+
+fn check_free(graph: &Graph, name: &str) -> Result<()> {
+    match graph.find(name) {
+        None => Ok(()),
+        Some(taken) => Err(graph
+            .error(ErrorKind::Options, "the name for a new op is taken", taken)
+            .hint("choose another name with --init-op or --update-op")),
+    }
+}

@@ -1,0 +1,52 @@
+//! What the user should know although the rewrite went through.
+
+use crate::container::Model;
+use crate::graph::op_class::is_fake_quant;
+use crate::graph::{Graph, NodeId, training};
+use crate::options::RewriteOptions;
+use crate::passes::decisions::{Outcome, Quantized};
+use crate::report::Warning;
+
+/// What can be said before anything is done.
+pub(super) fn before(model: &Model) -> Vec<Warning> {
+    let graph = &model.graph;
+    let mut warnings = Vec::new();
+    if let Some(node) = training::first_gradient(graph) {
+        let message = format!(
+            "the graph holds gradients already ('{}'): rewrite it before the training ops are added, or they bypass the quantizers",
+            graph.name(node)
+        );
+        warnings.push(Warning { code: "gradients_present", message });
+    }
+    if let Some(node) = graph.ids().find(|&node| is_fake_quant(graph.op(node))) {
+        let message = format!("the graph is quantized already ('{}')", graph.name(node));
+        warnings.push(Warning { code: "already_quantized", message });
+    }
+    if !model.other_tag_sets.is_empty() {
+        let message =
+            format!("the SavedModel's other graphs are left as they are: {}", model.other_tag_sets.join(" | "));
+        warnings.push(Warning { code: "other_graphs", message });
+    }
+    warnings
+}
+
+/// What can be said when it is done.
+pub(super) fn after(
+    graph: &Graph,
+    options: &RewriteOptions,
+    variables: &[NodeId],
+    quantized: &Quantized,
+) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if !variables.is_empty()
+        && let Some(unsaved) = training::unsaved_variables(graph)
+    {
+        warnings.push(Warning { code: "saver_misses_variables", message: unsaved.message(graph) });
+    }
+    let any_quantized = quantized.layers.iter().any(|layer| layer.outcome == Outcome::Quantized);
+    if options.quantize.is_some() && !any_quantized {
+        let message = "no layer was quantized".to_owned();
+        warnings.push(Warning { code: "nothing_quantized", message });
+    }
+    warnings
+}
