@@ -6,6 +6,8 @@
 //! [`verify`] checks what must hold of any graph.
 
 pub mod attr;
+pub mod constant;
+mod element_type;
 mod index;
 pub mod name;
 pub mod order;
@@ -13,8 +15,6 @@ pub mod read;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod shape;
-mod shape_vector;
-pub mod static_shape;
 pub mod verify;
 pub mod write;
 

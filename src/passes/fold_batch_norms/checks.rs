@@ -2,7 +2,7 @@
 
 use super::{Outcome, Refusal};
 use crate::error::ErrorKind;
-use crate::graph::static_shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
+use crate::graph::shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 

@@ -8,7 +8,7 @@ use crate::build::Builder;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::name::{leaf, parent};
-use crate::graph::static_shape::{Dims, ShapeCache};
+use crate::graph::shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::graph_matcher::{FUSED_BATCH_NORM, Match, PatternId, Patterns};
 use crate::passes::common::canonical_op;

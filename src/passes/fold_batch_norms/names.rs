@@ -26,7 +26,7 @@
 use super::{BatchNorm, Options, fused, unfused};
 use crate::build::Builder;
 use crate::error::Result;
-use crate::graph::static_shape::ShapeCache;
+use crate::graph::shape::ShapeCache;
 
 /// Folds the batch norms of the builder's graph; says of each whether, and why not.
 ///

@@ -3,7 +3,7 @@
 use super::{Outcome, Refusal};
 use crate::build::Builder;
 use crate::error::ErrorKind;
-use crate::graph::static_shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
+use crate::graph::shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// Shapes by tensor, with the questions that folding asks.

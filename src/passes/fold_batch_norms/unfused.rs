@@ -9,7 +9,7 @@ use super::checks::Checks;
 use super::{BatchNorm, Options, Outcome, Refusal};
 use crate::build::Builder;
 use crate::error::{ErrorKind, Result};
-use crate::graph::static_shape::{ShapeCache, shape_text};
+use crate::graph::shape::{ShapeCache, shape_text};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::passes::common::{canonical_op, endpoint_activation, is_skipped};
 use crate::proto::tensorflow::DataType;

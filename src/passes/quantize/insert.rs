@@ -1,10 +1,9 @@
 //! Puts one fake quantizer between a node and those of its consumers that should read the quantized tensor.
 
-use hashbrown::HashMap;
-
 use super::{InsertedFakeQuant, Options, Role};
 use crate::build::{Branch, Builder, GlobalStep};
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 use crate::quant_ops::{FakeQuant, RangeUpdate};
@@ -34,14 +33,14 @@ const INITIAL_MAX: f32 = 6.0;
 pub(super) struct Inserter<'o> {
     options: &'o Options,
     global_step: Option<GlobalStep>,
-    ranks: HashMap<TensorRef, Option<usize>>,
+    shapes: ShapeCache,
     pub inputs_rewired: usize,
     pub updates: Vec<NodeId>,
 }
 
 impl<'o> Inserter<'o> {
     pub fn new(options: &'o Options) -> Self {
-        Self { options, global_step: None, ranks: HashMap::new(), inputs_rewired: 0, updates: Vec::new() }
+        Self { options, global_step: None, shapes: ShapeCache::default(), inputs_rewired: 0, updates: Vec::new() }
     }
 
     /// The global step that had to be created for a delay.
@@ -63,7 +62,7 @@ impl<'o> Inserter<'o> {
         let quantized = FakeQuant {
             scope: &scope,
             input,
-            rank: b.graph.rank_with(input, &mut self.ranks),
+            rank: b.graph.rank_with(input, &mut self.shapes),
             initial_range: (insertion.initial_min, INITIAL_MAX),
             update,
             is_training: self.options.is_training,

@@ -7,7 +7,7 @@ use super::topology::Options;
 use super::{InsertedFakeQuant, Outcome, Role};
 use crate::build::{Branch, Builder};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::static_shape::ShapeCache;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::quant_ops::{FakeQuant, RangeUpdate};
 
@@ -86,7 +86,7 @@ impl<'o> Inserter<'o> {
 
     /// How many axes the node's first output has, if that is known.
     fn rank(&mut self, graph: &Graph, producer: NodeId) -> Option<usize> {
-        graph.static_shape_with(producer.into(), &mut self.shapes).map(|dims| dims.len())
+        graph.rank_with(producer.into(), &mut self.shapes)
     }
 
     /// What inserting would fail at.
