@@ -13,6 +13,8 @@ impl Graph {
             "Shape" | "ShapeN" | "Size" => "out_type",
             "ArgMax" | "ArgMin" => "output_type",
             "Rank" => return Some(DataType::DtInt32),
+            "Merge" | "RefMerge" if tensor.port == 1 => return Some(DataType::DtInt32),
+            "Dequantize" if self.attr_type(node, "dtype").is_none() => return Some(DataType::DtFloat),
             "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel" => {
                 return Some(DataType::DtFloat);
             }
@@ -39,6 +41,7 @@ impl Graph {
             | "Placeholder"
             | "PlaceholderWithDefault"
             | "ReadVariableOp"
+            | "Dequantize"
             | "RandomUniform"
             | "RandomStandardNormal"
             | "TruncatedNormal" => "dtype",

@@ -314,6 +314,20 @@ impl Graph {
         &self.words.list[self.nodes[node.index()].op as usize].text
     }
 
+    /// Finds out something about ops, once for each op of the graph however many nodes have it.
+    pub(crate) fn per_op<T>(&self, fact: impl Fn(&str) -> T) -> PerOp<T> {
+        PerOp(self.words.list.iter().map(|word| fact(&word.text)).collect())
+    }
+
+    /// How many nodes there are of each op.
+    #[must_use]
+    pub fn op_counts(&self) -> BTreeMap<&str, usize> {
+        let mut counts = vec![0usize; self.words.list.len()];
+        self.nodes.iter().for_each(|node| counts[node.op as usize] += 1);
+        let counts = self.words.list.iter().zip(counts).filter(|&(_, count)| count > 0);
+        counts.map(|(word, count)| (&*word.text, count)).collect()
+    }
+
     /// Whether the node closes a while-loop, so that its output may lead back to its input.
     #[must_use]
     pub fn closes_loop(&self, node: NodeId) -> bool {
@@ -571,6 +585,17 @@ impl Graph {
             }
         }
         rerouted
+    }
+}
+
+/// What [`Graph::per_op`] found out about ops.
+#[derive(Debug)]
+pub(crate) struct PerOp<T>(Vec<T>);
+
+impl<T> PerOp<T> {
+    /// What there is to know of the node's op.
+    pub fn of(&self, graph: &Graph, node: NodeId) -> &T {
+        &self.0[graph.nodes[node.index()].op as usize]
     }
 }
 

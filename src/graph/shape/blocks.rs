@@ -7,55 +7,65 @@ use super::{Dims, Inference};
 /// SpaceToBatchND: blocks of any axes, sizes and margins as inputs.
 pub(super) fn space_to_batch_nd(at: &mut Inference<'_>) -> Option<Dims> {
     let dims = at.input(0)?;
-    let rank = dims.len();
-    let blocks = at.constant(1).zip(at.constant(2));
-    Some(blocks.and_then(|(sizes, margins)| space_to_batch(dims, &sizes, &margins)).unwrap_or_else(|| of_rank(rank)))
+    Some(to_batch(dims, &at.constant(1).unwrap_or_default(), at.constant(2).as_deref()))
 }
 
 /// BatchToSpaceND: back again.
 pub(super) fn batch_to_space_nd(at: &mut Inference<'_>) -> Option<Dims> {
     let dims = at.input(0)?;
-    let rank = dims.len();
-    let blocks = at.constant(1).zip(at.constant(2));
-    Some(blocks.and_then(|(sizes, margins)| batch_to_space(dims, &sizes, &margins)).unwrap_or_else(|| of_rank(rank)))
+    Some(from_batch(dims, &at.constant(1).unwrap_or_default(), at.constant(2).as_deref()))
 }
 
-/// The sizes and margins of blocks, by axis after the batch.
-fn blocks<'a>(
-    dims: &Dims,
-    sizes: &'a [i64],
-    margins: &'a [i64],
-) -> Option<impl Iterator<Item = (i64, [i64; 2])> + use<'a>> {
+/// SpaceToBatch: square blocks of an image.
+pub(super) fn space_to_batch(at: &mut Inference<'_>) -> Option<Dims> {
+    let size = at.int("block_size").unwrap_or(0);
+    Some(to_batch(with_rank(at.detail(0), 4), &[size; 2], at.constant(1).as_deref()))
+}
+
+/// BatchToSpace: back again.
+pub(super) fn batch_to_space(at: &mut Inference<'_>) -> Option<Dims> {
+    let size = at.int("block_size").unwrap_or(0);
+    Some(from_batch(with_rank(at.detail(0), 4), &[size; 2], at.constant(1).as_deref()))
+}
+
+/// The sizes of blocks, and their margins if they are known, by axis after the batch; none if they do not fit.
+fn blocks(rank: usize, sizes: &[i64], margins: Option<&[i64]>) -> Option<Vec<(i64, Option<[i64; 2]>)>> {
+    let fits = !sizes.is_empty() && sizes.len() < rank && sizes.iter().all(|&size| size > 0);
+    let Some(margins) = margins else { return fits.then(|| sizes.iter().map(|&size| (size, None)).collect()) };
     let (margins, rest) = margins.as_chunks();
-    let fits = rest.is_empty() && margins.len() == sizes.len() && sizes.len() < dims.len();
-    (fits && sizes.iter().all(|&size| size > 0)).then(|| sizes.iter().copied().zip(margins.iter().copied()))
+    let fits = fits && rest.is_empty() && margins.len() == sizes.len();
+    fits.then(|| sizes.iter().copied().zip(margins.iter().copied().map(Some)).collect())
 }
 
-fn space_to_batch(mut dims: Dims, sizes: &[i64], margins: &[i64]) -> Option<Dims> {
-    for (axis, (size, [before, after])) in (1..).zip(blocks(&dims, sizes, margins)?) {
+fn to_batch(mut dims: Dims, sizes: &[i64], margins: Option<&[i64]>) -> Dims {
+    let Some(blocks) = blocks(dims.len(), sizes, margins) else { return of_rank(dims.len()) };
+    for (axis, (size, margins)) in (1..).zip(blocks) {
         dims[0] = dims[0].and_then(|batch| batch.checked_mul(size));
-        dims[axis] = dims[axis].and_then(|dim| Some(dim.checked_add(before)?.checked_add(after)? / size));
+        let padded = |dim: i64, [before, after]: [i64; 2]| dim.checked_add(before)?.checked_add(after);
+        dims[axis] = dims[axis].zip(margins).and_then(|(dim, margins)| Some(padded(dim, margins)? / size));
     }
-    Some(dims)
+    dims
 }
 
-fn batch_to_space(mut dims: Dims, sizes: &[i64], margins: &[i64]) -> Option<Dims> {
-    for (axis, (size, [before, after])) in (1..).zip(blocks(&dims, sizes, margins)?) {
+fn from_batch(mut dims: Dims, sizes: &[i64], margins: Option<&[i64]>) -> Dims {
+    let Some(blocks) = blocks(dims.len(), sizes, margins) else { return of_rank(dims.len()) };
+    for (axis, (size, margins)) in (1..).zip(blocks) {
         dims[0] = dims[0].map(|batch| batch / size);
-        let spread = dims[axis].and_then(|dim| dim.checked_mul(size)?.checked_sub(before)?.checked_sub(after));
-        dims[axis] = spread.filter(|&dim| dim >= 0);
+        let cropped =
+            |dim: i64, [before, after]: [i64; 2]| dim.checked_mul(size)?.checked_sub(before)?.checked_sub(after);
+        dims[axis] = dims[axis].zip(margins).and_then(|(dim, margins)| cropped(dim, margins)).filter(|&dim| dim >= 0);
     }
-    Some(dims)
+    dims
 }
 
 /// SpaceToDepth: the pixels of a block become channels.
 pub(super) fn space_to_depth(at: &mut Inference<'_>) -> Option<Dims> {
-    regrouped(at, |pixels, size| Some(pixels / size), |channels, area| channels.checked_mul(area))
+    regrouped(at, |pixels, size| Some(pixels / size), i64::checked_mul)
 }
 
 /// DepthToSpace: back again.
 pub(super) fn depth_to_space(at: &mut Inference<'_>) -> Option<Dims> {
-    regrouped(at, |pixels, size| pixels.checked_mul(size), |channels, area| Some(channels / area))
+    regrouped(at, i64::checked_mul, |channels, area| Some(channels / area))
 }
 
 type Scale = fn(i64, i64) -> Option<i64>;
@@ -90,9 +100,10 @@ mod tests {
 
     #[test]
     fn a_space_to_batch_and_back_keeps_what_is_known() {
-        let there = space_to_batch(vec![Some(2), Some(9), None, Some(3)], &[2, 2], &[2, 3, 0, 0]).unwrap();
+        let margins = Some(&[2, 3, 0, 0][..]);
+        let there = to_batch(vec![Some(2), Some(9), None, Some(3)], &[2, 2], margins);
         assert_eq!(there, [Some(8), Some(7), None, Some(3)]);
-        assert_eq!(batch_to_space(there, &[2, 2], &[2, 3, 0, 0]), Some(vec![Some(2), Some(9), None, Some(3)]));
-        assert_eq!(space_to_batch(vec![Some(2)], &[2, 2], &[0, 0]), None);
+        assert_eq!(from_batch(there, &[2, 2], margins), [Some(2), Some(9), None, Some(3)]);
+        assert_eq!(to_batch(vec![Some(2)], &[2, 2], margins), [None]);
     }
 }

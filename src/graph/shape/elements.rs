@@ -11,12 +11,12 @@ impl Inference<'_> {
     /// a vector of one.
     pub(super) fn vector(&mut self) -> Option<Dims> {
         let elements = match self.op() {
-            "Const" => {
+            "Const" | "Identity" => {
                 let numbers = self.graph.const_ints(self.question.tensor);
                 numbers.map(|numbers| numbers.into_iter().map(|dim| (dim >= 0).then_some(dim)).collect())
             }
             "Shape" | "ShapeN" => self.dims(self.port()),
-            "Identity" | "Cast" => self.elements(0),
+            "Cast" => self.elements(0),
             "Pack" => {
                 let element = |element: Option<Dims>| match element.as_deref() {
                     Some(&[known]) => known,

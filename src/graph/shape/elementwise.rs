@@ -37,13 +37,19 @@ pub(super) fn binary(at: &mut Inference<'_>) -> Option<Dims> {
     Some(broadcast_or_rank(&x?, &y?))
 }
 
-/// As [`binary`], but inputs that do not go together may be unequal as a whole instead of an error.
+/// As [`binary`], but inputs that do not go together may be unequal as a whole instead of an error: nothing is known
+/// where they might not.
 pub(super) fn equality(at: &mut Inference<'_>) -> Option<Dims> {
     if at.bool("incompatible_shape_error") != Some(false) {
         return binary(at);
     }
     let (x, y) = (at.dims(0), at.dims(1));
-    broadcast(&x?, &y?).ok()
+    let (x, y) = (x?, y?);
+    let may_differ = |(x, y): (&Option<i64>, &Option<i64>)| match (x, y) {
+        (None, known) | (known, None) => known.is_some_and(|dim| dim != 1),
+        _ => false,
+    };
+    if x.iter().rev().zip(y.iter().rev()).any(may_differ) { None } else { broadcast(&x, &y).ok() }
 }
 
 /// A condition and two choices, broadcast.

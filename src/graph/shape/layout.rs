@@ -25,7 +25,7 @@ pub(super) fn broadcast_to(at: &mut Inference<'_>) -> Option<Dims> {
 
 pub(super) fn transpose(at: &mut Inference<'_>) -> Option<Dims> {
     let order = at.constant(1);
-    let Some(dims) = at.input(0) else { return order.map(|order| of_rank(order.len())) };
+    let Some(dims) = at.input(0) else { return at.elements(1).map(|order| of_rank(order.len())) };
     let moved = |order: Vec<i64>| -> Option<Dims> {
         order.into_iter().map(|axis| wrapped(axis, dims.len()).map(|axis| dims[axis])).collect()
     };

@@ -10,6 +10,8 @@
 //! for what it needs; what is not known yet is found out first, and the rule asked again. [`elements`] follows the
 //! vectors from which Reshape and its like take their shapes.
 
+#![allow(clippy::unnecessary_wraps)] // every rule has the type of a rule
+
 mod blocks;
 mod dims;
 mod elements;

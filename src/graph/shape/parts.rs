@@ -1,7 +1,7 @@
 //! Ops that put tensors together, take them apart, cut from them and add to them.
 
-use super::dims::{merged, of_rank, wrapped};
-use super::{Dims, Inference};
+use super::dims::{merged, of_rank, with_rank, wrapped};
+use super::{Dims, Inference, MAX_AXES};
 
 /// A new axis along which the inputs lie.
 pub(super) fn pack(at: &mut Inference<'_>) -> Option<Dims> {
@@ -69,7 +69,10 @@ pub(super) fn split_v(at: &mut Inference<'_>) -> Option<Dims> {
 /// A margin before and after on each axis.
 pub(super) fn pad(at: &mut Inference<'_>) -> Option<Dims> {
     let margins = at.constant(1);
-    let input = at.input(0).or_else(|| margins.as_ref().map(|margins| of_rank(margins.len() / 2)))?;
+    let Some(input) = at.input(0) else {
+        let rank = at.dims(1)?.first().copied().flatten()?;
+        return usize::try_from(rank).ok().filter(|&rank| rank <= MAX_AXES).map(of_rank);
+    };
     Some(margins.and_then(|margins| padded(&input, &margins)).unwrap_or_else(|| of_rank(input.len())))
 }
 
@@ -94,15 +97,15 @@ pub(super) fn tile(at: &mut Inference<'_>) -> Option<Dims> {
 
 /// A part that begins somewhere and has some size, where -1 means up to the end.
 pub(super) fn slice(at: &mut Inference<'_>) -> Option<Dims> {
-    let (begin, size) = (at.constant(1), at.constant(2));
+    let (begin, size) = (at.elements(1), at.elements(2));
     let given = size.as_ref().or(begin.as_ref()).map(|list| of_rank(list.len()));
     let dims = at.input(0).or(given)?;
-    let Some((begin, size)) = begin.zip(size).filter(|(begin, size)| [begin.len(), size.len()] == [dims.len(); 2])
-    else {
-        return Some(of_rank(dims.len()));
+    let fitting = |list: Option<Dims>| with_rank(list, dims.len());
+    let (begin, size) = (fitting(begin), fitting(size));
+    let reaches_end = at.constant(2).unwrap_or_default();
+    let cut = |axis: usize| match size[axis] {
+        None if reaches_end.get(axis) == Some(&-1) => dims[axis]?.checked_sub(begin[axis]?).filter(|&dim| dim >= 0),
+        size => size,
     };
-    let cut = |(dim, (begin, size)): (Option<i64>, (i64, i64))| {
-        if size == -1 { dim?.checked_sub(begin) } else { Some(size) }.filter(|&dim| dim >= 0)
-    };
-    Some(dims.into_iter().zip(begin.into_iter().zip(size)).map(cut).collect())
+    Some((0..dims.len()).map(cut).collect())
 }

@@ -38,7 +38,7 @@ pub(super) fn mat_mul(at: &mut Inference<'_>) -> Option<Dims> {
 /// Products of as many matrices as the other axes count, which are those of both inputs.
 pub(super) fn batch_mat_mul(at: &mut Inference<'_>) -> Option<Dims> {
     let (x, y) = (at.input(0), at.input(1));
-    let (x, y) = (x.map(|dims| Matrices::of(dims)), y.map(|dims| Matrices::of(dims)));
+    let (x, y) = (x.map(Matrices::of), y.map(Matrices::of));
     let batch = dims::merged(x.as_ref().map(|x| x.batch.clone()), y.as_ref().map(|y| y.batch.clone()))?;
     Some(product(at, batch, x.map(|x| x.matrix), y.map(|y| y.matrix)))
 }

@@ -7,12 +7,12 @@ pub(super) fn constant(at: &mut Inference<'_>) -> Option<Dims> {
     from_proto(&at.graph.attr_tensor(at.node(), "value")?.tensor_shape.unwrap_or_default())
 }
 
-/// Placeholders and variables.
+/// Variables and placeholders.
 pub(super) fn declared(at: &mut Inference<'_>) -> Option<Dims> {
     from_proto(&at.graph.attr_shape(at.node(), "shape")?)
 }
 
-/// The first kind of variable cannot tell a scalar from an unknown shape.
+/// The first kinds of variable and placeholder cannot tell a scalar from an unknown shape.
 pub(super) fn declared_unless_scalar(at: &mut Inference<'_>) -> Option<Dims> {
     declared(at).filter(|dims| !dims.is_empty())
 }

@@ -30,10 +30,10 @@ const RULES: &[(&str, Rule)] = &[
     ("BatchMatMul", reduction::batch_mat_mul),
     ("BatchMatMulV2", reduction::batch_mat_mul_v2),
     ("BatchMatMulV3", reduction::batch_mat_mul_v2),
-    ("BatchToSpace", window::image),
+    ("BatchToSpace", blocks::batch_to_space),
     ("BatchToSpaceND", blocks::batch_to_space_nd),
     ("BiasAdd", elementwise::bias_add),
-    ("BiasAddV1", elementwise::same),
+    ("BiasAddV1", elementwise::bias_add),
     ("BroadcastTo", layout::broadcast_to),
     ("Cast", elementwise::same),
     ("Ceil", elementwise::same),
@@ -96,7 +96,7 @@ const RULES: &[(&str, Rule)] = &[
     ("Max", reduction::reduce),
     ("MaxPool", window::pool_2d),
     ("MaxPool3D", window::pool_3d),
-    ("MaxPoolV2", window::image),
+    ("MaxPoolV2", window::pool_2d_v2),
     ("Maximum", elementwise::binary),
     ("Mean", reduction::reduce),
     ("Merge", elementwise::any_of),
@@ -113,7 +113,7 @@ const RULES: &[(&str, Rule)] = &[
     ("Pack", parts::pack),
     ("Pad", parts::pad),
     ("PadV2", parts::pad),
-    ("Placeholder", source::declared),
+    ("Placeholder", source::declared_unless_scalar),
     ("PlaceholderV2", source::declared),
     ("PlaceholderWithDefault", source::declared),
     ("Pow", elementwise::binary),
@@ -160,7 +160,7 @@ const RULES: &[(&str, Rule)] = &[
     ("Softmax", elementwise::same),
     ("Softplus", elementwise::same),
     ("Softsign", elementwise::same),
-    ("SpaceToBatch", window::image),
+    ("SpaceToBatch", blocks::space_to_batch),
     ("SpaceToBatchND", blocks::space_to_batch_nd),
     ("SpaceToDepth", blocks::space_to_depth),
     ("SparseMatMul", reduction::mat_mul),
@@ -189,10 +189,21 @@ const RULES: &[(&str, Rule)] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::RULES;
 
     #[test]
     fn ops_can_be_found() {
         assert!(RULES.is_sorted_by(|(a, _), (b, _)| a < b));
+    }
+
+    #[test]
+    fn every_op_was_compared_with_tensorflow() {
+        let cases = include_str!("../../../testdata/shapes/shapes.txt");
+        let compared: BTreeSet<&str> =
+            cases.lines().filter_map(|line| line.split_once(' ')?.0.rsplit_once('_')).map(|(op, _)| op).collect();
+        let missing: Vec<&str> = RULES.iter().map(|&(op, _)| op).filter(|op| !compared.contains(op)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

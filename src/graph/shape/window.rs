@@ -45,7 +45,8 @@ pub(super) fn conv_3d(at: &mut Inference<'_>) -> Option<Dims> {
 fn convolution(at: &mut Inference<'_>, rank: usize) -> Option<Dims> {
     let Some(layout) = Layout::of(at, rank) else { return Some(grouped(at, rank)) };
     let (image, filter) = (at.detail(0), with_rank(at.detail(1), rank));
-    Some(slide(at, &layout, image, &filter[..rank - 2], Some(filter[rank - 1])))
+    let strides = at.ints("strides").unwrap_or_default();
+    Some(slide(at, &layout, image, (&filter[..rank - 2], &strides), Some(filter[rank - 1])))
 }
 
 /// A filter of height, width, channels in and how many channels each of them becomes.
@@ -53,7 +54,8 @@ pub(super) fn depthwise(at: &mut Inference<'_>) -> Option<Dims> {
     let Some(layout) = Layout::of(at, 4) else { return Some(of_rank(4)) };
     let (image, filter) = (at.detail(0), with_rank(at.detail(1), 4));
     let channels = filter[2].zip(filter[3]).and_then(|(inputs, each)| inputs.checked_mul(each));
-    Some(slide(at, &layout, image, &filter[..2], Some(channels)))
+    let strides = at.ints("strides").unwrap_or_default();
+    Some(slide(at, &layout, image, (&filter[..2], &strides), Some(channels)))
 }
 
 pub(super) fn pool_2d(at: &mut Inference<'_>) -> Option<Dims> {
@@ -67,11 +69,23 @@ pub(super) fn pool_3d(at: &mut Inference<'_>) -> Option<Dims> {
 fn pool(at: &mut Inference<'_>, rank: usize) -> Option<Dims> {
     let Some(layout) = Layout::of(at, rank) else { return Some(grouped(at, rank)) };
     let image = at.detail(0);
-    let sizes = at.ints("ksize").unwrap_or_default();
+    let [sizes, strides] = ["ksize", "strides"].map(|attr| at.ints(attr).unwrap_or_default());
+    Some(pooled(at, &layout, image, &sizes, &strides))
+}
+
+/// As [`pool_2d`], with the sizes and strides of the window as inputs; nothing is known unless they are constant.
+pub(super) fn pool_2d_v2(at: &mut Inference<'_>) -> Option<Dims> {
+    let (sizes, strides) = at.constant(1).zip(at.constant(2))?;
+    let Some(layout) = Layout::of(at, 4) else { return Some(grouped(at, 4)) };
+    let image = at.detail(0);
+    Some(pooled(at, &layout, image, &sizes, &strides))
+}
+
+fn pooled(at: &Inference<'_>, layout: &Layout, image: Option<Dims>, sizes: &[i64], strides: &[i64]) -> Dims {
     let window: Dims = layout.spatial_axes().map(|axis| sizes.get(axis).copied()).collect();
     // A window over channels is not what makes networks.
     let keeps_channels = sizes.get(layout.channel) == Some(&1);
-    Some(slide(at, &layout, image, &window, (!keeps_channels).then_some(None)))
+    slide(at, layout, image, (&window, strides), (!keeps_channels).then_some(None))
 }
 
 /// The gradient of a convolution, whose first input says the shape of what it was a convolution of.
@@ -94,14 +108,13 @@ fn slide(
     at: &Inference<'_>,
     layout: &Layout,
     image: Option<Dims>,
-    window: &[Option<i64>],
+    (window, strides): (&[Option<i64>], &[i64]),
     channels: Option<Option<i64>>,
 ) -> Dims {
     let mut dims = with_rank(image, layout.rank);
     if let Some(channels) = channels {
         dims[layout.channel] = channels;
     }
-    let strides = at.ints("strides").unwrap_or_default();
     let dilations = at.ints("dilations");
     let padding = at.graph.attr_str(at.node(), "padding");
     for (axis, window) in layout.spatial_axes().zip(window) {
