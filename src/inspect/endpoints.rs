@@ -57,6 +57,7 @@ impl<'a> Endpoints<'a> {
     }
 
     /// Each of them.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Endpoint> {
         self.tensors.iter().map(|&tensor| self.describe(tensor))
     }

@@ -102,6 +102,7 @@ pub struct Tensors<'a> {
 
 impl Tensors<'_> {
     /// Each of them.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Tensor> {
         self.nodes.iter().map(|&node| tensor(self.graph, node))
     }

@@ -44,18 +44,19 @@ pub(super) fn conv_3d(at: &mut Inference<'_>) -> Option<Dims> {
 
 fn convolution(at: &mut Inference<'_>, rank: usize) -> Option<Dims> {
     let Some(layout) = Layout::of(at, rank) else { return Some(grouped(at, rank)) };
-    let (image, filter) = (at.detail(0), with_rank(at.detail(1), rank));
+    let (mut dims, filter) = (with_rank(at.detail(0), rank), with_rank(at.detail(1), rank));
+    dims[layout.channel] = filter[rank - 1];
     let strides = at.ints("strides").unwrap_or_default();
-    Some(slide(at, &layout, image, (&filter[..rank - 2], &strides), Some(filter[rank - 1])))
+    Some(slide(at, &layout, dims, &filter[..rank - 2], &strides))
 }
 
 /// A filter of height, width, channels in and how many channels each of them becomes.
 pub(super) fn depthwise(at: &mut Inference<'_>) -> Option<Dims> {
     let Some(layout) = Layout::of(at, 4) else { return Some(of_rank(4)) };
-    let (image, filter) = (at.detail(0), with_rank(at.detail(1), 4));
-    let channels = filter[2].zip(filter[3]).and_then(|(inputs, each)| inputs.checked_mul(each));
+    let (mut dims, filter) = (with_rank(at.detail(0), 4), with_rank(at.detail(1), 4));
+    dims[layout.channel] = filter[2].zip(filter[3]).and_then(|(inputs, each)| inputs.checked_mul(each));
     let strides = at.ints("strides").unwrap_or_default();
-    Some(slide(at, &layout, image, (&filter[..2], &strides), Some(channels)))
+    Some(slide(at, &layout, dims, &filter[..2], &strides))
 }
 
 pub(super) fn pool_2d(at: &mut Inference<'_>) -> Option<Dims> {
@@ -82,10 +83,11 @@ pub(super) fn pool_2d_v2(at: &mut Inference<'_>) -> Option<Dims> {
 }
 
 fn pooled(at: &Inference<'_>, layout: &Layout, image: Option<Dims>, sizes: &[i64], strides: &[i64]) -> Dims {
-    let window: Dims = layout.spatial_axes().map(|axis| sizes.get(axis).copied()).collect();
+    let mut dims = with_rank(image, layout.rank);
     // A window over channels is not what makes networks.
-    let keeps_channels = sizes.get(layout.channel) == Some(&1);
-    slide(at, layout, image, (&window, strides), (!keeps_channels).then_some(None))
+    dims[layout.channel] = dims[layout.channel].filter(|_| sizes.get(layout.channel) == Some(&1));
+    let window: Dims = layout.spatial_axes().map(|axis| sizes.get(axis).copied()).collect();
+    slide(at, layout, dims, &window, strides)
 }
 
 /// The gradient of a convolution, whose first input says the shape of what it was a convolution of.
@@ -103,18 +105,8 @@ pub(super) fn same_image(at: &mut Inference<'_>) -> Option<Dims> {
     Some(with_rank(at.detail(0), 4))
 }
 
-/// What a sliding window makes of an image; `channels` if their number changes.
-fn slide(
-    at: &Inference<'_>,
-    layout: &Layout,
-    image: Option<Dims>,
-    (window, strides): (&[Option<i64>], &[i64]),
-    channels: Option<Option<i64>>,
-) -> Dims {
-    let mut dims = with_rank(image, layout.rank);
-    if let Some(channels) = channels {
-        dims[layout.channel] = channels;
-    }
+/// What a sliding window makes of an image.
+fn slide(at: &Inference<'_>, layout: &Layout, mut dims: Dims, window: &[Option<i64>], strides: &[i64]) -> Dims {
     let dilations = at.ints("dilations");
     let padding = at.graph.attr_str(at.node(), "padding");
     for (axis, window) in layout.spatial_axes().zip(window) {
