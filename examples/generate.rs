@@ -4,6 +4,7 @@
 //! cargo run --release --example generate -- chain 20000 chain.meta     # conv + bias + relu, 18 nodes a layer
 //! cargo run --release --example generate -- norms 20000 norms.meta     # conv + fused batch norm + relu, 31 nodes
 //! cargo run --release --example generate -- frozen 1500 frozen.pb      # 1,500 MB in 50 layers' constants
+//! cargo run --release --example generate -- tiny 9000000 tiny.pb       # nodes of a name and an op
 //! ```
 //! A chain whose file does not end in `.meta` is written as a bare GraphDef.
 
@@ -21,7 +22,11 @@ const FROZEN_LAYERS: usize = 50;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage = || io::Error::other("usage: generate chain|norms LAYERS FILE, or generate frozen MEGABYTES FILE");
+    let usage = || {
+        io::Error::other(
+            "usage: generate chain|norms LAYERS FILE, generate frozen MEGABYTES FILE, generate tiny NODES FILE",
+        )
+    };
     let [kind, size, path] = arguments.as_slice() else { return Err(usage()) };
     let size: usize = size.parse().map_err(|_| usage())?;
     let out = || File::create(path).map(BufWriter::new);
@@ -31,6 +36,11 @@ fn main() -> io::Result<()> {
         "frozen" => {
             let mut out = out()?;
             generate::frozen(size as u64 * 1_000_000, FROZEN_LAYERS, &mut out)?;
+            out.flush()
+        }
+        "tiny" => {
+            let mut out = out()?;
+            generate::tiny(size, &mut out)?;
             out.flush()
         }
         _ => Err(usage()),

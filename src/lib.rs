@@ -50,6 +50,7 @@ pub use rewrite::{Rewritten, other_rules, rewrite};
 pub mod internals {
     pub use crate::container::text;
     pub use crate::graph::read::parse;
+    pub use crate::graph::shape::{Dims, ShapeCache, shape_text};
     pub use crate::graph::verify::check_acyclic;
     pub use crate::graph::{Graph, Input, NodeId, TensorRef};
     pub use crate::proto::tensorflow;

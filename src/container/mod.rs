@@ -7,6 +7,7 @@
 mod detect;
 mod meta_graph;
 mod saved_model;
+mod signatures;
 pub mod text;
 
 use std::fs::File;
@@ -21,6 +22,7 @@ use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, read, verify};
 use crate::source::{self, Source};
 use meta_graph::MetaGraph;
+pub use signatures::Signatures;
 pub use text::MessageKind;
 
 /// How a message is stored.
@@ -141,6 +143,12 @@ impl Model {
             Enclosing::Nothing => None,
             Enclosing::MetaGraph(meta) | Enclosing::SavedModel(_, meta) => Some(self.bytes.slice(meta.span())),
         }
+    }
+
+    /// The signatures of the MetaGraphDef around the graph; none, if it has none.
+    #[must_use]
+    pub fn signatures(&self) -> Signatures {
+        self.meta_graph().map(|meta_graph| Signatures::read(&self.graph, &meta_graph)).unwrap_or_default()
     }
 
     /// What the message has become.

@@ -6,6 +6,9 @@
 //! [`verify`] checks what must hold of any graph.
 
 pub mod attr;
+pub mod constant;
+mod element_type;
+pub mod ends;
 mod index;
 pub mod loops;
 pub mod name;
@@ -15,8 +18,6 @@ pub mod read;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod shape;
-mod shape_vector;
-pub mod static_shape;
 pub mod training;
 pub mod verify;
 pub mod write;
@@ -295,6 +296,15 @@ impl Graph {
         self.find_hashed(self.hash(name), name)
     }
 
+    /// The tensor of that name: `node` or `node:port`.
+    #[must_use]
+    pub fn find_tensor(&self, name: &str) -> Option<TensorRef> {
+        match name::parse_input(name)? {
+            name::InputName::Data(node, port) => Some(TensorRef { node: self.find(node)?, port }),
+            name::InputName::Control(_) => None,
+        }
+    }
+
     /// As [`Graph::find`], for a name whose hash is known.
     pub(crate) fn find_hashed(&self, hash: NameHash, name: &str) -> Option<NodeId> {
         self.index.find(hash, |node| self.name(NodeId(node)) == name).map(NodeId)
@@ -315,6 +325,20 @@ impl Graph {
     #[must_use]
     pub fn op(&self, node: NodeId) -> &str {
         &self.words.list[self.nodes[node.index()].op as usize].text
+    }
+
+    /// Finds out something about ops, once for each op of the graph however many nodes have it.
+    pub(crate) fn per_op<T>(&self, fact: impl Fn(&str) -> T) -> PerOp<T> {
+        PerOp(self.words.list.iter().map(|word| fact(&word.text)).collect())
+    }
+
+    /// How many nodes there are of each op.
+    #[must_use]
+    pub fn op_counts(&self) -> BTreeMap<&str, usize> {
+        let mut counts = vec![0usize; self.words.list.len()];
+        self.nodes.iter().for_each(|node| counts[node.op as usize] += 1);
+        let counts = self.words.list.iter().zip(counts).filter(|&(_, count)| count > 0);
+        counts.map(|(word, count)| (&*word.text, count)).collect()
     }
 
     /// Whether the node closes a while-loop, so that its output may lead back to its input.
@@ -574,6 +598,17 @@ impl Graph {
             }
         }
         rerouted
+    }
+}
+
+/// What [`Graph::per_op`] found out about ops.
+#[derive(Debug)]
+pub(crate) struct PerOp<T>(Vec<T>);
+
+impl<T> PerOp<T> {
+    /// What there is to know of the node's op.
+    pub fn of(&self, graph: &Graph, node: NodeId) -> &T {
+        &self.0[graph.nodes[node.index()].op as usize]
     }
 }
 

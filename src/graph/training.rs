@@ -9,21 +9,27 @@ use crate::proto::tensorflow::DataType;
 /// Whether the node belongs to a Saver.
 #[must_use]
 pub fn is_saving(graph: &Graph, node: NodeId) -> bool {
-    let scope = graph.name(node).split('/').next().unwrap_or_default();
-    let saver_scope = scope == "save"
-        || scope.strip_prefix("save_").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
-    (saver_scope && graph.name(node).contains('/'))
-        || matches!(
-            graph.op(node),
-            "SaveV2"
-                | "Save"
-                | "SaveSlices"
-                | "RestoreV2"
-                | "Restore"
-                | "RestoreSlice"
-                | "MergeV2Checkpoints"
-                | "ShardedFilename"
-        )
+    name_is_saving(graph.name(node)) || op_is_saving(graph.op(node))
+}
+
+fn op_is_saving(op: &str) -> bool {
+    matches!(
+        op,
+        "SaveV2"
+            | "Save"
+            | "SaveSlices"
+            | "RestoreV2"
+            | "Restore"
+            | "RestoreSlice"
+            | "MergeV2Checkpoints"
+            | "ShardedFilename"
+    )
+}
+
+fn name_is_saving(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("save") else { return false };
+    let Some((suffix, _)) = rest.split_once('/') else { return false };
+    suffix.is_empty() || suffix.strip_prefix('_').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a node of that name belongs to the gradients: `tf.gradients` makes them in a scope of that name, which is
@@ -42,24 +48,33 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether the node watches others: it sums them up, asserts something of them, or differentiates them.
+/// Whether the op watches others: it sums them up, or asserts something of them.
 #[must_use]
-pub fn watches(graph: &Graph, node: NodeId) -> bool {
-    graph.op(node).contains("Summary") || is_gradient(graph.name(node)) || graph.op(node) == "Assert"
+pub fn op_watches(op: &str) -> bool {
+    op.contains("Summary") || op == "Assert"
 }
 
 /// Whether the node is there to save, initialise, update, watch or train.
 #[must_use]
 pub fn stands_aside(graph: &Graph, node: NodeId) -> bool {
-    let op = graph.op(node);
-    let by_op = matches!(op, "NoOp" | "Assert" | "IsVariableInitialized" | "VarIsInitializedOp" | "ControlTrigger")
+    op_stands_aside(graph.op(node)) || name_stands_aside(graph.name(node))
+}
+
+/// What [`stands_aside`] asks of the op.
+#[must_use]
+pub fn op_stands_aside(op: &str) -> bool {
+    matches!(op, "NoOp" | "IsVariableInitialized" | "VarIsInitializedOp" | "ControlTrigger")
         || ["Assign", "Apply", "ResourceApply", "SparseApply", "Scatter", "QueueEnqueue", "QueueClose", "QueueSize"]
             .iter()
-            .any(|prefix| op.starts_with(prefix) && op != "ScatterNd");
-    by_op
-        || watches(graph, node)
-        || is_saving(graph, node)
-        || graph.name(node).starts_with("report_uninitialized_variables/")
+            .any(|prefix| op.starts_with(prefix) && op != "ScatterNd")
+        || op_watches(op)
+        || op_is_saving(op)
+}
+
+/// What [`stands_aside`] asks of the name.
+#[must_use]
+pub fn name_stands_aside(name: &str) -> bool {
+    is_gradient(name) || name_is_saving(name) || name.starts_with("report_uninitialized_variables/")
 }
 
 /// The first node that belongs to the gradients.

@@ -195,6 +195,12 @@ pub fn spell(graph: &Graph, input: Input) -> String {
 }
 
 fn diff_inputs(a: &Graph, before: NodeId, b: &Graph, after: NodeId, changes: &mut Vec<Change>) {
+    fn named(graph: &Graph, input: Input) -> (&str, Option<u32>) {
+        (graph.name(input.node()), input.tensor().map(|tensor| tensor.port))
+    }
+    if a.inputs(before).map(|input| named(a, input)).eq(b.inputs(after).map(|input| named(b, input))) {
+        return;
+    }
     let data = |graph: &Graph, node| -> Vec<String> {
         graph.inputs(node).filter(|input| input.tensor().is_some()).map(|input| spell(graph, input)).collect()
     };

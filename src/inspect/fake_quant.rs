@@ -108,7 +108,8 @@ impl State {
 /// The fake quantizers of the graph, in its order.
 #[must_use]
 pub fn fake_quants(graph: &Graph) -> Vec<FakeQuant> {
-    graph.ids().filter(|&node| is_fake_quant(graph.op(node))).filter_map(|node| read(graph, node)).collect()
+    let is_fake_quant = graph.per_op(is_fake_quant);
+    graph.ids().filter(|&node| *is_fake_quant.of(graph, node)).filter_map(|node| read(graph, node)).collect()
 }
 
 /// One fake quantizer; none if the node lacks an input.

@@ -48,7 +48,7 @@ pub fn to_json(document: &impl Serialize) -> String {
 /// # Errors
 /// [`ErrorKind::Options`], with the node whose name comes nearest.
 pub fn find_node(graph: &Graph, name: &str) -> Result<NodeId> {
-    endpoints::find(graph, name).map(|tensor| tensor.node).ok_or_else(|| {
+    graph.find_tensor(name).map(|tensor| tensor.node).ok_or_else(|| {
         let error = Error::new(ErrorKind::Options, format!("the graph has no node '{name}'"));
         match nearest(name, graph.ids().map(|node| graph.name(node))) {
             Some(near) => error.hint(format!("the nearest name is '{near}'")),

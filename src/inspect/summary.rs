@@ -1,20 +1,22 @@
 //! `tfquant summary`: what a graph is, for somebody who has never seen it.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write;
 
 use hashbrown::HashSet;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::endpoints::{self, Endpoint, Signatures};
+use super::endpoints::{self, Endpoint, Endpoints};
 use super::fake_quant::{FakeQuant, State, fake_quants};
 use super::tensor::{self, Shape, data_type_name, element_bytes};
 use super::{SCHEMA_VERSION, TOOL, file_summary};
-use crate::container::Model;
+use crate::container::{Model, Signatures};
 use crate::error::Printable;
 use crate::graph::op_class::{is_reference_layer, is_variable};
 use crate::graph::training::{is_gradient, is_saving};
 use crate::graph::{Graph, NodeId};
+use crate::proto::tensorflow::DataType;
 use crate::report::FileSummary;
 
 /// How many of the biggest tensors are told.
@@ -22,7 +24,7 @@ const BIGGEST: usize = 10;
 
 /// Everything `tfquant summary` says.
 #[derive(Debug, Clone, Serialize)]
-pub struct Summary {
+pub struct Summary<'a> {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// The name and version of the program.
@@ -35,15 +37,15 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensorflow_version: Option<String>,
     /// The tensors that are fed.
-    pub inputs: Vec<Endpoint>,
+    pub inputs: Endpoints<'a>,
     /// The tensors that are read, the likeliest first.
-    pub outputs: Vec<Endpoint>,
+    pub outputs: Endpoints<'a>,
     /// How many nodes there are of each op.
     pub ops: BTreeMap<String, usize>,
     /// What the graph was given or has learnt.
     pub parameters: Parameters,
     /// The variables, in graph order.
-    pub variables: Vec<Tensor>,
+    pub variables: Tensors<'a>,
     /// How many nodes steer the control flow, by op.
     pub control_flow: BTreeMap<String, usize>,
     /// The while-loops, by the name of their frame.
@@ -53,7 +55,7 @@ pub struct Summary {
     /// How far it is quantized.
     pub quantization: Quantization,
     /// The biggest Consts and variables, the biggest first.
-    pub biggest: Vec<Tensor>,
+    pub biggest: Tensors<'a>,
 }
 
 /// Consts and variables in numbers, those of optimizers and Savers left out.
@@ -93,6 +95,27 @@ pub struct Tensor {
     pub bytes: Option<u64>,
 }
 
+/// Consts and variables. There may be as many as nodes, so that each is described when it is told.
+#[derive(Debug, Clone)]
+pub struct Tensors<'a> {
+    graph: &'a Graph,
+    nodes: Vec<NodeId>,
+}
+
+impl Tensors<'_> {
+    /// Each of them.
+    #[must_use]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Tensor> {
+        self.nodes.iter().map(|&node| tensor(self.graph, node))
+    }
+}
+
+impl Serialize for Tensors<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
 /// How far a graph is quantized.
 #[derive(Debug, Clone, Serialize)]
 pub struct Quantization {
@@ -108,14 +131,15 @@ pub struct Quantization {
 
 /// Looks a model over. `path` is what the user called it.
 #[must_use]
-pub fn summarize(model: &Model, path: &str) -> Summary {
+pub fn summarize<'a>(model: &'a Model, path: &str) -> Summary<'a> {
     let graph = &model.graph;
     let meta_graph = model.meta_graph().unwrap_or_default();
     let signatures = Signatures::read(graph, &meta_graph);
-    let tensors = parameters(graph);
-    let mut biggest: Vec<&(NodeId, Tensor)> = tensors.iter().collect();
-    biggest.sort_by_key(|(node, tensor)| (std::cmp::Reverse(tensor.bytes.unwrap_or(0)), *node));
+    let tensors = tensors(graph);
+    let variables = tensors.iter().copied().filter(|&node| is_variable(graph.op(node))).collect();
     let quants = fake_quants(graph);
+    let ops = graph.op_counts();
+    let owned = |(&op, &count): (&&str, &usize)| (op.to_owned(), count);
     Summary {
         schema_version: SCHEMA_VERSION,
         tool: TOOL.to_owned(),
@@ -124,27 +148,15 @@ pub fn summarize(model: &Model, path: &str) -> Summary {
         tensorflow_version: endpoints::tensorflow_version(&meta_graph),
         inputs: endpoints::inputs(graph, &signatures),
         outputs: endpoints::outputs(graph, &signatures),
-        ops: histogram(graph, |_| true),
         parameters: count(graph, &tensors),
-        variables: tensors
-            .iter()
-            .filter(|(node, _)| is_variable(graph.op(*node)))
-            .map(|(_, tensor)| tensor.clone())
-            .collect(),
-        control_flow: histogram(graph, is_control_flow),
+        variables: Tensors { graph, nodes: variables },
+        control_flow: ops.iter().filter(|(op, _)| is_control_flow(op)).map(owned).collect(),
+        ops: ops.iter().map(owned).collect(),
         loops: loops(graph),
         functions: graph.functions().map(|(name, _)| name.to_owned()).collect(),
         quantization: quantization(graph, &quants),
-        biggest: biggest.into_iter().take(BIGGEST).map(|(_, tensor)| tensor.clone()).collect(),
+        biggest: Tensors { graph, nodes: biggest(graph, &tensors) },
     }
-}
-
-fn histogram(graph: &Graph, counts: impl Fn(&str) -> bool) -> BTreeMap<String, usize> {
-    let mut ops: BTreeMap<&str, usize> = BTreeMap::new();
-    for node in graph.ids().filter(|&node| counts(graph.op(node))) {
-        *ops.entry(graph.op(node)).or_default() += 1;
-    }
-    ops.into_iter().map(|(op, count)| (op.to_owned(), count)).collect()
 }
 
 fn is_control_flow(op: &str) -> bool {
@@ -177,16 +189,24 @@ fn loops(graph: &Graph) -> Vec<String> {
 }
 
 /// The Consts and variables that belong to the model, in graph order.
-fn parameters(graph: &Graph) -> Vec<(NodeId, Tensor)> {
+fn tensors(graph: &Graph) -> Vec<NodeId> {
+    let is_tensor = graph.per_op(|op| op == "Const" || is_variable(op));
     graph
         .ids()
-        .filter(|&node| (graph.op(node) == "Const" || is_variable(graph.op(node))) && !is_saving(graph, node))
-        .filter(|&node| !is_gradient(graph.name(node)))
-        .filter_map(|node| Some((node, parameter(graph, node)?)))
+        .filter(|&node| *is_tensor.of(graph, node) && !is_saving(graph, node))
+        .filter(|&node| !is_gradient(graph.name(node)) && size(graph, node).is_some())
         .collect()
 }
 
-fn parameter(graph: &Graph, node: NodeId) -> Option<Tensor> {
+/// What a tensor takes.
+struct Size {
+    data_type: i32,
+    shape: Shape,
+    /// In memory, where that is known.
+    bytes: Option<u64>,
+}
+
+fn size(graph: &Graph, node: NodeId) -> Option<Size> {
     let (data_type, shape) = if graph.op(node) == "Const" {
         let header = tensor::header(graph, node)?;
         (header.data_type, header.shape)
@@ -194,38 +214,61 @@ fn parameter(graph: &Graph, node: NodeId) -> Option<Tensor> {
         (graph.attr_type(node, "dtype")?, tensor::shape(graph, node.into()))
     };
     let bytes = shape.elements().zip(element_bytes(data_type)).and_then(|(count, size)| count.checked_mul(size));
-    let dtype = data_type_name(data_type);
-    Some(Tensor { node: graph.name(node).to_owned(), op: graph.op(node).to_owned(), dtype, shape, bytes })
+    Some(Size { data_type, shape, bytes })
+}
+
+/// One of [`tensors`].
+fn tensor(graph: &Graph, node: NodeId) -> Tensor {
+    let unknown = Size { data_type: 0, shape: Shape(None), bytes: None };
+    let Size { data_type, shape, bytes } = size(graph, node).unwrap_or(unknown);
+    let (name, op) = (graph.name(node).to_owned(), graph.op(node).to_owned());
+    Tensor { node: name, op, dtype: data_type_name(data_type), shape, bytes }
+}
+
+/// The biggest of the tensors, the biggest first, those of the same size in graph order.
+fn biggest(graph: &Graph, tensors: &[NodeId]) -> Vec<NodeId> {
+    let mut biggest: BinaryHeap<Reverse<(u64, Reverse<NodeId>)>> = BinaryHeap::with_capacity(BIGGEST + 1);
+    for &node in tensors {
+        let bytes = size(graph, node).and_then(|size| size.bytes).unwrap_or(0);
+        biggest.push(Reverse((bytes, Reverse(node))));
+        if biggest.len() > BIGGEST {
+            biggest.pop();
+        }
+    }
+    biggest.into_sorted_vec().into_iter().map(|Reverse((_, Reverse(node)))| node).collect()
 }
 
 /// Consts of at most so many elements are axes, shapes and factors, not parameters.
-fn least(dtype: &str) -> u64 {
-    if matches!(dtype, "int32" | "int64") { 16 } else { 1 }
+fn least(data_type: i32) -> u64 {
+    if [DataType::DtInt32, DataType::DtInt64].iter().any(|&other| data_type == other as i32) { 16 } else { 1 }
 }
 
 /// Adds up what is a parameter: variables, and Consts that no variable starts from and that are more than a setting.
-fn count(graph: &Graph, tensors: &[(NodeId, Tensor)]) -> Parameters {
+fn count(graph: &Graph, tensors: &[NodeId]) -> Parameters {
+    let assigns = graph.per_op(|op| op.starts_with("Assign"));
     let initial_values: HashSet<NodeId> = graph
         .ids()
-        .filter(|&node| graph.op(node).starts_with("Assign"))
+        .filter(|&node| *assigns.of(graph, node))
         .flat_map(|node| graph.data_inputs(node).skip(1))
         .map(|input| input.node)
         .collect();
     let mut parameters = Parameters::default();
-    for (node, tensor) in tensors {
-        let (Some(elements), Some(bytes)) = (tensor.shape.elements(), tensor.bytes) else { continue };
-        let is_learnt =
-            is_variable(graph.op(*node)) || (!initial_values.contains(node) && elements > least(&tensor.dtype));
+    let mut by_type: BTreeMap<i32, DtypeParameters> = BTreeMap::new();
+    for &node in tensors {
+        let Some(Size { data_type, shape, bytes: Some(bytes) }) = size(graph, node) else { continue };
+        let Some(elements) = shape.elements() else { continue };
+        let is_learnt = is_variable(graph.op(node)) || (!initial_values.contains(&node) && elements > least(data_type));
         if !is_learnt {
             continue;
         }
-        let by_dtype = parameters.by_dtype.entry(tensor.dtype.clone()).or_default();
-        by_dtype.tensors += 1;
-        by_dtype.elements = by_dtype.elements.saturating_add(elements);
-        by_dtype.bytes = by_dtype.bytes.saturating_add(bytes);
+        let part = by_type.entry(data_type).or_default();
+        part.tensors += 1;
+        part.elements = part.elements.saturating_add(elements);
+        part.bytes = part.bytes.saturating_add(bytes);
         parameters.elements = parameters.elements.saturating_add(elements);
         parameters.bytes = parameters.bytes.saturating_add(bytes);
     }
+    parameters.by_dtype = by_type.into_iter().map(|(data_type, part)| (data_type_name(data_type), part)).collect();
     parameters
 }
 
@@ -234,15 +277,16 @@ fn quantization(graph: &Graph, quants: &[FakeQuant]) -> Quantization {
     for quant in quants {
         *bits.entry(quant.bits).or_default() += 1;
     }
-    let is_layer = |&node: &NodeId| is_reference_layer(graph.op(node));
-    let layers = graph.ids().filter(is_layer).filter(|&node| !is_gradient(graph.name(node))).count();
+    let is_layer = graph.per_op(is_reference_layer);
+    let layers =
+        graph.ids().filter(|&node| *is_layer.of(graph, node)).filter(|&node| !is_gradient(graph.name(node))).count();
     Quantization { state: State::of(quants), fake_quants: quants.len(), bits, layers }
 }
 
 /// The summary for people and grep: a fact a line, its kind first. Outputs, ops and variables past the first `most` are
 /// counted instead of told, if there is a limit.
 #[must_use]
-pub fn to_text(summary: &Summary, most: Option<usize>) -> String {
+pub fn to_text(summary: &Summary<'_>, most: Option<usize>) -> String {
     let mut text = Lines::default();
     let model = &summary.model;
     let version = summary.tensorflow_version.as_ref().map(|version| format!(", TensorFlow {version}"));
@@ -287,29 +331,24 @@ impl Lines {
         let _ = writeln!(self.0, "{kind:<14}{}", Printable(fact));
     }
 
-    fn list(&mut self, kind: &str, facts: impl Iterator<Item = String>, most: Option<usize>) {
-        let mut left = 0;
-        for (index, fact) in facts.enumerate() {
-            if most.is_some_and(|most| index >= most) {
-                left += 1;
-            } else {
-                self.line(kind, &fact);
-            }
-        }
-        if left > 0 {
-            self.line(kind, &format!("and {left} more (--all tells them)"));
+    fn list(&mut self, kind: &str, facts: impl ExactSizeIterator<Item = String>, most: Option<usize>) {
+        let count = facts.len();
+        let told = most.unwrap_or(count).min(count);
+        facts.take(told).for_each(|fact| self.line(kind, &fact));
+        if told < count {
+            self.line(kind, &format!("and {} more (--all tells them)", count - told));
         }
     }
 }
 
-fn describe_endpoint(endpoint: &Endpoint) -> String {
+fn describe_endpoint(endpoint: Endpoint) -> String {
     let Endpoint { node, tensor, op, dtype, shape, signature } = endpoint;
     let name = if tensor.ends_with(":0") { node } else { tensor };
     let signature = signature.as_ref().map(|signature| format!(", signature {signature}"));
     format!("{name} {dtype} {shape} ({op}{})", signature.unwrap_or_default())
 }
 
-fn describe_tensor(tensor: &Tensor) -> String {
+fn describe_tensor(tensor: Tensor) -> String {
     let Tensor { node, op, dtype, shape, bytes } = tensor;
     let bytes = bytes.map(|bytes| format!(", {bytes} bytes"));
     format!("{node} {dtype} {shape} ({op}{})", bytes.unwrap_or_default())

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::graph::{Graph, NodeId, TensorRef, shape::element_count};
+use crate::graph::{Graph, NodeId, TensorRef, constant::element_count};
 use crate::proto::tensorflow::{DataType, TensorShapeProto, attr_value::Value};
 use crate::wire::{self, Fields, WireType};
 

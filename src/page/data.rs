@@ -6,10 +6,10 @@ use hashbrown::HashMap;
 use serde::Serialize;
 use serde::ser::{SerializeTuple, Serializer};
 
+use crate::graph::ends::ranked_ends;
 use crate::graph::{Graph, Input, NodeId};
 use crate::inspect::attr_text::attr_text;
 use crate::inspect::diff::{Diff, Kind};
-use crate::inspect::endpoints::ranked_ends;
 use crate::inspect::fake_quant::{Range, fake_quants};
 use crate::passes::decisions::{Outcome, Role, Step};
 use crate::report::Report;

@@ -81,6 +81,11 @@ pub fn frozen(bytes: u64, layers: usize, out: &mut impl Write) -> io::Result<()>
     out.write_all(&end)
 }
 
+/// A GraphDef of so many nodes of which there is nothing but a name and an op.
+pub fn tiny(nodes: usize, out: &mut impl Write) -> io::Result<()> {
+    (0..nodes).try_for_each(|index| write_node(out, &node(&format!("n{index}"), "Relu", &[]), &[]))
+}
+
 const ACTIVATION: [i64; 4] = [1, 16, 16, DEPTH];
 
 fn versions() -> VersionDef {

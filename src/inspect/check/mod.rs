@@ -13,11 +13,11 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::endpoints::{self, Signatures};
 use super::fake_quant::{State, fake_quants};
 use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::Model;
 use crate::error::{Error, ErrorKind, Printable, Result};
+use crate::graph::ends::unread_ends;
 use crate::graph::{Graph, TensorRef};
 use crate::report::FileSummary;
 
@@ -181,15 +181,15 @@ fn outputs(model: &Model, options: &Options) -> Result<Vec<TensorRef>> {
     if !options.outputs.is_empty() {
         return options.outputs.iter().map(|name| find_output(graph, name)).collect();
     }
-    let named = model.meta_graph().map(|meta_graph| Signatures::read(graph, &meta_graph).outputs()).unwrap_or_default();
+    let named = model.signatures().outputs();
     if !named.is_empty() {
         return Ok(named);
     }
-    Ok(endpoints::unread_ends(graph).into_iter().map(TensorRef::from).collect())
+    Ok(unread_ends(graph).into_iter().map(TensorRef::from).collect())
 }
 
 fn find_output(graph: &Graph, name: &str) -> Result<TensorRef> {
-    match endpoints::find(graph, name) {
+    match graph.find_tensor(name) {
         Some(tensor) => Ok(tensor),
         None => Err(match super::find_node(graph, name) {
             Err(error) => error,

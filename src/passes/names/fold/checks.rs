@@ -1,7 +1,7 @@
 //! Whether a layer may be folded: what TensorFlow checks while it inserts is checked here before anything is inserted.
 
 use crate::error::ErrorKind;
-use crate::graph::static_shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
+use crate::graph::shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::decisions::{FoldOutcome, Refusal};
 use crate::proto::tensorflow::DataType;

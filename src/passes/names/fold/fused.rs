@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::name::{leaf, parent};
 use crate::graph::op_class::is_fused_batch_norm;
-use crate::graph::static_shape::{Dims, ShapeCache};
+use crate::graph::shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::options::Common;

@@ -30,7 +30,7 @@ mod tests;
 mod unfused;
 
 use crate::error::Result;
-use crate::graph::static_shape::ShapeCache;
+use crate::graph::shape::ShapeCache;
 use crate::nodes::Builder;
 use crate::options::Common;
 use crate::passes::decisions::BatchNorm;

@@ -8,7 +8,7 @@ use hashbrown::HashSet;
 use super::checks::Checks;
 use crate::error::{ErrorKind, Result};
 use crate::graph::op_class::canonical_op;
-use crate::graph::static_shape::{ShapeCache, shape_text};
+use crate::graph::shape::{ShapeCache, shape_text};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::options::Common;

@@ -1,9 +1,8 @@
 //! Whether a tensor's consumers can all be rewired, and the step that a delay counts by: `_InsertQuantOp` of 2017.
 
-use hashbrown::HashMap;
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, Input, NodeId, TensorRef};
+use crate::graph::shape::ShapeCache;
+use crate::graph::{Graph, Input, NodeId};
 use crate::nodes::{Builder, GlobalStep};
 use crate::options::{Common, Quantize};
 use crate::passes::decisions::InsertedFakeQuant;
@@ -13,13 +12,13 @@ use crate::passes::insertion::{self, Insertion, check_float, few_names};
 pub(super) struct Inserter<'o> {
     inserter: insertion::Inserter<'o>,
     global_step: Option<GlobalStep>,
-    ranks: HashMap<TensorRef, Option<usize>>,
+    shapes: ShapeCache,
 }
 
 impl<'o> Inserter<'o> {
     pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
         let inserter = insertion::Inserter::new(common, quantize, vars_collection);
-        Self { inserter, global_step: None, ranks: HashMap::new() }
+        Self { inserter, global_step: None, shapes: ShapeCache::default() }
     }
 
     /// The global step that had to be created for a delay.
@@ -36,7 +35,7 @@ impl<'o> Inserter<'o> {
     pub fn insert(&mut self, b: &mut Builder<'_>, insertion: &Insertion<'_>) -> Result<InsertedFakeQuant> {
         let Insertion { producer, consumers, .. } = *insertion;
         check_float(b.graph, producer)?;
-        let rank = b.graph.rank_with(producer.into(), &mut self.ranks);
+        let rank = b.graph.rank_with(producer.into(), &mut self.shapes);
         let global_step = &mut self.global_step;
         let inserted = self.inserter.insert(b, insertion, rank, |b| match global_step {
             Some(step) => Ok(*step),

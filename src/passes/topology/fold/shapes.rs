@@ -1,7 +1,7 @@
 //! What folding by TensorFlow 1.15's rules must know of shapes, and the refusals where it does not.
 
 use crate::error::ErrorKind;
-use crate::graph::static_shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
+use crate::graph::shape::{Dims, ShapeCache, broadcast, compatible, shape_text};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::passes::decisions::{FoldOutcome, Refusal};

@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::op_class::is_fake_quant;
-use crate::graph::static_shape::ShapeCache;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, Input, NodeId};
 use crate::nodes::Builder;
 use crate::options::{Common, Quantize};
@@ -74,7 +74,7 @@ impl<'o> Inserter<'o> {
 
     /// How many axes the node's first output has, if that is known.
     fn rank(&mut self, graph: &Graph, producer: NodeId) -> Option<usize> {
-        graph.static_shape_with(producer.into(), &mut self.shapes).map(|dims| dims.len())
+        graph.rank_with(producer.into(), &mut self.shapes)
     }
 
     /// What inserting would fail at.

@@ -1,0 +1,57 @@
+//! What a constant holds.
+
+use super::{Graph, TensorRef};
+use crate::proto::tensorflow::{DataType, TensorProto};
+
+/// A chain of Identity nodes before a Const is followed this far.
+const MAX_IDENTITIES: usize = 16;
+/// More numbers than any shape or list of axes holds.
+const MAX_NUMBERS: usize = 1 << 10;
+
+impl Graph {
+    /// The tensor of a Const, also behind Identity.
+    #[must_use]
+    pub fn const_value(&self, tensor: TensorRef) -> Option<TensorProto> {
+        let mut node = tensor.node;
+        for _ in 0..MAX_IDENTITIES {
+            match self.op(node) {
+                "Identity" => node = self.data_input(node, 0)?.node,
+                "Const" => return self.attr_tensor(node, "value"),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// The integers of a Const, also behind Identity; none if it holds more than any shape or list of axes.
+    #[must_use]
+    pub fn const_ints(&self, tensor: TensorRef) -> Option<Vec<i64>> {
+        let value = self.const_value(tensor)?;
+        let count = element_count(&value).filter(|&count| count <= MAX_NUMBERS)?;
+        let content = &value.tensor_content;
+        let (width, listed): (usize, Vec<i64>) = match DataType::try_from(value.dtype).ok()? {
+            DataType::DtInt32 => (4, value.int_val.iter().map(|&number| i64::from(number)).collect()),
+            DataType::DtInt64 => (8, value.int64_val.clone()),
+            _ => return None,
+        };
+        if !content.is_empty() {
+            let numbers = content.chunks_exact(width).map(|bytes| match *bytes {
+                [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+                _ => bytes.try_into().map_or(0, i64::from_le_bytes),
+            });
+            return (content.len() / width == count).then(|| numbers.collect());
+        }
+        if listed.len() > count {
+            return None;
+        }
+        let last = listed.last().copied().unwrap_or(0);
+        Some(listed.into_iter().chain(std::iter::repeat(last)).take(count).collect())
+    }
+}
+
+/// How many elements a tensor has, by its shape.
+#[must_use]
+pub fn element_count(tensor: &TensorProto) -> Option<usize> {
+    let dims = tensor.tensor_shape.as_ref().map_or(&[][..], |shape| &shape.dim);
+    dims.iter().try_fold(1usize, |count, dim| count.checked_mul(usize::try_from(dim.size).ok()?))
+}

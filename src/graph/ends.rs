@@ -1,0 +1,151 @@
+//! Where results leave a graph, without what only trains, saves or watches.
+
+use super::op_class::{is_reference_layer, is_variable};
+use super::training::{is_gradient, name_stands_aside, op_stands_aside, op_watches};
+use super::{Graph, NodeId, PerOp};
+
+/// What a node is to somebody who looks for results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It computes something that another such node reads.
+    Inner,
+    /// Nobody reads it.
+    End,
+    /// Summaries or gradients read it, nobody else.
+    Watched,
+    /// It saves, initialises, updates, watches or trains, or serves only nodes that do.
+    Aside,
+}
+
+/// The nodes where results leave the graph, the likeliest first.
+#[must_use]
+pub fn ranked_ends(graph: &Graph) -> Vec<NodeId> {
+    ends(graph).0
+}
+
+/// The ends that nobody reads.
+#[must_use]
+pub fn unread_ends(graph: &Graph) -> Vec<NodeId> {
+    let (mut ends, unread) = ends(graph);
+    ends.truncate(unread);
+    ends
+}
+
+/// The ends, and how many of them, the first, nobody reads.
+fn ends(graph: &Graph) -> (Vec<NodeId>, usize) {
+    let order = graph.run_order();
+    let mut roles = vec![Role::Aside; graph.len()];
+    let facts = OpFacts::of(graph);
+    for &node in order.iter().rev() {
+        roles[node.index()] = role(graph, node, &facts, &roles);
+    }
+    let depth = depths(graph, &order);
+    let abandoned = abandoned(graph, &order);
+    drop(order);
+    let is_end = |node: NodeId| matches!(roles[node.index()], Role::End | Role::Watched) && !abandoned[node.index()];
+    let mut ends: Vec<NodeId> = graph.ids().filter(|&node| is_end(node)).collect();
+    let is_watched = |node: NodeId| roles[node.index()] == Role::Watched;
+    ends.sort_unstable_by_key(|&node| (is_watched(node), std::cmp::Reverse(depth[node.index()]), node));
+    if ends.iter().any(|node| depth[node.index()] > 0) {
+        ends.retain(|node| depth[node.index()] > 0);
+    }
+    let unread = ends.partition_point(|&node| !is_watched(node));
+    (ends, unread)
+}
+
+/// What the roles of nodes depend on, of ops.
+struct OpFacts {
+    stands_aside: PerOp<bool>,
+    watches: PerOp<bool>,
+}
+
+impl OpFacts {
+    fn of(graph: &Graph) -> Self {
+        Self { stands_aside: graph.per_op(op_stands_aside), watches: graph.per_op(op_watches) }
+    }
+}
+
+fn role(graph: &Graph, node: NodeId, facts: &OpFacts, roles: &[Role]) -> Role {
+    if *facts.stands_aside.of(graph, node) || name_stands_aside(graph.name(node)) || is_source(graph, node) {
+        return Role::Aside;
+    }
+    let watches = |node| *facts.watches.of(graph, node) || is_gradient(graph.name(node));
+    let mut read = false;
+    let mut updated = false;
+    for consumer in graph.consumers(node) {
+        read = true;
+        match roles[consumer.index()] {
+            Role::Aside if watches(consumer) => {}
+            Role::Aside => updated = true,
+            _ => return Role::Inner,
+        }
+    }
+    match (read, updated) {
+        (false, _) => Role::End,
+        (true, false) => Role::Watched,
+        (true, true) => Role::Aside,
+    }
+}
+
+/// The longest way from an input to each node, in steps; 0 for nodes that no input reaches.
+fn depths(graph: &Graph, order: &[NodeId]) -> Vec<u32> {
+    let mut depth = vec![0u32; graph.len()];
+    let feeds = graph.per_op(|op| {
+        matches!(
+            op,
+            "Placeholder"
+                | "PlaceholderV2"
+                | "PlaceholderWithDefault"
+                | "IteratorGetNext"
+                | "QueueDequeueV2"
+                | "QueueDequeueManyV2"
+        )
+    });
+    for &node in order {
+        let above = graph.data_inputs(node).map(|input| depth[input.node.index()]).max().unwrap_or(0);
+        depth[node.index()] = if *feeds.of(graph, node) {
+            1
+        } else if above > 0 {
+            above + 1
+        } else {
+            0
+        };
+    }
+    depth
+}
+
+/// Which nodes only follow a layer that was left behind when its batch norm was folded: its twin `…_Fold` took over.
+fn abandoned(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
+    let mut abandoned = vec![false; graph.len()];
+    let is_layer = graph.per_op(is_reference_layer);
+    for &node in order {
+        let name = graph.name(node);
+        let took_over = name.ends_with("_Fold") || name.ends_with("_fold");
+        abandoned[node.index()] = !took_over
+            && if *is_layer.of(graph, node) {
+                graph.find(&[name, "_Fold"].concat()).is_some()
+            } else {
+                graph.data_inputs(node).any(|input| abandoned[input.node.index()])
+            };
+    }
+    abandoned
+}
+
+/// Whether a node only holds what others read.
+fn is_source(graph: &Graph, node: NodeId) -> bool {
+    match graph.op(node) {
+        "Const"
+        | "Placeholder"
+        | "PlaceholderV2"
+        | "PlaceholderWithDefault"
+        | "VariableV2"
+        | "Variable"
+        | "VarHandleOp"
+        | "ReadVariableOp" => true,
+        // What a variable is read through, and the pivots of a conditional.
+        "Identity" => graph
+            .data_input(node, 0)
+            .is_some_and(|input| is_variable(graph.op(input.node)) || graph.op(input.node) == "Switch"),
+        _ => false,
+    }
+}

@@ -1,0 +1,111 @@
+//! Ops that put tensors together, take them apart, cut from them and add to them.
+
+use super::dims::{merged, of_rank, with_rank, wrapped};
+use super::{Dims, Inference, MAX_AXES};
+
+/// A new axis along which the inputs lie.
+pub(super) fn pack(at: &mut Inference<'_>) -> Option<Dims> {
+    let parts = at.inputs(0..usize::MAX);
+    let count = i64::try_from(parts.len()).ok();
+    let mut dims = parts.into_iter().fold(None, merged)?;
+    match wrapped(at.int("axis").unwrap_or(0), dims.len() + 1) {
+        Some(axis) => dims.insert(axis, count),
+        None => dims = of_rank(dims.len() + 1),
+    }
+    Some(dims)
+}
+
+/// An axis goes, an output for each of its elements.
+pub(super) fn unpack(at: &mut Inference<'_>) -> Option<Dims> {
+    let mut dims = at.input(0)?;
+    let axis = wrapped(at.int("axis").unwrap_or(0), dims.len())?;
+    dims.remove(axis);
+    Some(dims)
+}
+
+/// ConcatV2: the axis comes last.
+pub(super) fn concat_v2(at: &mut Inference<'_>) -> Option<Dims> {
+    let parts = at.graph.data_inputs(at.node()).count().checked_sub(1)?;
+    let inputs = at.inputs(0..parts);
+    concatenated(inputs, at.constant_scalar(parts))
+}
+
+/// Concat: the axis comes first.
+pub(super) fn concat(at: &mut Inference<'_>) -> Option<Dims> {
+    let inputs = at.inputs(1..usize::MAX);
+    concatenated(inputs, at.constant_scalar(0))
+}
+
+fn concatenated(parts: Vec<Option<Dims>>, axis: Option<i64>) -> Option<Dims> {
+    let rank = parts.iter().flatten().next()?.len();
+    let Some(axis) = axis.and_then(|axis| wrapped(axis, rank)) else { return Some(of_rank(rank)) };
+    let along = |part: &Option<Dims>| part.as_ref()?.get(axis).copied().flatten();
+    let sum = parts.iter().try_fold(0i64, |sum, part| sum.checked_add(along(part)?));
+    let mut dims = parts.into_iter().fold(None, merged)?;
+    dims[axis] = sum;
+    Some(dims)
+}
+
+/// Split: the axis, then the tensor, in equal parts.
+pub(super) fn split(at: &mut Inference<'_>) -> Option<Dims> {
+    let mut dims = at.input(1)?;
+    let axis = at.constant_scalar(0).and_then(|axis| wrapped(axis, dims.len()));
+    let parts = at.int("num_split").filter(|&parts| parts > 0);
+    let Some((axis, parts)) = axis.zip(parts) else { return Some(of_rank(dims.len())) };
+    dims[axis] = dims[axis].map(|dim| dim / parts);
+    Some(dims)
+}
+
+/// SplitV: the tensor, the sizes of its parts, the axis.
+pub(super) fn split_v(at: &mut Inference<'_>) -> Option<Dims> {
+    let mut dims = at.input(0)?;
+    let axis = at.constant_scalar(2).and_then(|axis| wrapped(axis, dims.len()));
+    let Some(axis) = axis else { return Some(of_rank(dims.len())) };
+    let sizes = at.constant(1).unwrap_or_default();
+    dims[axis] = sizes.get(at.port()).copied().filter(|&size| size >= 0);
+    Some(dims)
+}
+
+/// A margin before and after on each axis.
+pub(super) fn pad(at: &mut Inference<'_>) -> Option<Dims> {
+    let margins = at.constant(1);
+    let Some(input) = at.input(0) else {
+        let rank = at.dims(1)?.first().copied().flatten()?;
+        return usize::try_from(rank).ok().filter(|&rank| rank <= MAX_AXES).map(of_rank);
+    };
+    Some(margins.and_then(|margins| padded(&input, &margins)).unwrap_or_else(|| of_rank(input.len())))
+}
+
+fn padded(input: &[Option<i64>], margins: &[i64]) -> Option<Dims> {
+    let (margins, rest) = margins.as_chunks();
+    if !rest.is_empty() || margins.len() != input.len() {
+        return None;
+    }
+    let pad = |(dim, &[before, after]): (&Option<i64>, &[i64; 2])| {
+        dim.and_then(|dim| dim.checked_add(before)?.checked_add(after)).filter(|&dim| dim >= 0)
+    };
+    Some(input.iter().zip(margins).map(pad).collect())
+}
+
+/// Copies beside each other, so many on each axis.
+pub(super) fn tile(at: &mut Inference<'_>) -> Option<Dims> {
+    let copies = at.elements(1);
+    let Some(dims) = at.input(0) else { return copies.map(|copies| of_rank(copies.len())) };
+    let Some(copies) = copies.filter(|copies| copies.len() == dims.len()) else { return Some(of_rank(dims.len())) };
+    Some(dims.into_iter().zip(copies).map(|(dim, copies)| dim?.checked_mul(copies?)).collect())
+}
+
+/// A part that begins somewhere and has some size, where -1 means up to the end.
+pub(super) fn slice(at: &mut Inference<'_>) -> Option<Dims> {
+    let (begin, size) = (at.elements(1), at.elements(2));
+    let given = size.as_ref().or(begin.as_ref()).map(|list| of_rank(list.len()));
+    let dims = at.input(0).or(given)?;
+    let fitting = |list: Option<Dims>| with_rank(list, dims.len());
+    let (begin, size) = (fitting(begin), fitting(size));
+    let reaches_end = at.constant(2).unwrap_or_default();
+    let cut = |axis: usize| match size[axis] {
+        None if reaches_end.get(axis) == Some(&-1) => dims[axis]?.checked_sub(begin[axis]?).filter(|&dim| dim >= 0),
+        size => size,
+    };
+    Some((0..dims.len()).map(cut).collect())
+}
