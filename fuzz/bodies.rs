@@ -49,7 +49,7 @@ pub fn model(data: &[u8]) {
     let data = Bytes::copy_from_slice(data);
     let formats = MessageKind::ALL.into_iter().flat_map(|kind| [(kind, Encoding::Binary), (kind, Encoding::Text)]);
     for format in formats.map(Some).chain([None]) {
-        let Ok(model) = Model::open(data.clone(), &OpenOptions { format, tag_set: Vec::new() }) else { continue };
+        let Ok(model) = Model::open(data.clone(), &OpenOptions { format, ..OpenOptions::default() }) else { continue };
         let written = write(&model).expect("an unchanged model can be written");
         assert!(written == *model.bytes(), "an unchanged model is not what was read");
         if model.encoding == Encoding::Binary {
@@ -88,7 +88,7 @@ pub fn rewrite(data: &[u8]) {
     assert_eq!(written.len() as u64, report.output.bytes);
     let format = Some((model.kind, Encoding::Binary));
     let again =
-        Model::open(written.into(), &OpenOptions { format, tag_set: Vec::new() }).expect("the output is a model");
+        Model::open(written.into(), &OpenOptions { format, ..OpenOptions::default() }).expect("the output is a model");
     assert_eq!(again.graph.len(), model.graph.len());
     let attributes_may_change = options.fold && matches!(options.rules, Rules::Topology(_));
     check_lossless(&before.graph, &again.graph, attributes_may_change);
@@ -100,14 +100,14 @@ pub fn collections(data: &[u8]) {
     put_bytes(&mut message, 2, &small_graph());
     message.extend_from_slice(data);
     let format = Some((MessageKind::MetaGraphDef, Encoding::Binary));
-    let Ok(mut model) = Model::open(message.into(), &OpenOptions { format, tag_set: Vec::new() }) else { return };
+    let Ok(mut model) = Model::open(message.into(), &OpenOptions { format, ..OpenOptions::default() }) else { return };
     let quantize = Some(Quantize { quant_delay: Some(3), ..Quantize::default() });
     let options = RewriteOptions { quantize, fold: false, ..RewriteOptions::default() };
     if run_passes(&mut model, &options).is_err() {
         return;
     }
     if let Ok(written) = write(&model) {
-        Model::open(written.into(), &OpenOptions { format, tag_set: Vec::new() }).expect("the output is a model");
+        Model::open(written.into(), &OpenOptions { format, ..OpenOptions::default() }).expect("the output is a model");
     }
 }
 
@@ -115,9 +115,7 @@ pub fn collections(data: &[u8]) {
 pub fn inspect(data: &[u8]) {
     let Ok(model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
     let _ = summary::to_text(&summary::summarize(&model, "a"), Some(5));
-    if let Ok(found) = check::check(&model, "a", &check::Options::default()) {
-        let _ = check::to_text(&found);
-    }
+    let _ = check::to_text(&check::check(&model, "a", &check::Options::default()));
     let same = diff::diff(&model, &model, ["a", "a"], None);
     assert!(same.is_empty(), "{}", diff::to_text(&same));
     for choice in [0, 1] {

@@ -152,7 +152,7 @@ fn an_explanation_says_why_a_layer_is_left() {
         "--no-fold-batch-norms",
     ]);
     assert!(left.contains(
-        "layer MobilenetV1/Conv2d_5_pointwise/Conv2D (Conv2D): not_selected: left out by --include or --exclude\n"
+        "layer MobilenetV1/Conv2d_5_pointwise/Conv2D (Conv2D): not_selected: left out by --include, --exclude or --inputs\n"
     ));
     assert!(left.contains("input 1 is MobilenetV1/Conv2d_5_pointwise/weights/read (Identity) from MobilenetV1/Conv2d_5_pointwise/weights (VariableV2)"));
     assert!(left.contains("nearest activation is MobilenetV1/Conv2d_5_pointwise/Relu6 (Relu6), 2 steps on"));

@@ -201,7 +201,7 @@ fn options() -> impl Strategy<Value = RewriteOptions> {
 
 fn open(bytes: &Bytes) -> Model {
     let format = Some((MessageKind::GraphDef, Encoding::Binary));
-    Model::open(bytes.clone(), &OpenOptions { format, tag_set: Vec::new() }).unwrap()
+    Model::open(bytes.clone(), &OpenOptions { format, ..OpenOptions::default() }).unwrap()
 }
 
 fn rewritten(bytes: &Bytes, options: &RewriteOptions) -> (Vec<u8>, Report) {

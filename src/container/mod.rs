@@ -5,6 +5,7 @@
 //! one and back, so that all the rest knows binary only.
 
 mod detect;
+mod ends;
 mod meta_graph;
 mod saved_model;
 mod signatures;
@@ -21,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, read, verify};
 use crate::source::{self, Source};
+pub use ends::Ends;
 use meta_graph::MetaGraph;
 pub use signatures::Signatures;
 pub use text::MessageKind;
@@ -41,6 +43,10 @@ pub struct OpenOptions {
     pub format: Option<(MessageKind, Encoding)>,
     /// The tags of the MetaGraphDef to take from a SavedModel; the first one, if empty.
     pub tag_set: Vec<String>,
+    /// The tensors that are fed, by name, where the graph's own inputs are not meant.
+    pub inputs: Vec<String>,
+    /// The tensors that are read in the end, by name, where neither signatures nor readers tell.
+    pub outputs: Vec<String>,
 }
 
 /// A file's message with the graph in it.
@@ -58,6 +64,8 @@ pub struct Model {
     pub encoding: Encoding,
     /// The tag sets of the other graphs in a SavedModel, which are carried along.
     pub other_tag_sets: Vec<String>,
+    /// Where the user says that it begins and ends.
+    pub ends: Ends,
     bytes: Bytes,
     /// The file that holds `bytes`.
     file: Option<Arc<File>>,
@@ -107,8 +115,9 @@ impl Model {
         };
         let graph = read::parse(bytes.slice(graph_range))?;
         verify::check_acyclic(&graph)?;
+        let ends = Ends::find(&graph, &options.inputs, &options.outputs)?;
         let path = String::new();
-        Ok(Self { path, graph, collections, kind, encoding, other_tag_sets, bytes, file: None, enclosing })
+        Ok(Self { path, graph, collections, kind, encoding, other_tag_sets, ends, bytes, file: None, enclosing })
     }
 
     /// Opens a file or SavedModel folder; `-` is standard input.

@@ -50,7 +50,30 @@ fn ends(graph: &Graph) -> (Vec<NodeId>, usize) {
         ends.retain(|node| depth[node.index()] > 0);
     }
     let unread = ends.partition_point(|&node| !is_watched(node));
+    for end in &mut ends[..unread] {
+        *end = before_quantizer(graph, *end);
+    }
     (ends, unread)
+}
+
+/// What a rewriter's quantizer that nobody reads was put behind: it was the output, and still bears the name.
+fn before_quantizer(graph: &Graph, end: NodeId) -> NodeId {
+    let mut node = end;
+    while is_made_by_rewriter(graph.name(node)) || node != end && graph.op(node) == "Switch" {
+        match graph.data_input(node, 0) {
+            Some(input) => node = input.node,
+            None => break,
+        }
+    }
+    node
+}
+
+/// Whether a name is one that rewriters give to quantizers, or to what ends the delay of one: `act_quant`, `add_quant_1`.
+fn is_made_by_rewriter(name: &str) -> bool {
+    let Some(scope) = name.strip_suffix("/FakeQuantWithMinMaxVars").or_else(|| name.strip_suffix("/Merge")) else {
+        return false;
+    };
+    scope.trim_end_matches(|end: char| end.is_ascii_digit() || end == '_').ends_with("_quant")
 }
 
 /// What the roles of nodes depend on, of ops.

@@ -131,6 +131,7 @@ struct Node {
     /// Bytes of tag and length before the body.
     header_len: u8,
     edited: bool,
+    renamed: bool,
 }
 
 const NONE: u32 = u32::MAX;
@@ -303,6 +304,20 @@ impl Graph {
             name::InputName::Data(node, port) => Some(TensorRef { node: self.find(node)?, port }),
             name::InputName::Control(_) => None,
         }
+    }
+
+    /// The tensor of a name that the user gave.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Options`], with the node whose name comes nearest.
+    pub fn tensor_named(&self, name: &str) -> Result<TensorRef> {
+        self.find_tensor(name).ok_or_else(|| {
+            let error = Error::new(ErrorKind::Options, format!("the graph has no node '{name}'"));
+            match nearest(name, self.ids().map(|node| self.name(node))) {
+                Some(near) => error.hint(format!("the nearest name is '{near}'")),
+                None => error.hint("the graph is empty"),
+            }
+        })
     }
 
     /// As [`Graph::find`], for a name whose hash is known.
@@ -490,6 +505,7 @@ impl Graph {
             last_consumer: NONE,
             header_len,
             edited: false,
+            renamed: false,
         });
         self.text.push_str(name);
         id
@@ -584,6 +600,30 @@ impl Graph {
         given.push(GivenAttr { name: name.into(), value });
     }
 
+    /// Gives an original node another name, which is not yet in the graph. Who reads it goes on reading it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidGraph`] if the name is taken.
+    pub fn rename(&mut self, node: NodeId, name: &str) -> Result<()> {
+        debug_assert!(self.is_original(node), "inserted nodes have their names from the start");
+        let hash = self.hash(name);
+        if let Some(taken) = self.find_hashed(hash, name) {
+            return Err(self.error(ErrorKind::InvalidGraph, "a node was to get a name that is taken", taken));
+        }
+        let span = Span::new(self.text.len(), name.len());
+        self.text.push_str(name);
+        self.nodes[node.index()].name = span;
+        self.nodes[node.index()].edited = true;
+        self.nodes[node.index()].renamed = true;
+        // Under its old hash the index still leads to the node, which no longer has that name.
+        self.index.insert(hash, node.0);
+        let readers: Vec<NodeId> = self.waiting_nodes(node).collect();
+        for reader in readers {
+            self.nodes[reader.index()].edited = true;
+        }
+        Ok(())
+    }
+
     /// Makes `consumers` read `to` wherever they read `from`; says how many input slots changed.
     ///
     /// TensorFlow's `graph_editor.reroute_ts([to], [from], can_modify=consumers)`.
@@ -599,6 +639,12 @@ impl Graph {
         }
         rerouted
     }
+}
+
+/// The name that resembles `name` most.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = names.map(|other| (strsim::jaro(name, other), other));
+    scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1))).map(|(_, name)| name)
 }
 
 /// What [`Graph::per_op`] found out about ops.

@@ -117,9 +117,9 @@ pub(crate) fn changes(before: &Graph, after: &Graph) -> String {
         let is_new = !after.is_original(node);
         let plumbing = matches!(after.op(node), "Const" | "VariableV2" | "VarHandleOp" | "Identity" | "ReadVariableOp");
         let is_shown = if is_new {
-            !plumbing && !after.op(node).starts_with("Assign")
+            !plumbing && !after.op(node).starts_with("Assign") || before.find(after.name(node)).is_some()
         } else {
-            spelled(before, node) != spelled(after, node)
+            before.name(node) != after.name(node) || spelled(before, node) != spelled(after, node)
         };
         if is_shown {
             let _ = writeln!(text, "{} = {}({})", after.name(node), after.op(node), spelled(after, node));

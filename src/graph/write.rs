@@ -246,7 +246,13 @@ impl Graph {
             part.is_message(field::NODE_ATTR) && given.is_some_and(is_given)
         };
 
-        fields().take_while(|part| !comes_after(part)).for_each(|part| encoded.extend_from_slice(&body[part.span()]));
+        let is_renamed = self.nodes[node.index()].renamed;
+        if is_renamed {
+            put_bytes(encoded, field::NODE_NAME, self.name(node).as_bytes());
+        }
+        let is_old_name = |part: &Field| is_renamed && part.is_message(field::NODE_NAME);
+        let before = fields().take_while(|part| !comes_after(part)).filter(|part| !is_old_name(part));
+        before.for_each(|part| encoded.extend_from_slice(&body[part.span()]));
         let mut spelled = fields().filter(is_input).map(|part| &body[part.value()]);
         for edge in self.edges_of(node) {
             match spelled.next() {
@@ -255,7 +261,7 @@ impl Graph {
             }
         }
         for part in fields().skip_while(|part| !comes_after(part)) {
-            if !is_input(&part) && !is_replaced(&part) {
+            if !is_input(&part) && !is_replaced(&part) && !is_old_name(&part) {
                 encoded.extend_from_slice(&body[part.span()]);
             }
         }
@@ -392,6 +398,23 @@ mod tests {
             assert_eq!((graph.attr(node, "a"), graph.attr(node, "b")), (text("new"), text("kept")));
             assert_eq!(graph.attr_entries(node).count(), 2);
         }
+    }
+
+    #[test]
+    fn a_renamed_node_keeps_its_fields_and_its_readers() {
+        let source = sample();
+        let mut graph = read::parse(Bytes::from(source.clone())).unwrap();
+        let (a, b) = (graph.find("a").unwrap(), graph.find("b").unwrap());
+        graph.rename(a, "a/other").unwrap();
+        graph.rename(b, "c").unwrap();
+        assert!(graph.rename(a, "c").is_err(), "taken");
+        assert_eq!((graph.find("a"), graph.find("b")), (None, None));
+        assert_eq!((graph.find("a/other"), graph.find("c")), (Some(a), Some(b)));
+        let again = read::parse(Bytes::from(written(&graph, &source))).unwrap();
+        let node = again.find("c").unwrap();
+        let read: Vec<&str> = again.inputs(node).map(|input| again.name(input.node())).collect();
+        assert_eq!(read, ["a/other"; 3]);
+        assert_eq!(wire::last_varint(&again.node_def(node), 900), Some(7), "an unknown field");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use hashbrown::HashSet;
 use serde::Serialize;
 
-use super::{SCHEMA_VERSION, TOOL, file_summary, find_node};
+use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::Model;
 use crate::error::{Printable, Result};
 use crate::graph::op_class::is_variable;
@@ -111,7 +111,7 @@ pub fn plan(model: &Model, options: &RewriteOptions) -> Result<(Model, Report)> 
 pub fn explain(model: &Model, path: &str, report: Report, node: Option<&str>) -> Result<Explanation> {
     let graph = &model.graph;
     let asked = match node {
-        Some(name) => Some(asked(graph, find_node(graph, name)?, &report)),
+        Some(name) => Some(asked(graph, graph.tensor_named(name)?.node, &report)),
         None => None,
     };
     let is_told = |layer: &Layer| match &asked {

@@ -18,8 +18,6 @@ pub mod tensor;
 use serde::Serialize;
 
 use crate::container::Model;
-use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeId};
 use crate::report::FileSummary;
 use crate::rewrite::summarize;
 
@@ -41,24 +39,4 @@ pub fn to_json(document: &impl Serialize) -> String {
     let mut json = serde_json::to_string_pretty(document).unwrap_or_default();
     json.push('\n');
     json
-}
-
-/// The node of that name; `name:port` is taken as well.
-///
-/// # Errors
-/// [`ErrorKind::Options`], with the node whose name comes nearest.
-pub fn find_node(graph: &Graph, name: &str) -> Result<NodeId> {
-    graph.find_tensor(name).map(|tensor| tensor.node).ok_or_else(|| {
-        let error = Error::new(ErrorKind::Options, format!("the graph has no node '{name}'"));
-        match nearest(name, graph.ids().map(|node| graph.name(node))) {
-            Some(near) => error.hint(format!("the nearest name is '{near}'")),
-            None => error.hint("the graph is empty"),
-        }
-    })
-}
-
-/// The name that resembles `name` most.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = names.map(|other| (strsim::jaro(name, other), other));
-    scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1))).map(|(_, name)| name)
 }

@@ -1,5 +1,6 @@
 //! Which layers the user wants touched: `--include` and `--exclude`, regular expressions on the names of layer ops.
 
+use hashbrown::HashSet;
 use regex::Regex;
 use serde::{Serialize, Serializer};
 
@@ -12,6 +13,9 @@ pub struct Selection {
     include: Vec<Regex>,
     #[serde(serialize_with = "as_typed")]
     exclude: Vec<Regex>,
+    /// Nodes that are nobody's business, by name.
+    #[serde(skip)]
+    left_out: HashSet<String>,
 }
 
 impl Selection {
@@ -21,7 +25,14 @@ impl Selection {
     /// # Errors
     /// [`ErrorKind::Options`] for a pattern that is no regular expression.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, Error> {
-        Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
+        Ok(Self { include: compile(include)?, exclude: compile(exclude)?, left_out: HashSet::new() })
+    }
+
+    /// The same choice without nodes of these names.
+    #[must_use]
+    pub(crate) fn without<'n>(mut self, names: impl Iterator<Item = &'n str>) -> Self {
+        self.left_out.extend(names.map(str::to_owned));
+        self
     }
 
     /// Whether the layer of that name is chosen.
@@ -29,6 +40,7 @@ impl Selection {
     pub fn contains(&self, name: &str) -> bool {
         (self.include.is_empty() || self.include.iter().any(|pattern| pattern.is_match(name)))
             && !self.exclude.iter().any(|pattern| pattern.is_match(name))
+            && (self.left_out.is_empty() || !self.left_out.contains(name))
     }
 
     /// Checks that every pattern matches one of the layers, as one that matches none is a typing mistake.

@@ -61,11 +61,13 @@ pub(super) struct Inserter<'o> {
     pub inputs_rewired: usize,
     /// The ops that update ranges, in order.
     pub updates: Vec<NodeId>,
+    /// What was quantized, and what its readers read now.
+    pub quantized: Vec<[TensorRef; 2]>,
 }
 
 impl<'o> Inserter<'o> {
     pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
-        Self { common, quantize, vars_collection, inputs_rewired: 0, updates: Vec::new() }
+        Self { common, quantize, vars_collection, inputs_rewired: 0, updates: Vec::new(), quantized: Vec::new() }
     }
 
     /// Inserts one whose tensor has so many axes, as far as is known. `get_step` yields what counts the steps of a delay.
@@ -107,6 +109,7 @@ impl<'o> Inserter<'o> {
         }
         let rewired = b.graph.reroute(input, output, consumers);
         self.inputs_rewired += rewired;
+        self.quantized.push([input, output]);
         let name = |node: NodeId| b.graph.name(node).to_owned();
         let fake_quant = InsertedFakeQuant {
             node: name(quantized.output.node),

@@ -9,4 +9,5 @@ pub mod extensions;
 mod graph_matcher;
 pub mod insertion;
 pub mod names;
+pub(crate) mod output_names;
 pub mod topology;

@@ -45,6 +45,8 @@ pub struct Report {
     pub layers: Vec<Layer>,
     /// The decision about every Add after convolutions.
     pub adds: Vec<Layer>,
+    /// The model's outputs that were quantized.
+    pub outputs: Vec<Output>,
     /// How many nodes of each op were inserted.
     pub ops_added: BTreeMap<String, usize>,
     /// How many input slots of existing nodes read something else now.
@@ -79,6 +81,15 @@ pub struct ChosenRules {
     pub chosen: &'static str,
     /// Why these.
     pub reason: String,
+}
+
+/// An output of the model that was quantized.
+#[derive(Debug, Clone, Serialize)]
+pub struct Output {
+    /// The tensor's name in the model that came in.
+    pub before: String,
+    /// The name of the quantized tensor in the model that goes out.
+    pub after: String,
 }
 
 /// One end of a rewrite.

@@ -6,11 +6,11 @@ use std::thread;
 use super::{summarize, warnings};
 use crate::container::Model;
 use crate::error::{ErrorKind, Result};
-use crate::graph::{Graph, NodeId, verify};
-use crate::options::{Generation, RewriteOptions};
+use crate::graph::{Graph, NodeId, TensorRef, verify};
+use crate::options::{Common, Generation, RewriteOptions};
 use crate::passes::decisions::{BatchNorm, Quantized};
-use crate::passes::{names, topology};
-use crate::report::{ChosenRules, Report, SCHEMA_VERSION, Summary};
+use crate::passes::{names, output_names, topology};
+use crate::report::{ChosenRules, Output, Report, SCHEMA_VERSION, Summary};
 
 /// Runs the passes over the model's graph. What the file has become is not told yet.
 ///
@@ -25,7 +25,11 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     {
         topology::training_ops::check(&model.graph)?;
     }
-    let common = &options.common;
+    let selection = options.common.selection.clone();
+    let before_inputs = model.before_inputs();
+    let selection = selection.without(before_inputs.iter().map(|&node| model.graph.name(node)));
+    let common = &Common { selection, ..options.common.clone() };
+    let outputs = if options.quantize.is_some() { model.outputs() } else { Vec::new() };
     let mut builder = generation.builder(&mut model.graph, &mut model.collections);
     for name in [&options.init_op, &options.update_op].into_iter().flatten() {
         check_free(builder.graph, name)?;
@@ -35,7 +39,7 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
         Generation::Names(_) => names::fold::fold_batch_norms(&mut builder, common)?,
         Generation::Topology(only) => topology::fold::fold_batch_norms(&mut builder, common, only)?,
     };
-    let quantized = match &options.quantize {
+    let mut quantized = match &options.quantize {
         Some(quantize) => {
             let collection = generation.vars_collection(quantize);
             match generation {
@@ -55,6 +59,8 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     if let Some(name) = &options.update_op {
         builder.no_op(name, &quantized.updates)?;
     }
+    let keeps_names = matches!(generation, Generation::Topology(only) if !only.reference_only);
+    let outputs = quantized_outputs(builder.graph, &outputs, &mut quantized, keeps_names)?;
     // The report does not wait for the check, which looks at every edge.
     let graph = &model.graph;
     let (checked, mut report) = thread::scope(|scope| {
@@ -66,6 +72,10 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
         };
         (checked, report)
     });
+    if !keeps_names {
+        warnings.extend(warnings::of_moved_outputs(&outputs));
+    }
+    report.outputs = outputs;
     checked.map_err(|error| {
         error.hint("a layer depends on a node that would have to wait for that layer's own range updates; --exclude it")
     })?;
@@ -73,6 +83,27 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     warnings.append(&mut report.warnings);
     report.warnings = warnings;
     Ok(report)
+}
+
+/// The outputs of the model that were quantized, under their old names and their new ones, which are the same where names
+/// are to be kept.
+fn quantized_outputs(
+    graph: &mut Graph,
+    outputs: &[TensorRef],
+    quantized: &mut Quantized,
+    keeps_names: bool,
+) -> Result<Vec<Output>> {
+    let mut told = Vec::new();
+    for output in output_names::quantized_outputs(outputs, &quantized.tensors) {
+        let before = graph.tensor_name(output.tensor);
+        let mut after = output.quantized;
+        if keeps_names {
+            after = output_names::keep(graph, &output)?.into();
+            quantized.tensor_was_renamed(&before, &graph.tensor_name(output.tensor), graph.name(after.node));
+        }
+        told.push(Output { before, after: graph.tensor_name(after) });
+    }
+    Ok(told)
 }
 
 /// What was done, but for the files and what there was to warn of before.

@@ -5,7 +5,7 @@ use crate::graph::op_class::is_fake_quant;
 use crate::graph::{Graph, NodeId, training};
 use crate::options::RewriteOptions;
 use crate::passes::decisions::{Outcome, Quantized};
-use crate::report::Warning;
+use crate::report::{Output, Warning};
 
 /// What can be said before anything is done.
 pub(super) fn before(model: &Model) -> Vec<Warning> {
@@ -49,4 +49,12 @@ pub(super) fn after(
         warnings.push(Warning { code: "nothing_quantized", message });
     }
     warnings
+}
+
+/// Where a reference's rules leave the output's name to the tensor before its quantizer.
+pub(super) fn of_moved_outputs(outputs: &[Output]) -> impl Iterator<Item = Warning> {
+    outputs.iter().map(|Output { before, after }| Warning {
+        code: "output_moved",
+        message: format!("the output '{before}' is quantized by a node behind it: fetch '{after}' instead"),
+    })
 }

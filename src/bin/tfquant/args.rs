@@ -32,6 +32,14 @@ pub struct InputArgs {
     /// Tags of the graph to take from a SavedModel, separated by commas [default: its first graph]
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
     pub tag_set: Vec<String>,
+
+    /// Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's inputs]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub inputs: Vec<String>,
+
+    /// Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what nobody reads]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub outputs: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -226,7 +234,12 @@ impl InputArgs {
             InputFormat::SavedModel => (MessageKind::SavedModel, Encoding::Binary),
             InputFormat::SavedModelText => (MessageKind::SavedModel, Encoding::Text),
         });
-        OpenOptions { format, tag_set: self.tag_set.clone() }
+        OpenOptions {
+            format,
+            tag_set: self.tag_set.clone(),
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+        }
     }
 }
 

@@ -30,10 +30,6 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
-    /// Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what nobody reads]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub outputs: Vec<String>,
-
     /// Converter that is to take the graph
     #[arg(long, value_enum, default_value = "tflite-uint8")]
     pub target: Target,
@@ -58,7 +54,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         Target::TfliteInt8 => check::Target::TfliteInt8,
         Target::Any => check::Target::Any,
     };
-    let mut result = check::check(&model, &path, &Options { outputs: args.outputs.clone(), target })?;
+    let mut result = check::check(&model, &path, &Options { target });
     if let Some(train) = &args.against {
         let (train, train_path) = open_path(train, &args.input)?;
         result = result.with(against::compare(&train.graph, &model.graph));

@@ -16,9 +16,7 @@ use serde::Serialize;
 use super::fake_quant::{State, fake_quants};
 use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::Model;
-use crate::error::{Error, ErrorKind, Printable, Result};
-use crate::graph::ends::unread_ends;
-use crate::graph::{Graph, TensorRef};
+use crate::error::Printable;
 use crate::report::FileSummary;
 
 /// Which converter is to take the graph.
@@ -37,8 +35,6 @@ pub enum Target {
 /// How to check.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The tensors that are read in the end; those that nobody reads, if there are none.
-    pub outputs: Vec<String>,
     /// The converter.
     pub target: Target,
 }
@@ -123,25 +119,23 @@ impl Finding {
 }
 
 /// Checks a model for a converter. `path` is what the user called it.
-///
-/// # Errors
-/// [`ErrorKind::Options`] if an output is asked for that the graph does not have.
-pub fn check(model: &Model, path: &str, options: &Options) -> Result<Check> {
+#[must_use]
+pub fn check(model: &Model, path: &str, options: &Options) -> Check {
     let graph = &model.graph;
-    let outputs = outputs(model, options)?;
+    let outputs = model.outputs();
     let quants = fake_quants(graph);
     let state = State::of(&quants);
     let mut findings = lints::of_graph(graph, &quants, state);
-    let reached = ranges::Reached::new(graph, &outputs);
+    let reached = ranges::Reached::new(graph, &model.ends.inputs, &outputs);
     findings.extend(ranges::lacking(&reached));
     findings.extend(lints::of_ranges(&reached, &quants, options.target));
-    Ok(Check {
+    Check {
         model: file_summary(model, path),
         target: options.target,
         state,
         outputs: outputs.iter().map(|&output| graph.tensor_name(output)).collect(),
         ..Check::new(findings)
-    })
+    }
 }
 
 impl Check {
@@ -173,28 +167,6 @@ impl Check {
         findings.extend(more);
         let Self { errors, warnings, findings, .. } = Self::new(findings);
         Self { errors, warnings, findings, ..self }
-    }
-}
-
-fn outputs(model: &Model, options: &Options) -> Result<Vec<TensorRef>> {
-    let graph = &model.graph;
-    if !options.outputs.is_empty() {
-        return options.outputs.iter().map(|name| find_output(graph, name)).collect();
-    }
-    let named = model.signatures().outputs();
-    if !named.is_empty() {
-        return Ok(named);
-    }
-    Ok(unread_ends(graph).into_iter().map(TensorRef::from).collect())
-}
-
-fn find_output(graph: &Graph, name: &str) -> Result<TensorRef> {
-    match graph.find_tensor(name) {
-        Some(tensor) => Ok(tensor),
-        None => Err(match super::find_node(graph, name) {
-            Err(error) => error,
-            Ok(_) => Error::new(ErrorKind::Options, format!("'{name}' is no tensor")),
-        }),
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Reached<'g> {
     pub graph: &'g Graph,
     /// What the outputs are, whatever stands between.
     outputs: HashSet<TensorRef>,
+    /// The nodes that the inputs are of which the user named.
+    fed: HashSet<NodeId>,
     needed: Vec<bool>,
     /// Nodes that no input reaches: their values are known when the graph is converted.
     constant: Vec<bool>,
@@ -41,13 +43,14 @@ enum Origin {
 }
 
 impl<'g> Reached<'g> {
-    /// Walks back from the outputs.
+    /// Walks back from the outputs to the inputs that were named, or all the way.
     #[must_use]
-    pub fn new(graph: &'g Graph, outputs: &[TensorRef]) -> Self {
+    pub fn new(graph: &'g Graph, inputs: &[TensorRef], outputs: &[TensorRef]) -> Self {
         let mut needed = vec![false; graph.len()];
         let mut pending: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
+        let fed: HashSet<NodeId> = inputs.iter().map(|input| input.node).collect();
         while let Some(node) = pending.pop() {
-            if !std::mem::replace(&mut needed[node.index()], true) {
+            if !std::mem::replace(&mut needed[node.index()], true) && !fed.contains(&node) {
                 pending.extend(values_read(graph, node).map(|input| input.node));
             }
         }
@@ -57,13 +60,13 @@ impl<'g> Reached<'g> {
             constant[node.index()] = match graph.op(node) {
                 "Const" => true,
                 op if is_variable(graph.op(node)) || reads_only_shape(op) => true,
-                op if feeds(op) => false,
+                op if feeds(op) || fed.contains(&node) => false,
                 _ => graph.data_input(node, 0).is_some() && inputs.all(|input| constant[input.node.index()]),
             };
         }
         let products = graph.ids().filter(|&node| needed[node.index()] && graph.op(node) == "Mul");
         let normalizing = products.filter_map(|product| l2_normalization(graph, product)).flatten().collect();
-        let mut reached = Self { graph, outputs: HashSet::new(), needed, constant, normalizing };
+        let mut reached = Self { graph, outputs: HashSet::new(), fed, needed, constant, normalizing };
         reached.outputs = outputs.iter().map(|&output| reached.producer(output)).collect();
         reached
     }
@@ -122,7 +125,7 @@ impl<'g> Reached<'g> {
             return Origin::Known;
         }
         match self.graph.op(node) {
-            op if is_fake_quant(op) || feeds(op) => Origin::Known,
+            op if is_fake_quant(op) || feeds(op) || self.fed.contains(&node) => Origin::Known,
             "Sigmoid" | "Softmax" | "Tanh" => Origin::Known,
             "Identity"
             | "StopGradient"

@@ -33,7 +33,7 @@ coded! {
     /// Whether a batch norm was folded; every other variant is the reason why not.
     pub enum FoldOutcome {
         Folded = "folded": "folded",
-        NotSelected = "not_selected": "its layer is left out by --include or --exclude",
+        NotSelected = "not_selected": "its layer is left out by --include, --exclude or --inputs",
         NoLayer = "no_layer": "what it normalises is not the output of a layer that can be folded",
         UnknownForm = "unknown_form": "single ops that are not together the batch norm the rules know",
         TrainingMode = "training_mode": "the rules do not fold one that normalises by the batch",

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::codes::coded;
 use super::{Extension, Step};
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, TensorRef};
 
 /// What quantizing did.
 #[derive(Debug, Default)]
@@ -17,8 +17,21 @@ pub struct Quantized {
     pub updates: Vec<NodeId>,
     /// How many input slots read a quantized tensor now.
     pub inputs_rewired: usize,
+    /// Every tensor that was quantized, and what its readers read now.
+    pub tensors: Vec<[TensorRef; 2]>,
     /// The name of the global step, if one had to be created.
     pub created_global_step: Option<String>,
+}
+
+impl Quantized {
+    /// Takes note that a quantized tensor has another name now, and that a node in its place hands it on.
+    pub(crate) fn tensor_was_renamed(&mut self, before: &str, after: &str, handed_on_by: &str) {
+        let layers = self.layers.iter_mut().chain(&mut self.adds);
+        for fake_quant in layers.flat_map(|layer| &mut layer.fake_quants).filter(|quant| quant.tensor == before) {
+            after.clone_into(&mut fake_quant.tensor);
+            fake_quant.consumers = vec![handed_on_by.to_owned()];
+        }
+    }
 }
 
 /// What a pass decided about one layer.
@@ -46,7 +59,7 @@ coded! {
     /// Whether a layer was quantized; every other variant is the reason why not.
     pub enum Outcome {
         Quantized = "quantized": "quantized",
-        NotSelected = "not_selected": "left out by --include or --exclude",
+        NotSelected = "not_selected": "left out by --include, --exclude or --inputs",
         SeparableDepthwise = "separable_depthwise": "first half of a separable convolution, quantized with its second half",
         FoldedTwin = "folded_twin": "its folded twin is quantized instead",
         NoScope = "no_scope": "the op has no scope that would name a layer",

@@ -37,8 +37,10 @@ fn const_weights() {
         &eval_by_topology(),
         "layer net/conv: quantized by const_weights
          net/conv = Conv2D(x, net/weights_quant/FakeQuantWithMinMaxVars)
+         net/relu/unquantized = Relu(net/bias)
          net/weights_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/w/read)
-         net/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/relu)",
+         net/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/relu/unquantized)
+         net/relu = Identity(net/act_quant/FakeQuantWithMinMaxVars)",
     );
     check(FROZEN, &reference_only(), "layer net/conv: weights_unknown");
 }
@@ -50,8 +52,10 @@ fn wrapped_weights() {
         &eval_by_topology(),
         "layer net/conv: quantized by wrapped_weights
          net/conv = Conv2D(x, net/weights_quant/FakeQuantWithMinMaxVars)
+         net/relu/unquantized = Relu(net/bias)
          net/weights_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/w/read)
-         net/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/relu)",
+         net/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/relu/unquantized)
+         net/relu = Identity(net/act_quant/FakeQuantWithMinMaxVars)",
     );
     let normalised = FROZEN.replace("net/w/read = Identity", "net/w/read = L2Normalize");
     check(&normalised, &eval_by_topology(), "layer net/conv: weights_unknown");
@@ -214,9 +218,11 @@ fn shared_weights() {
          a/read = Identity(a/weights_quant/FakeQuantWithMinMaxVars)
          b/read = Identity(a/weights_quant/FakeQuantWithMinMaxVars)
          b/conv = Conv2D(a/act_quant/FakeQuantWithMinMaxVars, b/read)
+         b/relu/unquantized = Relu(b/conv)
          a/weights_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(w)
          a/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(a/relu)
-         b/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(b/relu)",
+         b/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(b/relu/unquantized)
+         b/relu = Identity(b/act_quant/FakeQuantWithMinMaxVars)",
     );
 }
 

@@ -26,9 +26,9 @@ impl<'o> Inserter<'o> {
         self.global_step.and_then(|step| step.created)
     }
 
-    /// How many inputs were rewired, and the ops that update ranges.
-    pub fn finish(self) -> (usize, Vec<NodeId>) {
-        (self.inserter.inputs_rewired, self.inserter.updates)
+    /// All that was inserted.
+    pub fn finish(self) -> insertion::Inserter<'o> {
+        self.inserter
     }
 
     /// TensorFlow's `_InsertQuantOp`.

@@ -33,7 +33,7 @@ use crate::nodes::Builder;
 use crate::options::{Common, NamesOnly, Quantize};
 use crate::passes::consumers::{Consumers, is_skipped};
 use crate::passes::decisions::{InsertedFakeQuant, Layer, Outcome, Quantized, Role, Rule, Step};
-use crate::passes::insertion::{ACTIVATION_MIN, Insertion, WIDE_MIN, check_float};
+use crate::passes::insertion::{self, ACTIVATION_MIN, Insertion, WIDE_MIN, check_float};
 use crate::passes::names::endpoint::endpoint_activation;
 use insert::{Inserter, all_can_be_rewired, not_all_rewired};
 
@@ -71,8 +71,8 @@ pub fn quantize(
 
     let created = pass.inserter.created_global_step();
     let created_global_step = created.map(|step| builder.graph.name(step).to_owned());
-    let (inputs_rewired, updates) = pass.inserter.finish();
-    Ok(Quantized { created_global_step, inputs_rewired, updates, ..pass.quantized })
+    let insertion::Inserter { inputs_rewired, updates, quantized, .. } = pass.inserter.finish();
+    Ok(Quantized { created_global_step, inputs_rewired, updates, tensors: quantized, ..pass.quantized })
 }
 
 /// Whether the node is one the pass decides about.

@@ -44,9 +44,9 @@ impl<'o> Inserter<'o> {
         Self { inserter, common, shapes: ShapeCache::default(), followed: HashSet::new() }
     }
 
-    /// How many inputs were rewired, and the ops that update ranges.
-    pub fn finish(self) -> (usize, Vec<NodeId>) {
-        (self.inserter.inputs_rewired, self.inserter.updates)
+    /// All that was inserted.
+    pub fn finish(self) -> insertion::Inserter<'o> {
+        self.inserter
     }
 
     /// Inserts the fake quantizer, unless the tensor is out of scope or quantized already.

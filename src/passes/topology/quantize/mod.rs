@@ -39,7 +39,7 @@ use crate::options::{Common, Quantize, TopologyOnly};
 use crate::passes::consumers::{Consumers, is_skipped};
 use crate::passes::decisions::{Extension, InsertedFakeQuant, Layer, Outcome, Quantized, Role};
 use crate::passes::extensions::{activations, bare_layers, layer_ops, shared_weights};
-use crate::passes::insertion::{ACTIVATION_MIN, Insertion, WIDE_MIN};
+use crate::passes::insertion::{self, ACTIVATION_MIN, Insertion, WIDE_MIN};
 use arithmetic::Arithmetic;
 use insert::{Inserted, Inserter, Terms};
 use layers::{Found, Layers};
@@ -90,7 +90,7 @@ pub fn quantize(
     }
     reported.extend(pass.others(builder.graph, &operations, &layers, &told));
     let adds = pass.quantize_arithmetic(builder)?;
-    let (inputs_rewired, updates) = pass.inserter.finish();
+    let insertion::Inserter { inputs_rewired, updates, quantized, .. } = pass.inserter.finish();
     Ok(Quantized {
         layers: reported,
         adds,
@@ -98,6 +98,7 @@ pub fn quantize(
         created_global_step: None,
         inputs_rewired,
         updates,
+        tensors: quantized,
     })
 }
 

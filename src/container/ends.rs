@@ -1,0 +1,58 @@
+//! Where a model begins and ends: the tensors that it is fed and that it hands out.
+
+use super::Model;
+use crate::error::Result;
+use crate::graph::ends::unread_ends;
+use crate::graph::{Graph, NodeId, TensorRef};
+
+/// The ends that the user named; none where the graph and its signatures shall tell.
+#[derive(Debug, Clone, Default)]
+pub struct Ends {
+    /// What is fed. What comes before is nobody's business.
+    pub inputs: Vec<TensorRef>,
+    /// What is read in the end.
+    pub outputs: Vec<TensorRef>,
+}
+
+impl Ends {
+    /// Finds the tensors of these names, each `node` or `node:port`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Options`], with the nearest name, for one that the graph does not have.
+    pub(super) fn find(graph: &Graph, inputs: &[String], outputs: &[String]) -> Result<Self> {
+        let find = |names: &[String]| names.iter().map(|name| graph.tensor_named(name)).collect::<Result<_>>();
+        Ok(Self { inputs: find(inputs)?, outputs: find(outputs)? })
+    }
+}
+
+impl Model {
+    /// The tensors that are read in the end: those that the user named, else those of the signatures, else those that
+    /// nobody reads.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<TensorRef> {
+        if !self.ends.outputs.is_empty() {
+            return self.ends.outputs.clone();
+        }
+        let of_signatures = self.signatures().outputs();
+        if !of_signatures.is_empty() {
+            return of_signatures;
+        }
+        unread_ends(&self.graph).into_iter().map(TensorRef::from).collect()
+    }
+
+    /// The nodes that only prepare the inputs which the user named, these included; none if no inputs were named.
+    #[must_use]
+    pub fn before_inputs(&self) -> Vec<NodeId> {
+        let graph = &self.graph;
+        let mut seen = vec![false; if self.ends.inputs.is_empty() { 0 } else { graph.len() }];
+        let mut before = Vec::new();
+        let mut waiting: Vec<NodeId> = self.ends.inputs.iter().map(|input| input.node).collect();
+        while let Some(node) = waiting.pop() {
+            if !std::mem::replace(&mut seen[node.index()], true) {
+                before.push(node);
+                waiting.extend(graph.data_inputs(node).map(|input| input.node));
+            }
+        }
+        before
+    }
+}
