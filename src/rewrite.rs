@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::{Graph, NodeId, training, verify};
 use crate::options::{Common, RewriteOptions, Rules, TopologyOnly};
-use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome, Quantized};
+use crate::passes::decisions::{BatchNorm, FoldOutcome, Quantized};
 use crate::passes::{names, topology};
 use crate::report::{FileSummary, Report, SCHEMA_VERSION, Summary, Warning};
 
@@ -202,7 +202,7 @@ fn warnings_after(
     {
         warnings.push(Warning { code: "saver_misses_variables", message: unsaved.message(graph) });
     }
-    let any_quantized = quantized.layers.iter().any(|layer| layer.outcome == Outcome::Quantized);
+    let any_quantized = quantized.layers.iter().any(|layer| layer.outcome.is_quantized());
     if options.quantize.is_some() && !any_quantized {
         let message = "no layer was quantized".to_owned();
         warnings.push(Warning { code: "nothing_quantized", message });

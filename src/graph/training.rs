@@ -30,11 +30,81 @@ pub fn is_saving(graph: &Graph, node: NodeId) -> bool {
 /// numbered when it repeats, and optimizers in scopes of their own around it.
 #[must_use]
 pub fn is_gradient(name: &str) -> bool {
+    if !name.contains("gradient") {
+        return false;
+    }
     let Some((scopes, _)) = name.rsplit_once('/') else { return false };
     scopes.split('/').any(|scope| match scope.strip_prefix("gradients") {
         Some("") => true,
         Some(rest) => rest.strip_prefix('_').is_some_and(|number| is_number(number)),
         None => scope == "gradient_tape",
+    })
+}
+
+/// The nodes that compute gradients, or what is made of them: found by what they are, once for a graph.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    /// Whether each node is one; empty if there are none.
+    nodes: Vec<bool>,
+}
+
+impl Gradients {
+    /// Finds ops that differentiate others, what stands in the scopes that `tf.gradients` makes, and all that reads these.
+    #[must_use]
+    pub fn find(graph: &Graph) -> Self {
+        let mut waiting: Vec<NodeId> = graph.ids().filter(|&node| is_seed(graph, node)).collect();
+        if waiting.is_empty() {
+            return Self::default();
+        }
+        let mut nodes = vec![false; graph.len()];
+        waiting.iter().for_each(|node| nodes[node.index()] = true);
+        while let Some(node) = waiting.pop() {
+            for reader in graph.consumers(node) {
+                if !std::mem::replace(&mut nodes[reader.index()], true) {
+                    waiting.push(reader);
+                }
+            }
+        }
+        Self { nodes }
+    }
+
+    /// Whether the node is one. Nodes inserted since are not.
+    #[must_use]
+    pub fn contain(&self, node: NodeId) -> bool {
+        self.nodes.get(node.index()).copied().unwrap_or(false)
+    }
+
+    /// The first one, in graph order.
+    #[must_use]
+    pub fn first(&self, graph: &Graph) -> Option<NodeId> {
+        graph.ids().find(|&node| self.contain(node))
+    }
+}
+
+/// Whether gradients begin at the node, whatever it reads.
+fn is_seed(graph: &Graph, node: NodeId) -> bool {
+    is_gradient_op(graph.op(node)) || is_gradient(graph.name(node)) || reads_loss_gradient(graph, node)
+}
+
+/// Whether the op is the gradient of another, such as `ReluGrad` and `FusedBatchNormGradV3`; `Conv2DBackpropInput` is an
+/// op of networks as well.
+fn is_gradient_op(op: &str) -> bool {
+    let versionless = op.trim_end_matches(|last: char| last.is_ascii_digit());
+    let base = if versionless.len() < op.len() { versionless.strip_suffix('V').unwrap_or(op) } else { op };
+    let is_stop = matches!(base, "StopGradient" | "PreventGradient" | "CustomGradient");
+    (base.ends_with("Grad") || base.ends_with("Gradient")) && !is_stop
+        || base.contains("BackpropFilter")
+        || matches!(base, "BroadcastGradientArgs" | "DepthwiseConv2dNativeBackpropInput" | "MaxPoolGradWithArgmax")
+}
+
+/// Whether the node reads the second output of a loss, which is the gradient of its first.
+fn reads_loss_gradient(graph: &Graph, node: NodeId) -> bool {
+    graph.data_inputs(node).any(|input| {
+        input.port == 1
+            && matches!(
+                graph.op(input.node),
+                "SoftmaxCrossEntropyWithLogits" | "SparseSoftmaxCrossEntropyWithLogits" | "CTCLoss"
+            )
     })
 }
 

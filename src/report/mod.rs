@@ -93,6 +93,8 @@ pub struct Summary {
     pub layers: usize,
     /// Layers that were quantized.
     pub quantized: usize,
+    /// Layers of which some tensors were quantized and some were left.
+    pub partly: usize,
     /// Layers that were not, by reason code.
     pub skipped: BTreeMap<&'static str, usize>,
     /// Fake quantizers inserted.
@@ -107,10 +109,10 @@ impl Summary {
         // A layer and its folded twin are one layer.
         for layer in layers.iter().filter(|layer| layer.outcome != Outcome::FoldedTwin) {
             summary.layers += 1;
-            if layer.outcome == Outcome::Quantized {
-                summary.quantized += 1;
-            } else {
-                *summary.skipped.entry(layer.outcome.code()).or_default() += 1;
+            match layer.outcome {
+                Outcome::Quantized => summary.quantized += 1,
+                Outcome::PartlyQuantized => summary.partly += 1,
+                outcome => *summary.skipped.entry(outcome.code()).or_default() += 1,
             }
         }
         summary.fake_quants = layers.iter().chain(adds).map(|layer| layer.fake_quants.len()).sum();

@@ -61,8 +61,12 @@ pub fn totals(report: &Report) -> String {
         0 => String::new(),
         count => format!("{count} batch norms: {} folded; ", folded.count()),
     };
+    let partly = match summary.partly {
+        0 => String::new(),
+        count => format!(", {count} {}", Outcome::PartlyQuantized.code()),
+    };
     format!(
-        "total {batch_norms}{} layers: {} quantized{}; {} fake quantizers, {} inputs rewired\n",
+        "total {batch_norms}{} layers: {} quantized{partly}{}; {} fake quantizers, {} inputs rewired\n",
         summary.layers,
         summary.quantized,
         skipped.concat(),
@@ -74,10 +78,12 @@ pub fn totals(report: &Report) -> String {
 /// What was decided about a layer, and why.
 pub fn push_layer(text: &mut String, layer: &Layer) {
     let (name, op, outcome) = (Printable(&layer.node), Printable(&layer.op), layer.outcome);
-    let _ = if outcome == Outcome::Quantized {
-        writeln!(text, "layer {name} ({op}): quantized")
-    } else {
-        writeln!(text, "layer {name} ({op}): {}: {}", outcome.code(), outcome.explanation())
+    let _ = match (outcome, &layer.detail) {
+        (Outcome::Quantized, _) => writeln!(text, "layer {name} ({op}): quantized"),
+        (Outcome::PartlyQuantized, Some(detail)) => {
+            writeln!(text, "layer {name} ({op}): {}: {}", outcome.code(), Printable(detail))
+        }
+        _ => writeln!(text, "layer {name} ({op}): {}: {}", outcome.code(), outcome.explanation()),
     };
 }
 
@@ -87,7 +93,7 @@ pub fn push_steps(text: &mut String, layer: &Layer) {
     let name = Printable(&layer.node);
     let matched: Vec<&str> =
         layer.steps.iter().filter(|step| step.found.is_some()).map(|step| step.rule.code()).collect();
-    if layer.outcome == Outcome::Quantized && !matched.is_empty() {
+    if layer.outcome.is_quantized() && !matched.is_empty() {
         let _ = writeln!(text, "pattern {name}: {}", matched.join(" + "));
     }
     for Step { rule, found } in &layer.steps {
