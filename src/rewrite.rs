@@ -6,7 +6,8 @@ use std::thread;
 use crate::container::{Encoded, Encoding, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::op_class::is_fake_quant;
-use crate::graph::{Graph, NodeId, training, verify};
+use crate::graph::training::{self, Gradients};
+use crate::graph::{Graph, NodeId, verify};
 use crate::options::{Common, RewriteOptions, Rules, TopologyOnly};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Quantized};
 use crate::passes::{names, topology};
@@ -171,7 +172,7 @@ pub fn layers_by_topology(mut model: Model) -> usize {
 fn warnings_before(model: &Model) -> Vec<Warning> {
     let graph = &model.graph;
     let mut warnings = Vec::new();
-    if let Some(node) = training::first_gradient(graph) {
+    if let Some(node) = Gradients::find(graph).first(graph) {
         let message = format!(
             "the graph holds gradients already ('{}'): rewrite it before the training ops are added, or they bypass the quantizers",
             graph.name(node)

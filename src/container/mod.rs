@@ -5,6 +5,7 @@
 //! one and back, so that all the rest knows binary only.
 
 mod detect;
+mod foreign;
 mod meta_graph;
 mod saved_model;
 pub mod text;
@@ -122,8 +123,13 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn open_source(source: &Source, options: &OpenOptions) -> Result<Self> {
-        let mut model = Self::open(source.bytes.clone(), options)?;
-        model.path = source.path.display().to_string();
+        let path = source.path.display().to_string();
+        let opened = Self::open(source.bytes.clone(), options);
+        let mut model = opened.map_err(|error| {
+            let error = if options.format.is_none() { foreign::recognise_name(&path).unwrap_or(error) } else { error };
+            error.in_file(if path == "-" { "standard input" } else { &path })
+        })?;
+        model.path = path;
         model.file = source.file.clone().filter(|_| model.encoding == Encoding::Binary);
         Ok(model)
     }

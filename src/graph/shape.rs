@@ -231,8 +231,22 @@ impl Graph {
                 _ => Rule::Known(None),
             },
             "Sum" | "Mean" | "Min" | "Max" | "Prod" | "All" | "Any" => self.reduction_rule(node),
+            "StridedSlice" => self.slice_rule(node),
             _ => Rule::Known(None),
         }
+    }
+
+    /// A slice loses the axes that it takes one place of, and gains those it is told to.
+    fn slice_rule(&self, node: NodeId) -> Rule {
+        let begin = self.data_input(node, 1).and_then(|begin| self.const_value(begin));
+        let Some((input, axes)) = self.data_input(node, 0).zip(begin.and_then(|begin| element_count(&begin))) else {
+            return Rule::Known(None);
+        };
+        let mask = |name| self.attr_int(node, name).unwrap_or(0);
+        let (ellipsis, gained) = (mask("ellipsis_mask"), mask("new_axis_mask") & !mask("ellipsis_mask"));
+        let lost = mask("shrink_axis_mask") & !gained & !ellipsis;
+        let count = |mask: i64| (0..axes.min(63)).filter(|axis| mask >> axis & 1 == 1).count().cast_signed();
+        Rule::Like(input, count(gained) - count(lost))
     }
 
     fn reduction_rule(&self, node: NodeId) -> Rule {

@@ -115,7 +115,7 @@ fn is_number(text: &str) -> bool {
 /// Whether the node watches others: it sums them up, asserts something of them, or differentiates them.
 #[must_use]
 pub fn watches(graph: &Graph, node: NodeId) -> bool {
-    graph.op(node).contains("Summary") || is_gradient(graph.name(node)) || graph.op(node) == "Assert"
+    graph.op(node).contains("Summary") || graph.op(node) == "Assert" || is_seed(graph, node)
 }
 
 /// Whether the node is there to save, initialise, update, watch or train.
@@ -130,12 +130,6 @@ pub fn stands_aside(graph: &Graph, node: NodeId) -> bool {
         || watches(graph, node)
         || is_saving(graph, node)
         || graph.name(node).starts_with("report_uninitialized_variables/")
-}
-
-/// The first node that belongs to the gradients.
-#[must_use]
-pub fn first_gradient(graph: &Graph) -> Option<NodeId> {
-    graph.ids().find(|&node| is_gradient(graph.name(node)))
 }
 
 /// Variables that the graph's Savers do not save.

@@ -52,6 +52,11 @@ impl Signatures {
         signatures
     }
 
+    /// The nodes that are fed.
+    pub fn inputs(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.inputs.iter().map(|(_, tensor)| tensor.node)
+    }
+
     /// The tensors that are read, each once.
     #[must_use]
     pub fn outputs(&self) -> Vec<TensorRef> {

@@ -19,6 +19,7 @@
 //! `kernel → Enter → while/MatMul` gets it between `kernel` and `Enter`.
 
 use super::const_weights::{is_constant, is_variable};
+use super::folded_weights::is_folded;
 use crate::graph::op_class::is_weight_quantizer;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::decisions::Extension;
@@ -114,13 +115,26 @@ pub(in crate::passes) fn carries(graph: &Graph, node: NodeId) -> bool {
 
 /// The quantizer that the tensor comes through, of a graph whose weights are quantized already.
 pub(in crate::passes) fn quantizer(graph: &Graph, read: TensorRef) -> Option<NodeId> {
-    let mut at = read;
+    let mut waiting = vec![read.node];
     for _ in 0..MAX_OPS {
-        if is_weight_quantizer(graph.op(at.node)) {
-            let input = graph.data_input(at.node, 0)?;
-            return (stored(graph, input).is_some() || graph.op(input.node) == "VariableV2").then_some(at.node);
+        let node = waiting.pop()?;
+        if is_weight_quantizer(graph.op(node)) {
+            let is_stored = graph.data_input(node, 0).is_some_and(|input| is_stored_or_product(graph, input));
+            if is_stored {
+                return Some(node);
+            }
+        } else if graph.op(node) == "Merge" {
+            // Behind one that is delayed.
+            waiting.extend(graph.data_inputs(node).map(|input| input.node));
+        } else if let Some(way) = way(graph, node) {
+            waiting.extend(graph.data_input(node, way.input()).map(|input| input.node));
         }
-        at = graph.data_input(at.node, way(graph, at.node)?.input())?;
     }
     None
+}
+
+fn is_stored_or_product(graph: &Graph, tensor: TensorRef) -> bool {
+    stored(graph, tensor).is_some()
+        || matches!(graph.op(tensor.node), "Variable" | "VariableV2")
+        || graph.op(tensor.node) == "Mul" && is_folded(graph, tensor.node, true)
 }

@@ -230,8 +230,7 @@ impl<'o> Pass<'o> {
     /// A layer that the user leaves out keeps its weights as they are, also if another layer shares them.
     /// What carries the weights on, into a loop or a branch, is asked for the layers behind it.
     fn may_read_quantized_weights(&self, graph: &Graph, consumer: NodeId) -> bool {
-        let mut waiting = vec![consumer];
-        let mut seen: HashSet<NodeId> = HashSet::from([consumer]);
+        let (mut waiting, mut seen) = (vec![consumer], HashSet::<NodeId>::new());
         while let Some(node) = waiting.pop() {
             if layer_ops::is_layer_op(graph, node) {
                 if !self.common.selection.contains(selection_name(graph, node)) {
@@ -294,7 +293,9 @@ impl<'o> Pass<'o> {
         let mut arithmetic = Arithmetic::new(&self.quantized_ops);
         let mut reported = Vec::new();
         for node in b.operations() {
-            let extension = if arithmetic.is_quantizable(b.graph, node) {
+            let extension = if self.gradients.contain(node) {
+                continue;
+            } else if arithmetic.is_quantizable(b.graph, node) {
                 None
             } else if !self.only.reference_only && self.ends_activation(b.graph, &mut arithmetic, node) {
                 Some(Extension::Activation)
@@ -354,8 +355,9 @@ impl<'o> Pass<'o> {
             .map(|node| {
                 let mut layer = Layer::new(graph, node);
                 layer.outcome = self.reason(graph, layers, node);
-                if let Some(quantizer) = extensions::weight_quantizer(graph, node).filter(|_| layer.outcome == Outcome::WeightsQuantized) {
-                    layer.detail = Some(format!("by '{}'", graph.name(quantizer)));
+                if layer.outcome == Outcome::WeightsQuantized {
+                    let quantizer = extensions::weight_quantizer(graph, node);
+                    layer.detail = quantizer.map(|quantizer| format!("by '{}'", graph.name(quantizer)));
                 }
                 if !matches!(layer.outcome, Outcome::FoldedTwin | Outcome::BatchStatistics) {
                     layer.steps = Layers::steps_of_missed(graph, node);
