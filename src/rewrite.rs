@@ -4,6 +4,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use crate::container::{Encoded, Encoding, Model};
+use crate::drop_training::drop_training;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::training::{self, Gradients};
@@ -29,6 +30,11 @@ pub struct Rewritten<'m> {
 pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rewritten<'m>> {
     options.check()?;
     let input = summarize(model);
+    let mut dropped = None;
+    if options.common.drop_training {
+        let (kept, what) = drop_training(model, options.common.is_training)?;
+        (*model, dropped) = (kept, Some(what));
+    }
     let mut warnings = warnings_before(model);
     if let Rules::Topology(only) = &options.rules
         && options.quantize.is_some()
@@ -86,6 +92,7 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     let output = model.encode()?;
     report.output = FileSummary { path: String::new(), bytes: output.len(), ..summarize(model) };
     report.input = input;
+    report.dropped = dropped;
     warnings.append(&mut report.warnings);
     report.warnings = warnings;
     Ok(Rewritten { report, output })

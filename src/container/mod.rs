@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crate::collections::Collections;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
-use crate::graph::{Graph, read, verify};
+use crate::graph::{Graph, NodeId, read, verify};
 use crate::source::{self, Source};
 use meta_graph::MetaGraph;
 pub use text::MessageKind;
@@ -108,6 +108,55 @@ impl Model {
         verify::check_acyclic(&graph)?;
         let path = String::new();
         Ok(Self { path, graph, collections, kind, encoding, other_tag_sets, bytes, file: None, enclosing })
+    }
+
+    /// The model as it was opened, but for the nodes that do not stay, what collections have become, and a field of the
+    /// MetaGraphDef.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidGraph`] if a node that stays reads one that does not.
+    pub(crate) fn only(
+        &self,
+        keep: impl Fn(NodeId) -> bool,
+        collections: &[(&str, Vec<u8>)],
+        without: Option<u32>,
+    ) -> Result<Self> {
+        let graph = self.graph.only(keep);
+        let splice = match &self.enclosing {
+            Enclosing::Nothing => graph,
+            Enclosing::MetaGraph(meta) => meta.with(&self.bytes, graph, collections, without),
+            Enclosing::SavedModel(entry, meta) => {
+                entry.to_splice(&self.bytes, meta.with(&self.bytes, graph, collections, without))
+            }
+        };
+        let mut bytes = Vec::new();
+        let input = SpliceInput { bytes: &self.bytes, file: None };
+        splice.write_to(&mut bytes, &input, &self.graph).map_err(write_failed)?;
+        let bytes = Bytes::from(bytes);
+        let (graph, collections, enclosing) = match &self.enclosing {
+            Enclosing::Nothing => (0..bytes.len(), Collections::default(), Enclosing::Nothing),
+            Enclosing::MetaGraph(_) => {
+                let meta = MetaGraph::find(&bytes, 0..bytes.len())?;
+                (meta.graph.clone(), meta.collections(&bytes), Enclosing::MetaGraph(meta))
+            }
+            Enclosing::SavedModel(entry, _) => {
+                let entry = entry.again(&self.bytes, &bytes);
+                let entry = entry.ok_or_else(|| Error::new(ErrorKind::Container, "the SavedModel lost its graph"))?;
+                let meta = MetaGraph::find(&bytes, entry.meta_graph.clone())?;
+                (meta.graph.clone(), meta.collections(&bytes), Enclosing::SavedModel(entry, meta))
+            }
+        };
+        let graph = read::parse(bytes.slice(graph))?;
+        Ok(Self {
+            path: self.path.clone(),
+            graph,
+            collections,
+            other_tag_sets: self.other_tag_sets.clone(),
+            bytes,
+            file: None,
+            enclosing,
+            ..*self
+        })
     }
 
     /// Opens a file or SavedModel folder; `-` is standard input.

@@ -8,12 +8,13 @@
 mod collections;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use crate::container::{MessageKind, Model};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Printable, Result};
 use crate::graph::op_class::is_variable;
 use crate::graph::training::{Gradients, is_saving};
 use crate::graph::{Graph, NodeId};
@@ -31,6 +32,16 @@ pub struct Dropped {
     pub collections: BTreeMap<String, usize>,
     /// Whether the Saver is gone: `import_meta_graph` makes a new one from the variables that are left.
     pub saver: bool,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} nodes that {} outputs do not need", self.nodes, self.outputs.len())?;
+        for (key, lost) in &self.collections {
+            write!(f, ", {lost} values of the collection {}", Printable(key))?;
+        }
+        if self.saver { f.write_str(", the Saver") } else { Ok(()) }
+    }
 }
 
 /// Collections whose ops a SavedModel's loader runs.

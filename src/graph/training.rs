@@ -166,7 +166,11 @@ pub fn unsaved_variables(graph: &Graph) -> Option<Unsaved> {
         let first_tensor = if graph.op(saver) == "Save" { 2 } else { 3 };
         saved.extend(graph.data_inputs(saver).skip(first_tensor).map(|input| variable_behind(graph, input)));
     }
-    let is_missed = |&node: &NodeId| is_variable(graph.op(node)) && !saved.contains(graph.name(node));
+    // What a metric counts up is local to a run: no Saver saves it.
+    let is_metric = |node: NodeId| graph.consumers(node).any(|reader| graph.op(reader).starts_with("AssignAdd"));
+    let is_missed = |&node: &NodeId| {
+        is_variable(graph.op(node)) && !saved.contains(graph.name(node)) && !is_metric(node)
+    };
     let variables: Vec<NodeId> = graph.ids().filter(is_missed).collect();
     (!variables.is_empty()).then_some(Unsaved { saver, variables })
 }
@@ -194,6 +198,9 @@ fn strings(graph: &Graph, tensor: TensorRef) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::samples::graph_of;
+    use crate::proto::tensorflow::{AttrValue, TensorProto, attr_value::Value};
+    use prost::Message;
 
     #[test]
     fn gradients_are_known_by_any_of_their_scopes() {
@@ -201,5 +208,56 @@ mod tests {
         let no = ["gradients", "my_gradients/x", "gradients_of/x", "net/gradients", "gradients_1"];
         assert_eq!(yes.map(is_gradient), [true; 3]);
         assert_eq!(no.map(is_gradient), [false; 5]);
+    }
+
+    #[test]
+    fn gradients_are_known_by_what_they_are_and_what_they_read() {
+        let graph = graph_of(
+            "x = Placeholder
+             w = VariableV2
+             w/read = Identity(w)
+             h = MatMul(x, w/read)
+             relu = Relu(h)
+             stop = StopGradient(relu)
+             next = MatMul(stop, w/read)
+             loss = SparseSoftmaxCrossEntropyWithLogits(next, x)
+             a = Mul(loss:1, x)
+             b = MatMul(a, w/read)
+             c = ReluGrad(b, relu)
+             d = MatMul(x, c)
+             step = ApplyGradientDescent(w, x, d)
+             up = Conv2DBackpropInput(x, w/read, relu)",
+        );
+        let gradients = Gradients::find(&graph);
+        let found: Vec<&str> =
+            graph.ids().filter(|&node| gradients.contain(node)).map(|node| graph.name(node)).collect();
+        assert_eq!(found, ["a", "b", "c", "d", "step"]);
+        let ops = ["ReluGrad", "FusedBatchNormGradV3", "BroadcastGradientArgs", "Conv3DBackpropFilterV2", "MaxPoolGradGrad"];
+        assert_eq!(ops.map(is_gradient_op), [true; 5]);
+        let ops = ["StopGradient", "PreventGradient", "Conv2DBackpropInput", "FusedBatchNormV3", "Relu6", "Conv2D"];
+        assert_eq!(ops.map(is_gradient_op), [false; 6]);
+    }
+
+    #[test]
+    fn a_saver_need_not_save_what_metrics_count() {
+        let names = TensorProto {
+            dtype: DataType::DtString as i32,
+            string_val: vec!["w".into()],
+            ..TensorProto::default()
+        };
+        let names = AttrValue { value: Some(Value::Tensor(names)) }.encode_to_vec();
+        let unsaved = |reader: &str| {
+            let mut graph = graph_of(&format!(
+                "total = VarHandleOp
+                 w = VariableV2
+                 one = Const 1.0
+                 names = Const
+                 count = {reader}(total, one)
+                 save/SaveV2 = SaveV2(one, names, one, w)"
+            ));
+            graph.set_attr(graph.find("names").unwrap(), "value", names.clone());
+            unsaved_variables(&graph).map_or(0, |unsaved| unsaved.variables.len())
+        };
+        assert_eq!([unsaved("AssignAddVariableOp"), unsaved("AssignVariableOp")], [0, 1]);
     }
 }

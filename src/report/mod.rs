@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 pub use names::Names;
 use serde::Serialize;
 
+pub use crate::drop_training::Dropped;
 use crate::passes::decisions::{BatchNorm, Layer, Outcome};
 
 /// The version of the report's JSON form. It grows when a field changes its meaning or goes; new fields do not count.
@@ -35,6 +36,9 @@ pub struct Report {
     pub dry_run: bool,
     /// The options in force.
     pub options: BTreeMap<String, serde_json::Value>,
+    /// What was left out because it only trains, saves or watches, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// How many layers there are, and how many of them had which outcome.
     pub summary: Summary,
     /// The decision about every batch norm, if they were to be folded.

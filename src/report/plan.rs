@@ -10,6 +10,9 @@ use crate::passes::decisions::{BatchNorm, InsertedFakeQuant, Layer, Outcome, Ste
 #[must_use]
 pub fn to_text(report: &Report) -> String {
     let mut text = String::new();
+    if let Some(dropped) = &report.dropped {
+        let _ = writeln!(text, "dropped {dropped}");
+    }
     for batch_norm in &report.batch_norms {
         push_batch_norm(&mut text, batch_norm);
     }

@@ -17,6 +17,9 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
     let mut line = |label: &str, value: String| {
         let _ = writeln!(text, "{label:<16}{value}");
     };
+    if let Some(dropped) = &report.dropped {
+        line("dropped", dropped.to_string());
+    }
     if !report.batch_norms.is_empty() || report.command == "fold" {
         let folded = report.batch_norms.iter().filter(|batch_norm| batch_norm.is_folded());
         line("batch norms", format!("{} of {} folded", folded.count(), report.batch_norms.len()));

@@ -30,7 +30,7 @@ use hashbrown::HashSet;
 
 use crate::error::Result;
 use crate::graph::loops::Loops;
-use crate::graph::name::parent;
+use crate::graph::name::{check_scope, parent};
 use crate::graph::op_class::is_reference_layer;
 use crate::graph::training::Gradients;
 use crate::graph::{Graph, NodeId};
@@ -70,6 +70,9 @@ pub fn quantize(
         layers.found.retain(|found| !is_left_behind(graph, found) && !gradients.contain(found.layer));
         let is_candidate = |node: NodeId| !is_skipped(node) && !has_folded_twin(graph, graph.name(node));
         more = layers.find_more(graph, &operations, is_candidate);
+    }
+    if let Some(scope) = &only.scope {
+        check_scope(scope, || graph.ids().map(|node| graph.name(node)))?;
     }
     let scope = only.scope.as_deref().filter(|scope| !scope.is_empty()).map(with_slash);
     let mut pass = Pass {
