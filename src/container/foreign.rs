@@ -153,8 +153,10 @@ fn by_fields(bytes: &[u8]) -> Option<Kind> {
         }
         (1, WireType::Length) => {
             let value = &bytes[first.value()];
-            let ops: Vec<&[u8]> =
-                rest.filter(|field| field.number == 2 || field.number == 100).map(|field| &bytes[field.value()]).collect();
+            let ops: Vec<&[u8]> = rest
+                .filter(|field| field.number == 2 || field.number == 100)
+                .map(|field| &bytes[field.value()])
+                .collect();
             if contains(&value[..value.len().min(HEAD_BYTES)], b"_tf_keras_") {
                 Some(("Keras' metadata of a SavedModel", "pass the SavedModel's folder"))
             } else if !is_text(value) {
@@ -209,7 +211,10 @@ mod tests {
         check(b"\x89PNG\r\n", "a PNG image");
         check(b"\xff\xd8\xff\xe0", "a JPEG image");
         check(b"\x18\0\0\0\0\0\0\0\xa3\x7f\x4b\x22\x09\0\0\0\x1a\x0dbrain.Event:2", "a log for TensorBoard");
-        check(&[b"anything".as_slice(), &0xdb47_7524_8b80_fb57_u64.to_le_bytes()].concat(), "the index of a checkpoint");
+        check(
+            &[b"anything".as_slice(), &0xdb47_7524_8b80_fb57_u64.to_le_bytes()].concat(),
+            "the index of a checkpoint",
+        );
     }
 
     #[test]

@@ -87,13 +87,7 @@ impl MetaGraph {
     }
 
     /// The message with another graph, other collections, and without some fields.
-    pub fn with(
-        &self,
-        bytes: &[u8],
-        graph: Splice,
-        collections: &[(&str, Vec<u8>)],
-        without: Option<u32>,
-    ) -> Splice {
+    pub fn with(&self, bytes: &[u8], graph: Splice, collections: &[(&str, Vec<u8>)], without: Option<u32>) -> Splice {
         let mut graph_field = Splice::default();
         graph_field.message(field::GRAPH_DEF, graph.shifted(self.graph.start));
         let base = self.span.start;

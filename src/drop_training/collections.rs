@@ -52,10 +52,14 @@ pub fn without(key: &str, definition: &[u8], is_dropped: IsDropped<'_>) -> (Vec<
 /// The encoded VariableDefs of a collection; of a collection of anything else, messages that are none.
 pub fn variables<'a>(key: &str, definition: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let is_context = Context::of(key).is_some();
-    let lists = Fields::new(definition).map_while(Result::ok).filter(move |part| !is_context && part.is_message(BYTES_LIST));
+    let lists =
+        Fields::new(definition).map_while(Result::ok).filter(move |part| !is_context && part.is_message(BYTES_LIST));
     lists.flat_map(move |part| {
         let list = &definition[part.value()];
-        Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(LIST_VALUE)).map(|part| &list[part.value()])
+        Fields::new(list)
+            .map_while(Result::ok)
+            .filter(|part| part.is_message(LIST_VALUE))
+            .map(|part| &list[part.value()])
     })
 }
 

@@ -189,7 +189,10 @@ fn not_initial(graph: &Graph) -> Vec<bool> {
     let gradients = Gradients::find(graph);
     let is_fed = |node: NodeId| {
         let op = graph.op(node);
-        op.starts_with("Placeholder") || op.starts_with("Restore") || op.starts_with("Iterator") || op.contains("Dequeue")
+        op.starts_with("Placeholder")
+            || op.starts_with("Restore")
+            || op.starts_with("Iterator")
+            || op.contains("Dequeue")
     };
     let mut waiting: Vec<NodeId> = graph.ids().filter(|&node| is_fed(node) || gradients.contain(node)).collect();
     let mut reached = vec![false; graph.len()];
@@ -202,4 +205,75 @@ fn not_initial(graph: &Graph) -> Vec<bool> {
         }
     }
     reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::model_of;
+
+    /// A layer with its variable, how that begins, a Saver, and a step of an optimizer.
+    const TRAINED: &str = "
+        x = Placeholder [?,4]
+        labels = Placeholder [?]
+        zeros = Const [4,4]
+        v = VariableV2 [4,4]
+        v/Assign = Assign(v, zeros)
+        w = Identity(v)
+        dense = MatMul(x, w)
+        probabilities = Softmax(dense)
+        loss = SparseSoftmaxCrossEntropyWithLogits(dense, labels)
+        gradients/mul = Mul(loss:1, x)
+        gradients/dense = MatMul(x, gradients/mul)
+        rate = Const 0.1
+        slot = VariableV2 [4,4]
+        slot/Assign = Assign(slot, zeros)
+        step = ApplyMomentum(v, slot, rate, gradients/dense, rate)
+        file = Const
+        save/RestoreV2 = RestoreV2(file, file, file)
+        save/Assign = Assign(v, save/RestoreV2)
+        save/SaveV2 = SaveV2(file, file, file, v)
+        init = NoOp(^v/Assign, ^slot/Assign)
+        summary = HistogramSummary(file, dense)
+    ";
+
+    #[test]
+    fn what_trains_saves_and_watches_goes_and_first_values_stay() {
+        let model = model_of(TRAINED);
+        let (kept, dropped) = drop_training(&model, false).unwrap();
+        let names: Vec<&str> = kept.graph.ids().map(|node| kept.graph.name(node)).collect();
+        let network = ["x", "labels", "zeros", "v", "v/Assign", "w", "dense", "probabilities", "loss"];
+        assert_eq!(names, network);
+        assert_eq!((dropped.nodes, dropped.saver), (12, false));
+        let original = model.graph.find("dense").unwrap();
+        assert_eq!(kept.graph.node_def(kept.graph.find("dense").unwrap()), model.graph.node_def(original));
+    }
+
+    #[test]
+    fn a_graph_without_outputs_is_refused() {
+        let model = model_of("v = VariableV2 [4]\nzeros = Const [4]\nv/Assign = Assign(v, zeros)");
+        assert_eq!(drop_training(&model, false).unwrap_err().kind(), ErrorKind::Refused);
+    }
+
+    #[test]
+    fn contexts_and_collections_lose_what_is_gone() {
+        use crate::wire::put_bytes;
+        let message = |fields: &[(u32, &[u8])]| {
+            let mut out = Vec::new();
+            fields.iter().for_each(|(number, value)| put_bytes(&mut out, *number, value));
+            out
+        };
+        let is_dropped = |name: &str| node_name(name).starts_with("gone");
+        let names = message(&[(1, &message(&[(1, b"kept:0"), (1, b"gone/a:0"), (1, b"other")]))]);
+        let (left, lost) = collections::without("ops", &names, &is_dropped);
+        assert_eq!((left, lost), (message(&[(1, &message(&[(1, b"kept:0"), (1, b"other")]))]), 1));
+
+        let values = message(&[(1, b"a"), (1, b"gone/b"), (2, &message(&[(1, b"k:0"), (2, b"gone/c:0")]))]);
+        let cond = |pivot: &[u8]| message(&[(1, b"cond"), (2, b"pred:0"), (3, pivot), (5, &values)]);
+        let contexts = message(&[(2, &message(&[(1, &cond(b"pivot:0")), (1, &cond(b"gone/pivot:0"))]))]);
+        let (left, lost) = collections::without("cond_context", &contexts, &is_dropped);
+        let expected = message(&[(1, b"cond"), (2, b"pred:0"), (3, b"pivot:0"), (5, &message(&[(1, b"a")]))]);
+        assert_eq!((left, lost), (message(&[(2, &message(&[(1, &expected)]))]), 2));
+        assert_eq!(collections::without("ops", &message(&[(7, b"gone")]), &is_dropped).1, 0);
+    }
 }

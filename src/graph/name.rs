@@ -53,7 +53,8 @@ pub fn check_scope<'a, I: Iterator<Item = &'a str>>(scope: &str, names: impl Fn(
     if scope.is_empty() || names().any(is_inside) {
         return Ok(());
     }
-    let scopes: BTreeSet<&str> = names().flat_map(|name| std::iter::successors(parent(name), |scope| parent(scope))).collect();
+    let scopes: BTreeSet<&str> =
+        names().flat_map(|name| std::iter::successors(parent(name), |scope| parent(scope))).collect();
     let nearest = scopes.into_iter().max_by(|a, b| strsim::jaro(scope, a).total_cmp(&strsim::jaro(scope, b)));
     let error = Error::new(ErrorKind::Options, format!("no node is inside of the scope '{scope}'"));
     Err(match nearest {

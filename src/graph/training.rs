@@ -168,9 +168,8 @@ pub fn unsaved_variables(graph: &Graph) -> Option<Unsaved> {
     }
     // What a metric counts up is local to a run: no Saver saves it.
     let is_metric = |node: NodeId| graph.consumers(node).any(|reader| graph.op(reader).starts_with("AssignAdd"));
-    let is_missed = |&node: &NodeId| {
-        is_variable(graph.op(node)) && !saved.contains(graph.name(node)) && !is_metric(node)
-    };
+    let is_missed =
+        |&node: &NodeId| is_variable(graph.op(node)) && !saved.contains(graph.name(node)) && !is_metric(node);
     let variables: Vec<NodeId> = graph.ids().filter(is_missed).collect();
     (!variables.is_empty()).then_some(Unsaved { saver, variables })
 }
@@ -232,7 +231,8 @@ mod tests {
         let found: Vec<&str> =
             graph.ids().filter(|&node| gradients.contain(node)).map(|node| graph.name(node)).collect();
         assert_eq!(found, ["a", "b", "c", "d", "step"]);
-        let ops = ["ReluGrad", "FusedBatchNormGradV3", "BroadcastGradientArgs", "Conv3DBackpropFilterV2", "MaxPoolGradGrad"];
+        let ops =
+            ["ReluGrad", "FusedBatchNormGradV3", "BroadcastGradientArgs", "Conv3DBackpropFilterV2", "MaxPoolGradGrad"];
         assert_eq!(ops.map(is_gradient_op), [true; 5]);
         let ops = ["StopGradient", "PreventGradient", "Conv2DBackpropInput", "FusedBatchNormV3", "Relu6", "Conv2D"];
         assert_eq!(ops.map(is_gradient_op), [false; 6]);
@@ -240,11 +240,8 @@ mod tests {
 
     #[test]
     fn a_saver_need_not_save_what_metrics_count() {
-        let names = TensorProto {
-            dtype: DataType::DtString as i32,
-            string_val: vec!["w".into()],
-            ..TensorProto::default()
-        };
+        let names =
+            TensorProto { dtype: DataType::DtString as i32, string_val: vec!["w".into()], ..TensorProto::default() };
         let names = AttrValue { value: Some(Value::Tensor(names)) }.encode_to_vec();
         let unsaved = |reader: &str| {
             let mut graph = graph_of(&format!(

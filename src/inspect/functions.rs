@@ -14,7 +14,8 @@ pub fn function_changes(old: &[u8], new: &[u8]) -> Vec<Change> {
     let Some((mut old, mut new)) = decoded else {
         return vec![Change::new("encoding", None, None)];
     };
-    let (old_nodes, new_nodes) = (by_name(std::mem::take(&mut old.node_def)), by_name(std::mem::take(&mut new.node_def)));
+    let (old_nodes, new_nodes) =
+        (by_name(std::mem::take(&mut old.node_def)), by_name(std::mem::take(&mut new.node_def)));
     let mut changes = Vec::new();
     for (name, node) in &old_nodes {
         match new_nodes.get(name) {

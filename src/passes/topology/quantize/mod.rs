@@ -443,7 +443,11 @@ impl Results {
             (missing, _) if any => {
                 self.layer.outcome = Outcome::PartlyQuantized;
                 let reasons = missing.iter().map(|(role, reason, detail)| {
-                    format!("no {} quantizer: {}", role.explanation(), detail.as_deref().unwrap_or(reason.explanation()))
+                    format!(
+                        "no {} quantizer: {}",
+                        role.explanation(),
+                        detail.as_deref().unwrap_or(reason.explanation())
+                    )
                 });
                 self.layer.detail = Some(reasons.collect::<Vec<_>>().join("; "));
             }
