@@ -116,7 +116,7 @@ pub fn inspect(data: &[u8]) {
     let Ok(model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
     let _ = summary::to_text(&summary::summarize(&model, "a"), Some(5));
     let _ = check::to_text(&check::check(&model, "a", &check::Options::default()));
-    let same = diff::diff(&model, &model, ["a", "a"], None);
+    let same = diff::diff(&model, &model, ["a", "a"], None).expect("no scope was asked for");
     assert!(same.is_empty(), "{}", diff::to_text(&same));
     for choice in [0, 1] {
         if let Ok((_, plan)) = explain::plan(&model, &options(choice))

@@ -87,6 +87,11 @@ impl Collections {
         keys
     }
 
+    /// The collections of the file as they are encoded, in the order of their keys.
+    pub(crate) fn definitions(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.original.iter().map(|(key, definition)| (key.as_str(), definition))
+    }
+
     /// The values of a collection in the file, as they are encoded.
     fn values(&self, key: &str, kind: Kind) -> Vec<Bytes> {
         let Some(bytes) = self.original.get(key) else { return Vec::new() };

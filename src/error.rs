@@ -35,6 +35,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     what: String,
+    file: Option<String>,
     node: Option<(String, String)>,
     hint: Option<Cow<'static, str>>,
     source: Option<std::io::Error>,
@@ -44,7 +45,7 @@ impl Error {
     /// A failure of that kind; `what` starts in lower case and has no full stop.
     #[must_use]
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), node: None, hint: None, source: None }
+        Self { kind, what: what.into(), file: None, node: None, hint: None, source: None }
     }
 
     /// A failure of the file system; `what` says what was being done, to which path.
@@ -64,6 +65,13 @@ impl Error {
     #[must_use]
     pub fn in_node(mut self, name: &str, op: &str) -> Self {
         self.node = Some((name.to_owned(), op.to_owned()));
+        self
+    }
+
+    /// The same failure, found in the file of that name.
+    #[must_use]
+    pub fn in_file(mut self, path: &str) -> Self {
+        self.file = Some(path.to_owned());
         self
     }
 
@@ -94,6 +102,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}: ", Printable(file))?;
+        }
         write!(f, "{}", Printable(&self.what))?;
         if let Some((name, op)) = &self.node {
             write!(f, " in node '{}' ({})", Printable(name), Printable(op))?;

@@ -24,6 +24,7 @@
 mod cases;
 mod collections;
 mod container;
+mod drop_training;
 mod error;
 mod graph;
 pub mod inspect;

@@ -70,7 +70,7 @@ fn costs(model: &Model) -> Vec<(&'static str, usize, usize)> {
     }
     run("summary", &|| Box::new(summary::to_text(&summary::summarize(model, "a"), Some(5))));
     run("diff", &|| {
-        let same = diff::diff(model, model, ["a", "a"], None);
+        let same = diff::diff(model, model, ["a", "a"], None).unwrap();
         Box::new(diff::to_text(&same))
     });
     costs

@@ -3,7 +3,7 @@
 //! Binary messages do not say what they are, but the three differ in their first fields: a GraphDef's first field is a
 //! NodeDef (two names without control characters), a SavedModel's a version number, a MetaGraphDef's neither.
 
-use super::{Encoding, MessageKind, text};
+use super::{Encoding, MessageKind, foreign, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::{self, Field, Fields, WireType};
 
@@ -15,9 +15,8 @@ pub fn detect(bytes: &[u8]) -> Result<(MessageKind, Encoding)> {
     if let Some(kind) = text::detect(bytes) {
         return Ok((kind, Encoding::Text));
     }
-    if let Some(what) = known_stranger(bytes) {
-        return Err(Error::new(ErrorKind::Container, format!("this is {what}, not a TensorFlow graph file"))
-            .hint("pass the GraphDef (.pb), MetaGraphDef (.meta) or SavedModel it was made from"));
+    if let Some(error) = foreign::recognise(bytes) {
+        return Err(error);
     }
     let mut shape = Shape::default();
     for field in Fields::new(bytes) {
@@ -30,24 +29,6 @@ pub fn detect(bytes: &[u8]) -> Result<(MessageKind, Encoding)> {
         Error::new(ErrorKind::Container, "neither a GraphDef nor a MetaGraphDef nor a SavedModel")
             .hint("if you know better, say so with --input-format")
     })
-}
-
-/// Files that people pass by mistake, by their first bytes.
-fn known_stranger(bytes: &[u8]) -> Option<&'static str> {
-    let starts = |magic: &[u8]| bytes.starts_with(magic);
-    if bytes.get(4..8) == Some(b"TFL3") {
-        Some("a TFLite model")
-    } else if starts(b"\x89HDF") {
-        Some("an HDF5 file (Keras weights or model)")
-    } else if starts(b"PK\x03\x04") {
-        Some("a zip archive (perhaps a .keras model)")
-    } else if starts(b"\x1f\x8b") {
-        Some("a gzip file")
-    } else if starts(b"\x7fELF") {
-        Some("a program")
-    } else {
-        None
-    }
 }
 
 /// What the fields seen so far speak for.

@@ -23,6 +23,15 @@ impl Ends {
         let find = |names: &[String]| names.iter().map(|name| graph.tensor_named(name)).collect::<Result<_>>();
         Ok(Self { inputs: find(inputs)?, outputs: find(outputs)? })
     }
+
+    /// The same ends in another graph, as far as it has them.
+    pub(super) fn moved(&self, from: &Graph, to: &Graph) -> Self {
+        let moved = |tensors: &[TensorRef]| {
+            let node = |tensor: &TensorRef| Some(TensorRef { node: to.find(from.name(tensor.node))?, ..*tensor });
+            tensors.iter().filter_map(node).collect()
+        };
+        Self { inputs: moved(&self.inputs), outputs: moved(&self.outputs) }
+    }
 }
 
 impl Model {

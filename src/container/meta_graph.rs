@@ -77,13 +77,33 @@ impl MetaGraph {
 
     /// The message with the graph as it is now and the changed collections.
     pub fn to_splice(&self, graph: &Graph, collections: &[(&str, Vec<u8>)]) -> Splice {
-        let mut edits: Vec<(Range<usize>, Splice)> = Vec::new();
         let mut graph_field = Splice::default();
         if graph.has_changes() {
             graph_field.message(field::GRAPH_DEF, graph.to_splice().shifted(self.graph.start));
         } else {
             graph_field.source(self.graph_entry.clone());
         }
+        self.edited(graph_field, collections, Vec::new())
+    }
+
+    /// The message with another graph, other collections, and without some fields.
+    pub fn with(&self, bytes: &[u8], graph: Splice, collections: &[(&str, Vec<u8>)], without: Option<u32>) -> Splice {
+        let mut graph_field = Splice::default();
+        graph_field.message(field::GRAPH_DEF, graph.shifted(self.graph.start));
+        let base = self.span.start;
+        let fields = Fields::new(&bytes[self.span.clone()]).map_while(Result::ok);
+        let gone = fields.filter(|part| Some(part.number) == without);
+        let gone = gone.map(|part| (base + part.start..base + part.end, Splice::default()));
+        self.edited(graph_field, collections, gone.collect())
+    }
+
+    /// The message with these edits, a graph's field and changed collections.
+    fn edited(
+        &self,
+        graph_field: Splice,
+        collections: &[(&str, Vec<u8>)],
+        mut edits: Vec<(Range<usize>, Splice)>,
+    ) -> Splice {
         edits.push((self.graph_entry.clone(), graph_field));
         let mut new_collections = Splice::default();
         for (key, definition) in collections {

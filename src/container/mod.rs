@@ -6,6 +6,7 @@
 
 mod detect;
 mod ends;
+mod foreign;
 mod meta_graph;
 mod saved_model;
 mod signatures;
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use crate::collections::Collections;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
-use crate::graph::{Graph, read, verify};
+use crate::graph::{Graph, NodeId, read, verify};
 use crate::source::{self, Source};
 pub use ends::Ends;
 use meta_graph::MetaGraph;
@@ -120,6 +121,56 @@ impl Model {
         Ok(Self { path, graph, collections, kind, encoding, other_tag_sets, ends, bytes, file: None, enclosing })
     }
 
+    /// The model as it was opened, but for the nodes that do not stay, what collections have become, and a field of the
+    /// MetaGraphDef.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidGraph`] if a node that stays reads one that does not.
+    pub(crate) fn only(
+        &self,
+        keep: impl Fn(NodeId) -> bool,
+        collections: &[(&str, Vec<u8>)],
+        without: Option<u32>,
+    ) -> Result<Self> {
+        let graph = self.graph.only(keep);
+        let splice = match &self.enclosing {
+            Enclosing::Nothing => graph,
+            Enclosing::MetaGraph(meta) => meta.with(&self.bytes, graph, collections, without),
+            Enclosing::SavedModel(entry, meta) => {
+                entry.to_splice(&self.bytes, meta.with(&self.bytes, graph, collections, without))
+            }
+        };
+        let mut bytes = Vec::new();
+        let input = SpliceInput { bytes: &self.bytes, file: None };
+        splice.write_to(&mut bytes, &input, &self.graph).map_err(write_failed)?;
+        let bytes = Bytes::from(bytes);
+        let (graph, collections, enclosing) = match &self.enclosing {
+            Enclosing::Nothing => (0..bytes.len(), Collections::default(), Enclosing::Nothing),
+            Enclosing::MetaGraph(_) => {
+                let meta = MetaGraph::find(&bytes, 0..bytes.len())?;
+                (meta.graph.clone(), meta.collections(&bytes), Enclosing::MetaGraph(meta))
+            }
+            Enclosing::SavedModel(entry, _) => {
+                let entry = entry.again(&self.bytes, &bytes);
+                let entry = entry.ok_or_else(|| Error::new(ErrorKind::Container, "the SavedModel lost its graph"))?;
+                let meta = MetaGraph::find(&bytes, entry.meta_graph.clone())?;
+                (meta.graph.clone(), meta.collections(&bytes), Enclosing::SavedModel(entry, meta))
+            }
+        };
+        let graph = read::parse(bytes.slice(graph))?;
+        Ok(Self {
+            path: self.path.clone(),
+            collections,
+            other_tag_sets: self.other_tag_sets.clone(),
+            bytes,
+            file: None,
+            enclosing,
+            ends: self.ends.moved(&self.graph, &graph),
+            graph,
+            ..*self
+        })
+    }
+
     /// Opens a file or SavedModel folder; `-` is standard input.
     ///
     /// # Errors
@@ -133,8 +184,13 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn open_source(source: &Source, options: &OpenOptions) -> Result<Self> {
-        let mut model = Self::open(source.bytes.clone(), options)?;
-        model.path = source.path.display().to_string();
+        let path = source.path.display().to_string();
+        let opened = Self::open(source.bytes.clone(), options);
+        let mut model = opened.map_err(|error| {
+            let error = if options.format.is_none() { foreign::recognise_name(&path).unwrap_or(error) } else { error };
+            error.in_file(if path == "-" { "standard input" } else { &path })
+        })?;
+        model.path = path;
         model.file = source.file.clone().filter(|_| model.encoding == Encoding::Binary);
         Ok(model)
     }

@@ -64,6 +64,14 @@ fn tags(meta_graph: &[u8]) -> Vec<&str> {
 }
 
 impl Entry {
+    /// The same MetaGraphDef in other bytes, which hold as many before it.
+    pub fn again(&self, before: &[u8], bytes: &[u8]) -> Option<Self> {
+        let entries =
+            |bytes| Fields::new(bytes).map_while(Result::ok).filter(|part| part.is_message(field::META_GRAPHS));
+        let index = entries(before).position(|part| part.span() == self.field)?;
+        entries(bytes).nth(index).map(|part| Self { meta_graph: part.value(), field: part.span() })
+    }
+
     /// The SavedModel around the MetaGraphDef as it is now.
     pub fn to_splice(&self, bytes: &[u8], meta_graph: Splice) -> Splice {
         let mut splice = Splice::default();

@@ -123,8 +123,13 @@ pub fn print(binary: &[u8], kind: MessageKind, out: &mut impl io::Write) -> Resu
 /// Only the bytes up to that field are read.
 #[must_use]
 pub fn detect(bytes: &[u8]) -> Option<MessageKind> {
-    let name = lex::first_field_name(bytes)?;
+    let name = first_field_name(bytes)?;
     MessageKind::ALL.into_iter().find(|kind| kind.descriptor().get_field_by_name(name).is_some())
+}
+
+/// The name of the first field, if the bytes are a message in text format, whichever.
+pub(super) fn first_field_name(bytes: &[u8]) -> Option<&str> {
+    lex::first_field_name(bytes)
 }
 
 /// The key of a map entry, in the order in which maps are written.

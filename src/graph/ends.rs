@@ -1,7 +1,7 @@
 //! Where results leave a graph, without what only trains, saves or watches.
 
 use super::op_class::{is_reference_layer, is_variable};
-use super::training::{is_gradient, name_stands_aside, op_stands_aside, op_watches};
+use super::training::{is_gradient, name_stands_aside, op_stands_aside, op_watches, reads_loss_gradient};
 use super::{Graph, NodeId, PerOp};
 
 /// What a node is to somebody who looks for results.
@@ -92,7 +92,8 @@ fn role(graph: &Graph, node: NodeId, facts: &OpFacts, roles: &[Role]) -> Role {
     if *facts.stands_aside.of(graph, node) || name_stands_aside(graph.name(node)) || is_source(graph, node) {
         return Role::Aside;
     }
-    let watches = |node| *facts.watches.of(graph, node) || is_gradient(graph.name(node));
+    let watches =
+        |node| *facts.watches.of(graph, node) || is_gradient(graph.name(node)) || reads_loss_gradient(graph, node);
     let mut read = false;
     let mut updated = false;
     for consumer in graph.consumers(node) {

@@ -2,6 +2,10 @@
 //!
 //! Used by the reader to resolve inputs and by the passes, whose rules are about scopes and suffixes.
 
+use std::collections::BTreeSet;
+
+use crate::error::{Error, ErrorKind, Result};
+
 /// An input as a NodeDef spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputName<'a> {
@@ -39,6 +43,26 @@ pub fn leaf(name: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, leaf)| leaf)
 }
 
+/// Checks that some node is inside the scope, or is it, as a scope without nodes is a typing mistake.
+///
+/// # Errors
+/// [`ErrorKind::Options`], with the scope whose name comes nearest.
+pub fn check_scope<'a, I: Iterator<Item = &'a str>>(scope: &str, names: impl Fn() -> I) -> Result<()> {
+    let scope = scope.trim_end_matches('/');
+    let is_inside = |name: &str| name.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if scope.is_empty() || names().any(is_inside) {
+        return Ok(());
+    }
+    let scopes: BTreeSet<&str> =
+        names().flat_map(|name| std::iter::successors(parent(name), |scope| parent(scope))).collect();
+    let nearest = scopes.into_iter().max_by(|a, b| strsim::jaro(scope, a).total_cmp(&strsim::jaro(scope, b)));
+    let error = Error::new(ErrorKind::Options, format!("no node is inside of the scope '{scope}'"));
+    Err(match nearest {
+        Some(nearest) => error.hint(format!("the nearest scope is '{nearest}'")),
+        None => error.hint("the graph has no scopes"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +81,13 @@ mod tests {
     fn scopes_end_at_the_last_slash() {
         assert_eq!((parent("a/b/c"), leaf("a/b/c")), (Some("a/b"), "c"));
         assert_eq!((parent("a"), leaf("a")), (None, "a"));
+    }
+
+    #[test]
+    fn a_scope_without_nodes_names_the_nearest() {
+        let names = ["net/conv1/weights", "net/fc/MatMul", "x"];
+        let check = |scope: &str| check_scope(scope, || names.into_iter());
+        assert!(["net", "net/fc/", "net/fc/MatMul", "", "/"].into_iter().all(|scope| check(scope).is_ok()));
+        assert_eq!(check("net/conv").unwrap_err().hint_text(), Some("the nearest scope is 'net/conv1'"));
     }
 }

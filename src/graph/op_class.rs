@@ -25,6 +25,12 @@ pub fn is_fake_quant(op: &str) -> bool {
     matches!(op, "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel")
 }
 
+/// Whether the op rounds weights to levels: a fake quantizer, or what other tools put in its place.
+#[must_use]
+pub fn is_weight_quantizer(op: &str) -> bool {
+    is_fake_quant(op) || op.starts_with("QuantizeAndDequantize")
+}
+
 /// Whether the op holds a variable.
 #[must_use]
 pub fn is_variable(op: &str) -> bool {

@@ -36,6 +36,9 @@ fn name_is_saving(name: &str) -> bool {
 /// numbered when it repeats, and optimizers in scopes of their own around it.
 #[must_use]
 pub fn is_gradient(name: &str) -> bool {
+    if !name.contains("gradient") {
+        return false;
+    }
     let Some((scopes, _)) = name.rsplit_once('/') else { return false };
     scopes.split('/').any(|scope| match scope.strip_prefix("gradients") {
         Some("") => true,
@@ -44,14 +47,81 @@ pub fn is_gradient(name: &str) -> bool {
     })
 }
 
+/// The nodes that compute gradients, or what is made of them: found by what they are, once for a graph.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    /// Whether each node is one; empty if there are none.
+    nodes: Vec<bool>,
+}
+
+impl Gradients {
+    /// Finds ops that differentiate others, what stands in the scopes that `tf.gradients` makes, and all that reads these.
+    #[must_use]
+    pub fn find(graph: &Graph) -> Self {
+        let mut waiting: Vec<NodeId> = graph.ids().filter(|&node| is_seed(graph, node)).collect();
+        if waiting.is_empty() {
+            return Self::default();
+        }
+        let mut nodes = vec![false; graph.len()];
+        waiting.iter().for_each(|node| nodes[node.index()] = true);
+        while let Some(node) = waiting.pop() {
+            for reader in graph.consumers(node) {
+                if !std::mem::replace(&mut nodes[reader.index()], true) {
+                    waiting.push(reader);
+                }
+            }
+        }
+        Self { nodes }
+    }
+
+    /// Whether the node is one. Nodes inserted since are not.
+    #[must_use]
+    pub fn contain(&self, node: NodeId) -> bool {
+        self.nodes.get(node.index()).copied().unwrap_or(false)
+    }
+
+    /// The first one, in graph order.
+    #[must_use]
+    pub fn first(&self, graph: &Graph) -> Option<NodeId> {
+        graph.ids().find(|&node| self.contain(node))
+    }
+}
+
+/// Whether gradients begin at the node, whatever it reads.
+fn is_seed(graph: &Graph, node: NodeId) -> bool {
+    is_gradient_op(graph.op(node)) || is_gradient(graph.name(node)) || reads_loss_gradient(graph, node)
+}
+
+/// Whether the op is the gradient of another, such as `ReluGrad` and `FusedBatchNormGradV3`; `Conv2DBackpropInput` is an
+/// op of networks as well.
+fn is_gradient_op(op: &str) -> bool {
+    let versionless = op.trim_end_matches(|last: char| last.is_ascii_digit());
+    let base = if versionless.len() < op.len() { versionless.strip_suffix('V').unwrap_or(op) } else { op };
+    let is_stop = matches!(base, "StopGradient" | "PreventGradient" | "CustomGradient");
+    (base.ends_with("Grad") || base.ends_with("Gradient")) && !is_stop
+        || base.contains("BackpropFilter")
+        || matches!(base, "BroadcastGradientArgs" | "DepthwiseConv2dNativeBackpropInput" | "MaxPoolGradWithArgmax")
+}
+
+/// Whether the node reads the second output of a loss, which is the gradient of its first.
+pub(super) fn reads_loss_gradient(graph: &Graph, node: NodeId) -> bool {
+    graph.data_inputs(node).any(|input| {
+        input.port == 1
+            && matches!(
+                graph.op(input.node),
+                "SoftmaxCrossEntropyWithLogits" | "SparseSoftmaxCrossEntropyWithLogits" | "CTCLoss"
+            )
+    })
+}
+
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether the op watches others: it sums them up, or asserts something of them.
+/// Whether the op watches others: it sums them up, asserts something of them, or differentiates them.
 #[must_use]
 pub fn op_watches(op: &str) -> bool {
-    op.contains("Summary") || op == "Assert"
+    op.contains("Summary") || op == "Assert" || is_gradient_op(op)
 }
 
 /// Whether the node is there to save, initialise, update, watch or train.
@@ -75,12 +145,6 @@ pub fn op_stands_aside(op: &str) -> bool {
 #[must_use]
 pub fn name_stands_aside(name: &str) -> bool {
     is_gradient(name) || name_is_saving(name) || name.starts_with("report_uninitialized_variables/")
-}
-
-/// The first node that belongs to the gradients.
-#[must_use]
-pub fn first_gradient(graph: &Graph) -> Option<NodeId> {
-    graph.ids().find(|&node| is_gradient(graph.name(node)))
 }
 
 /// Variables that the graph's Savers do not save.
@@ -117,7 +181,10 @@ pub fn unsaved_variables(graph: &Graph) -> Option<Unsaved> {
         let first_tensor = if graph.op(saver) == "Save" { 2 } else { 3 };
         saved.extend(graph.data_inputs(saver).skip(first_tensor).map(|input| variable_behind(graph, input)));
     }
-    let is_missed = |&node: &NodeId| is_variable(graph.op(node)) && !saved.contains(graph.name(node));
+    // What a metric counts up is local to a run: no Saver saves it.
+    let is_metric = |node: NodeId| graph.consumers(node).any(|reader| graph.op(reader).starts_with("AssignAdd"));
+    let is_missed =
+        |&node: &NodeId| is_variable(graph.op(node)) && !saved.contains(graph.name(node)) && !is_metric(node);
     let variables: Vec<NodeId> = graph.ids().filter(is_missed).collect();
     (!variables.is_empty()).then_some(Unsaved { saver, variables })
 }
@@ -145,6 +212,9 @@ fn strings(graph: &Graph, tensor: TensorRef) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::samples::graph_of;
+    use crate::proto::tensorflow::{AttrValue, TensorProto, attr_value::Value};
+    use prost::Message;
 
     #[test]
     fn gradients_are_known_by_any_of_their_scopes() {
@@ -152,5 +222,54 @@ mod tests {
         let no = ["gradients", "my_gradients/x", "gradients_of/x", "net/gradients", "gradients_1"];
         assert_eq!(yes.map(is_gradient), [true; 3]);
         assert_eq!(no.map(is_gradient), [false; 5]);
+    }
+
+    #[test]
+    fn gradients_are_known_by_what_they_are_and_what_they_read() {
+        let graph = graph_of(
+            "x = Placeholder
+             w = VariableV2
+             w/read = Identity(w)
+             h = MatMul(x, w/read)
+             relu = Relu(h)
+             stop = StopGradient(relu)
+             next = MatMul(stop, w/read)
+             loss = SparseSoftmaxCrossEntropyWithLogits(next, x)
+             a = Mul(loss:1, x)
+             b = MatMul(a, w/read)
+             c = ReluGrad(b, relu)
+             d = MatMul(x, c)
+             step = ApplyGradientDescent(w, x, d)
+             up = Conv2DBackpropInput(x, w/read, relu)",
+        );
+        let gradients = Gradients::find(&graph);
+        let found: Vec<&str> =
+            graph.ids().filter(|&node| gradients.contain(node)).map(|node| graph.name(node)).collect();
+        assert_eq!(found, ["a", "b", "c", "d", "step"]);
+        let ops =
+            ["ReluGrad", "FusedBatchNormGradV3", "BroadcastGradientArgs", "Conv3DBackpropFilterV2", "MaxPoolGradGrad"];
+        assert_eq!(ops.map(is_gradient_op), [true; 5]);
+        let ops = ["StopGradient", "PreventGradient", "Conv2DBackpropInput", "FusedBatchNormV3", "Relu6", "Conv2D"];
+        assert_eq!(ops.map(is_gradient_op), [false; 6]);
+    }
+
+    #[test]
+    fn a_saver_need_not_save_what_metrics_count() {
+        let names =
+            TensorProto { dtype: DataType::DtString as i32, string_val: vec!["w".into()], ..TensorProto::default() };
+        let names = AttrValue { value: Some(Value::Tensor(names)) }.encode_to_vec();
+        let unsaved = |reader: &str| {
+            let mut graph = graph_of(&format!(
+                "total = VarHandleOp
+                 w = VariableV2
+                 one = Const 1.0
+                 names = Const
+                 count = {reader}(total, one)
+                 save/SaveV2 = SaveV2(one, names, one, w)"
+            ));
+            graph.set_attr(graph.find("names").unwrap(), "value", names.clone());
+            unsaved_variables(&graph).map_or(0, |unsaved| unsaved.variables.len())
+        };
+        assert_eq!([unsaved("AssignAddVariableOp"), unsaved("AssignVariableOp")], [0, 1]);
     }
 }

@@ -210,6 +210,20 @@ impl Graph {
         splice
     }
 
+    /// The GraphDef as it was read, without some of its nodes.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(NodeId) -> bool) -> Splice {
+        let mut splice = Splice::default();
+        let mut copied = 0;
+        for node in self.ids().take(self.original_count).filter(|&node| !keep(node)) {
+            let entry = self.entry(node);
+            splice.source(copied..entry.start);
+            copied = entry.end;
+        }
+        splice.source(copied..self.source.len());
+        splice
+    }
+
     /// The whole field of an original node in the source: tag, length, NodeDef.
     fn entry(&self, node: NodeId) -> Range<usize> {
         let node = &self.nodes[node.index()];

@@ -44,7 +44,7 @@ pub fn read(prefix: &Path) -> Result<BTreeMap<String, Entry>> {
         let hint = "pass the checkpoint's prefix, such as model.ckpt-1000, beside which lies model.ckpt-1000.index";
         if error.kind() == ErrorKind::Io { error.hint(hint) } else { error }
     })?;
-    parse(&bytes.bytes)
+    parse(&bytes.bytes).map_err(|error| error.in_file(&path.display().to_string()))
 }
 
 fn index_path(prefix: &Path) -> PathBuf {

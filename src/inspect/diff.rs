@@ -10,9 +10,11 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::attr_text::{attr_text, same_attr};
+use super::functions::function_changes;
 use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::Model;
-use crate::error::Printable;
+use crate::error::{Printable, Result};
+use crate::graph::name::check_scope;
 use crate::graph::{Graph, Input, NodeId};
 use crate::report::FileSummary;
 
@@ -116,16 +118,21 @@ impl Diff {
 }
 
 /// Compares two models. With a scope, only its nodes are looked at.
-#[must_use]
-pub fn diff(a: &Model, b: &Model, paths: [&str; 2], scope: Option<&str>) -> Diff {
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Options`] if neither graph has a node in the scope.
+pub fn diff(a: &Model, b: &Model, paths: [&str; 2], scope: Option<&str>) -> Result<Diff> {
     let scope = scope.map(|scope| scope.trim_end_matches('/')).filter(|scope| !scope.is_empty());
+    if let Some(scope) = scope {
+        check_scope(scope, || names(&a.graph).chain(names(&b.graph)))?;
+    }
     let mut nodes = diff_nodes(&a.graph, &b.graph, scope);
     nodes.sort_by(|a, b| a.node.cmp(&b.node));
     let looked_at = b.graph.ids().filter(|&node| inside(b.graph.name(node), scope)).count();
     let count = |kind| nodes.iter().filter(|node| node.kind == kind).count();
     let (added, removed, changed) = (count(Kind::Added), count(Kind::Removed), count(Kind::Changed));
     let others = if scope.is_none() { diff_others(a, b) } else { Vec::new() };
-    Diff {
+    Ok(Diff {
         schema_version: SCHEMA_VERSION,
         tool: TOOL.to_owned(),
         command: "diff".to_owned(),
@@ -138,7 +145,11 @@ pub fn diff(a: &Model, b: &Model, paths: [&str; 2], scope: Option<&str>) -> Diff
         changed,
         nodes,
         others,
-    }
+    })
+}
+
+fn names(graph: &Graph) -> impl Iterator<Item = &str> {
+    graph.ids().map(|node| graph.name(node))
 }
 
 fn inside(name: &str, scope: Option<&str>) -> bool {
@@ -179,7 +190,7 @@ fn changes(a: &Graph, before: NodeId, b: &Graph, after: NodeId) -> Vec<Change> {
 }
 
 impl Change {
-    fn new(what: &str, before: Option<String>, after: Option<String>) -> Self {
+    pub(super) fn new(what: &str, before: Option<String>, after: Option<String>) -> Self {
         Self { what: what.to_owned(), before, after }
     }
 }
@@ -246,7 +257,9 @@ fn diff_others(a: &Model, b: &Model) -> Vec<OtherDiff> {
         let collections = &model.collections;
         collections.keys().into_iter().map(|key| (key.to_owned(), collections.all_names(key))).collect()
     };
-    let mut others = diff_maps("function", &functions(a), &functions(b), |_, _| Vec::new());
+    let mut others = diff_maps("function", &functions(a), &functions(b), |old, new| function_changes(old, new));
+    // Bytes may differ where messages do not: map entries and fields come in any order.
+    others.retain(|other| other.kind != Kind::Changed || !other.changes.is_empty());
     others.extend(diff_maps("collection", &collections(a), &collections(b), |old, new| {
         let (old, new): (BTreeSet<&String>, BTreeSet<&String>) = (old.iter().collect(), new.iter().collect());
         let lost = old.difference(&new).map(|name| Change::new("value", Some((*name).clone()), None));

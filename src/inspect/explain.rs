@@ -254,7 +254,7 @@ pub fn to_text(explanation: &Explanation, all: bool) -> String {
         if in_detail {
             plan::push_inserts(&mut text, layer);
         }
-        if let Some(detail) = &layer.detail {
+        if let Some(detail) = layer.detail.as_ref().filter(|_| !layer.outcome.is_quantized()) {
             let _ = writeln!(text, "reason {}: {}", Printable(&layer.node), Printable(detail));
         }
         let near = neighbourhoods.iter().find(|near| near.layer == layer.node);

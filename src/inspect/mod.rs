@@ -12,6 +12,7 @@ pub mod diff;
 pub mod endpoints;
 pub mod explain;
 pub mod fake_quant;
+mod functions;
 pub mod summary;
 pub mod tensor;
 

@@ -14,7 +14,7 @@ use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::{Model, Signatures};
 use crate::error::Printable;
 use crate::graph::op_class::{is_reference_layer, is_variable};
-use crate::graph::training::{is_gradient, is_saving};
+use crate::graph::training::{Gradients, is_gradient, is_saving};
 use crate::graph::{Graph, NodeId};
 use crate::proto::tensorflow::DataType;
 use crate::report::FileSummary;
@@ -278,8 +278,8 @@ fn quantization(graph: &Graph, quants: &[FakeQuant]) -> Quantization {
         *bits.entry(quant.bits).or_default() += 1;
     }
     let is_layer = graph.per_op(is_reference_layer);
-    let layers =
-        graph.ids().filter(|&node| *is_layer.of(graph, node)).filter(|&node| !is_gradient(graph.name(node))).count();
+    let gradients = Gradients::find(graph);
+    let layers = graph.ids().filter(|&node| *is_layer.of(graph, node) && !gradients.contain(node)).count();
     Quantization { state: State::of(quants), fake_quants: quants.len(), bits, layers }
 }
 

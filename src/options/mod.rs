@@ -64,11 +64,13 @@ pub struct Common {
     pub selection: Selection,
     /// Whether to leave what the rules refuse as it is, instead of refusing the graph.
     pub skip_unmatched: bool,
+    /// Whether to leave out of the graph what its outputs do not need: what trains, saves and watches.
+    pub drop_training: bool,
 }
 
 impl Default for Common {
     fn default() -> Self {
-        Self { is_training: true, selection: Selection::default(), skip_unmatched: false }
+        Self { is_training: true, selection: Selection::default(), skip_unmatched: false, drop_training: false }
     }
 }
 

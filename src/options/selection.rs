@@ -64,7 +64,10 @@ fn as_typed<S: Serializer>(patterns: &[Regex], serializer: S) -> Result<S::Ok, S
 fn compile(patterns: &[String]) -> Result<Vec<Regex>, Error> {
     let compile = |pattern: &String| {
         Regex::new(pattern).map_err(|error| {
-            Error::new(ErrorKind::Options, format!("'{pattern}' is no regular expression: {error}"))
+            // The message shows the pattern once more, over several lines; its last one says what is wrong.
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            Error::new(ErrorKind::Options, format!("'{pattern}' is no regular expression: {reason}"))
                 .hint("escape . [ ] ( ) { } * + ? ^ $ | with a backslash")
         })
     };
@@ -101,6 +104,11 @@ mod tests {
     fn a_pattern_for_nothing_names_the_nearest_layer() {
         let error = selection(&[], &["net/convl/Conv2D"]).check(["net/fc/MatMul", "net/conv1/Conv2D"].into_iter());
         assert_eq!(error.unwrap_err().hint_text(), Some("the nearest layer is 'net/conv1/Conv2D'"));
-        assert!(Selection::new(&["(".to_owned()], &[]).is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_is_told_as_it_was_typed() {
+        let error = Selection::new(&["net/(a\\d".to_owned()], &[]).unwrap_err();
+        assert_eq!(error.to_string(), "'net/(a\\d' is no regular expression: unclosed group");
     }
 }

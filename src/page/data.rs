@@ -230,7 +230,7 @@ fn marks(graph: &Graph, report: &Report) -> Vec<(usize, Mark)> {
     let layers = layers.filter_map(|(layer, is_layer)| {
         let mark = Mark {
             kind: match layer.outcome {
-                Outcome::Quantized => "quantized",
+                Outcome::Quantized | Outcome::PartlyQuantized => "quantized",
                 Outcome::FoldedTwin => "folded",
                 _ => "skipped",
             },
@@ -315,6 +315,9 @@ fn facts(report: &Report) -> Vec<(String, String)> {
     if !report.batch_norms.is_empty() {
         let folded = report.batch_norms.iter().filter(|it| it.is_folded()).count();
         facts.push(("batch norms folded".to_owned(), format!("{folded} of {}", report.batch_norms.len())));
+    }
+    if summary.partly > 0 {
+        facts.push(("quantized in part".to_owned(), summary.partly.to_string()));
     }
     facts.extend(summary.skipped.iter().map(|(code, count)| (format!("left: {code}"), count.to_string())));
     facts.extend(report.options.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {

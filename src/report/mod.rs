@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 pub use names::Names;
 use serde::Serialize;
 
+pub use crate::drop_training::Dropped;
 use crate::passes::decisions::{BatchNorm, Layer, Outcome};
 
 /// The version of the report's JSON form. It grows when a field changes its meaning or goes; new fields do not count.
@@ -37,6 +38,9 @@ pub struct Report {
     pub options: BTreeMap<String, serde_json::Value>,
     /// Which generation of rules was chosen, and why.
     pub rules: ChosenRules,
+    /// What was left out because it only trains, saves or watches, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// How many layers there are, and how many of them had which outcome.
     pub summary: Summary,
     /// The decision about every batch norm, if they were to be folded.
@@ -116,6 +120,8 @@ pub struct Summary {
     pub layers: usize,
     /// Layers that were quantized.
     pub quantized: usize,
+    /// Layers of which some tensors were quantized and some were left.
+    pub partly: usize,
     /// Layers that were not, by reason code.
     pub skipped: BTreeMap<&'static str, usize>,
     /// Fake quantizers inserted.
@@ -130,10 +136,10 @@ impl Summary {
         // A layer and its folded twin are one layer.
         for layer in layers.iter().filter(|layer| layer.outcome != Outcome::FoldedTwin) {
             summary.layers += 1;
-            if layer.outcome == Outcome::Quantized {
-                summary.quantized += 1;
-            } else {
-                *summary.skipped.entry(layer.outcome.code()).or_default() += 1;
+            match layer.outcome {
+                Outcome::Quantized => summary.quantized += 1,
+                Outcome::PartlyQuantized => summary.partly += 1,
+                outcome => *summary.skipped.entry(outcome.code()).or_default() += 1,
             }
         }
         summary.fake_quants = layers.iter().chain(adds).map(|layer| layer.fake_quants.len()).sum();

@@ -10,6 +10,9 @@ use crate::passes::decisions::{BatchNorm, InsertedFakeQuant, Layer, Outcome, Ste
 #[must_use]
 pub fn to_text(report: &Report) -> String {
     let mut text = rules(report);
+    if let Some(dropped) = &report.dropped {
+        let _ = writeln!(text, "dropped {dropped}");
+    }
     for batch_norm in &report.batch_norms {
         push_batch_norm(&mut text, batch_norm);
     }
@@ -67,8 +70,12 @@ pub fn totals(report: &Report) -> String {
         0 => String::new(),
         count => format!("{count} batch norms: {} folded; ", folded.count()),
     };
+    let partly = match summary.partly {
+        0 => String::new(),
+        count => format!(", {count} {}", Outcome::PartlyQuantized.code()),
+    };
     format!(
-        "total {batch_norms}{} layers: {} quantized{}; {} fake quantizers, {} inputs rewired\n",
+        "total {batch_norms}{} layers: {} quantized{partly}{}; {} fake quantizers, {} inputs rewired\n",
         summary.layers,
         summary.quantized,
         skipped.concat(),
@@ -80,10 +87,12 @@ pub fn totals(report: &Report) -> String {
 /// What was decided about a layer, and why.
 pub fn push_layer(text: &mut String, layer: &Layer) {
     let (name, op, outcome) = (Printable(&layer.node), Printable(&layer.op), layer.outcome);
-    let _ = if outcome == Outcome::Quantized {
-        writeln!(text, "layer {name} ({op}): quantized")
-    } else {
-        writeln!(text, "layer {name} ({op}): {}: {}", outcome.code(), outcome.explanation())
+    let _ = match (outcome, &layer.detail) {
+        (Outcome::Quantized, _) => writeln!(text, "layer {name} ({op}): quantized"),
+        (Outcome::PartlyQuantized, Some(detail)) => {
+            writeln!(text, "layer {name} ({op}): {}: {}", outcome.code(), Printable(detail))
+        }
+        _ => writeln!(text, "layer {name} ({op}): {}: {}", outcome.code(), outcome.explanation()),
     };
 }
 
@@ -93,7 +102,7 @@ pub fn push_steps(text: &mut String, layer: &Layer) {
     let name = Printable(&layer.node);
     let matched: Vec<&str> =
         layer.steps.iter().filter(|step| step.found.is_some()).map(|step| step.rule.code()).collect();
-    if layer.outcome == Outcome::Quantized && !matched.is_empty() {
+    if layer.outcome.is_quantized() && !matched.is_empty() {
         let _ = writeln!(text, "pattern {name}: {}", matched.join(" + "));
     }
     for Step { rule, found } in &layer.steps {

@@ -7,6 +7,9 @@ use super::Report;
 use crate::error::Printable;
 use crate::passes::decisions::{BatchNorm, Layer, Outcome};
 
+/// The outcome of layers that are neither quantized nor left.
+const PARTLY: Outcome = Outcome::PartlyQuantized;
+
 /// The summary: a fact a line, without colour.
 #[must_use]
 pub fn to_text(report: &Report, every_layer: bool) -> String {
@@ -15,6 +18,9 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
         let _ = writeln!(text, "{label:<16}{value}");
     };
     line("rules", format!("{}: {}", report.rules.chosen, Printable(&report.rules.reason)));
+    if let Some(dropped) = &report.dropped {
+        line("dropped", dropped.to_string());
+    }
     if !report.batch_norms.is_empty() || report.command == "fold" {
         let folded = report.batch_norms.iter().filter(|batch_norm| batch_norm.is_folded());
         line("batch norms", format!("{} of {} folded", folded.count(), report.batch_norms.len()));
@@ -27,6 +33,9 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
         format!("{} of {} quantized, {} fake quantizers", summary.quantized, summary.layers, summary.fake_quants);
     if report.command != "fold" {
         line("layers", quantized);
+    }
+    if summary.partly > 0 {
+        line("  in part", format!("{} {}: {}", summary.partly, PARTLY.code(), PARTLY.explanation()));
     }
     for (code, count) in &summary.skipped {
         line("  skipped", format!("{count} {code}: {}", explain(code, report)));
@@ -95,7 +104,7 @@ fn batch_norm_lines(batch_norm: &BatchNorm) -> String {
 /// How many layers and activations were quantized by each rule past the reference.
 fn extensions(report: &Report) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
-    for layer in report.layers.iter().chain(&report.adds).filter(|layer| layer.outcome == Outcome::Quantized) {
+    for layer in report.layers.iter().chain(&report.adds).filter(|layer| layer.outcome.is_quantized()) {
         if let Some(extension) = layer.extension {
             *counts.entry(extension.code()).or_default() += 1;
         }
@@ -105,7 +114,11 @@ fn extensions(report: &Report) -> BTreeMap<&'static str, usize> {
 
 fn layer_lines(layer: &Layer) -> String {
     let mut text = String::new();
-    let sign = if layer.outcome == Outcome::Quantized { '+' } else { '-' };
+    let sign = match layer.outcome {
+        Outcome::Quantized => '+',
+        Outcome::PartlyQuantized => '~',
+        _ => '-',
+    };
     let rule = layer.extension.map(|extension| format!(" by the extension {}", extension.code())).unwrap_or_default();
     let code = layer.outcome.code();
     let _ = writeln!(text, "{sign} {} ({}): {code}{rule}", Printable(&layer.node), Printable(&layer.op));

@@ -9,6 +9,7 @@ mod warnings;
 use std::collections::BTreeMap;
 
 use crate::container::{Encoded, Encoding, Model};
+use crate::drop_training::drop_training;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::options::{Generation, RewriteOptions, Rules};
@@ -33,6 +34,12 @@ pub struct Rewritten<'m> {
 /// use.
 pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rewritten<'m>> {
     options.check()?;
+    let input = summarize(model);
+    let mut dropped = None;
+    if options.common.drop_training {
+        let (kept, what) = drop_training(model, options.common.is_training)?;
+        (*model, dropped) = (kept, Some(what));
+    }
     let mut report = match &options.rules {
         Rules::Auto(only) => choose::run_by_best(model, options, only)?,
         Rules::Names(only) => run::run(model, options, Generation::Names(only))?,
@@ -44,6 +51,8 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     if matches!(options.rules, Rules::Auto(_)) && !options.allow_nothing {
         check_anything_done(&report, options)?;
     }
+    report.input = input;
+    report.dropped = dropped;
     let output = model.encode()?;
     report.output = FileSummary { path: String::new(), bytes: output.len(), ..summarize(model) };
     Ok(Rewritten { report, output })

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-use super::{summarize, warnings};
+use super::warnings;
 use crate::container::Model;
 use crate::error::{ErrorKind, Result};
 use crate::graph::{Graph, NodeId, TensorRef, verify};
@@ -17,7 +17,6 @@ use crate::report::{ChosenRules, Output, Report, SCHEMA_VERSION, Summary};
 /// # Errors
 /// Those of the passes; [`ErrorKind::Options`] if the name of a gathering op is taken. The model is then of no use.
 pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Generation<'_>) -> Result<Report> {
-    let input = summarize(model);
     let mut warnings = warnings::before(model);
     if let Generation::Topology(only) = generation
         && options.quantize.is_some()
@@ -79,7 +78,6 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     checked.map_err(|error| {
         error.hint("a layer depends on a node that would have to wait for that layer's own range updates; --exclude it")
     })?;
-    report.input = input;
     warnings.append(&mut report.warnings);
     report.warnings = warnings;
     Ok(report)

@@ -2,16 +2,17 @@
 
 use crate::container::Model;
 use crate::graph::op_class::is_fake_quant;
-use crate::graph::{Graph, NodeId, training};
+use crate::graph::training::{self, Gradients};
+use crate::graph::{Graph, NodeId};
 use crate::options::RewriteOptions;
-use crate::passes::decisions::{Outcome, Quantized};
+use crate::passes::decisions::Quantized;
 use crate::report::{Output, Warning};
 
 /// What can be said before anything is done.
 pub(super) fn before(model: &Model) -> Vec<Warning> {
     let graph = &model.graph;
     let mut warnings = Vec::new();
-    if let Some(node) = training::first_gradient(graph) {
+    if let Some(node) = Gradients::find(graph).first(graph) {
         let message = format!(
             "the graph holds gradients already ('{}'): rewrite it before the training ops are added, or they bypass the quantizers",
             graph.name(node)
@@ -43,7 +44,7 @@ pub(super) fn after(
     {
         warnings.push(Warning { code: "saver_misses_variables", message: unsaved.message(graph) });
     }
-    let any_quantized = quantized.layers.iter().any(|layer| layer.outcome == Outcome::Quantized);
+    let any_quantized = quantized.layers.iter().any(|layer| layer.outcome.is_quantized());
     if options.quantize.is_some() && !any_quantized {
         let message = "no layer was quantized".to_owned();
         warnings.push(Warning { code: "nothing_quantized", message });

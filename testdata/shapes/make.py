@@ -377,6 +377,14 @@ def parts():
     for begin, size in [(const(1, 0), const(2, 3)), (const(1, 2), const(-1, -1)), (given([2], I), const(2, 3)), (given([2], I), const(-1, 3)),
                         (const(1, 0), given([2], I)), (given(None, I), given(None, I)), (const(0, 0), raw.Shape(input=given([None, 3])))]:
       case('Slice', input=given(shape), begin=begin, size=size)
+    for begin, end, strides, masks in [
+        ([0, 1], [3, -1], [1, 1], {}), ([-1, 2], [-8, 0], [-2, -1], {}), ([1], [9], [3], {}),
+        ([0, 0], [0, 0], [1, 1], {'begin_mask': 3, 'end_mask': 3}), ([1, 0], [0, 2], [1, 1], {'end_mask': 1, 'shrink_axis_mask': 2}),
+        ([0, 1], [0, 3], [1, 1], {'ellipsis_mask': 1}), ([0, 0, 1], [0, 0, 3], [1, 1, 1], {'ellipsis_mask': 2, 'new_axis_mask': 1}),
+        ([0, 1], [0, 2], [1, 1], {'new_axis_mask': 1, 'shrink_axis_mask': 3}), ([1, 0], [0, 9], [-4, 2], {'begin_mask': 2})]:
+      case('StridedSlice', input=given(shape), begin=const(begin), end=const(end), strides=const(strides), attrs=masks)
+    case('StridedSlice', input=given(shape), begin=given([2], I), end=given([2], I), strides=const(1, 1))
+    case('StridedSlice', input=given(shape), begin=given([1], I), end=given([1], I), strides=const([1]), attrs={'shrink_axis_mask': 1})
     case('ReverseV2', tensor=given(shape), axis=const([0]))
     case('Reverse', tensor=given(shape), dims=given([2], B))
     case('Cumsum', x=given(shape), axis=const(0))

@@ -38,7 +38,18 @@ fn bad_files() -> Vec<(&'static str, Vec<u8>)> {
         ("truncated_saved.pb", saved_model(&[(&["serve"], &meta)])[..2000].to_vec()),
         ("model.tflite", [b"\x1c\0\0\0TFL3", &[0; 100][..]].concat()),
         ("weights.h5", b"\x89HDF\r\n\x1a\n and so on".to_vec()),
-        ("model.keras", b"PK\x03\x04 and so on".to_vec()),
+        ("model.keras", b"PK\x03\x04__________________________metadata.json".to_vec()),
+        ("model.zip", b"PK\x03\x04 and so on".to_vec()),
+        ("pointer.pb", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n".to_vec()),
+        ("page.pb", b"<!DOCTYPE html>\n<html></html>\n".to_vec()),
+        ("picture.png", b"\x89PNG\r\n\x1a\n".to_vec()),
+        ("model.ckpt-1.index", [&[0; 40][..], &0xdb47_7524_8b80_fb57_u64.to_le_bytes()].concat()),
+        ("model.ckpt-1.data-00000-of-00001", vec![0xff; 64]),
+        ("checkpoint", b"model_checkpoint_path: \"model.ckpt-1\"\n".to_vec()),
+        ("label_map.pbtxt", b"item {\n  id: 1\n  name: 'cat'\n}\n".to_vec()),
+        ("pipeline.config", b"model {\n  ssd {\n  }\n}\n".to_vec()),
+        ("model.onnx", onnx()),
+        ("predict_net.pb", caffe2_net()),
         ("without_graph.meta", without_graph),
         ("two_graphs.meta", two_graphs),
         ("no_graphs.pb", vec![0x08, 0x01]),
@@ -53,6 +64,24 @@ fn bad_files() -> Vec<(&'static str, Vec<u8>)> {
         ("unknown_field.pbtxt", b"node { name: \"a\" op: \"Const\" colour: \"red\" }\n".to_vec()),
         ("open.pbtxt", b"node { name: \"a\"".to_vec()),
     ]
+}
+
+fn onnx() -> Vec<u8> {
+    let mut model = Vec::new();
+    put_uint(&mut model, 1, 8);
+    put_bytes(&mut model, 2, b"pytorch");
+    put_bytes(&mut model, 7, b"\x0a\x00");
+    model
+}
+
+fn caffe2_net() -> Vec<u8> {
+    let (mut op, mut net) = (Vec::new(), Vec::new());
+    put_bytes(&mut op, 1, b"data");
+    put_bytes(&mut op, 2, b"conv1");
+    put_bytes(&mut op, 4, b"Conv");
+    put_bytes(&mut net, 1, b"net");
+    put_bytes(&mut net, 2, &op);
+    net
 }
 
 #[test]

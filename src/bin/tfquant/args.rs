@@ -109,6 +109,7 @@ pub struct OutputArgs {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // switches
 #[command(next_help_heading = WHAT)]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct LayerArgs {
     /// How layers are recognised
     #[arg(long = "match", value_name = "RULES", value_enum, default_value = "auto")]
@@ -129,6 +130,10 @@ pub struct LayerArgs {
     /// Leave a layer that the rules refuse as it is, instead of failing
     #[arg(long)]
     pub skip_unmatched: bool,
+
+    /// Leave out what only trains, saves or watches, so that a graph saved while training can be rewritten
+    #[arg(long)]
+    pub drop_training: bool,
 
     /// Freeze the moving averages of folded batch norms from this step on (--match topology)
     #[arg(long, value_name = "N")]
@@ -342,6 +347,7 @@ impl LayerArgs {
                 is_training: self.mode == Mode::Training,
                 selection: Selection::new(&self.include, &self.exclude)?,
                 skip_unmatched: self.skip_unmatched,
+                drop_training: self.drop_training,
             },
             fold: true,
             strict_fold: self.strict_fold,

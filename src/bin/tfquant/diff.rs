@@ -38,7 +38,7 @@ pub struct DiffArgs {
 pub fn run(args: &DiffArgs) -> Result<ExitCode> {
     let (a, path_a) = open(&args.input)?;
     let (b, path_b) = open_path(&args.other, &args.input)?;
-    let diff = diff::diff(&a, &b, [&path_a, &path_b], args.scope.as_deref());
+    let diff = diff::diff(&a, &b, [&path_a, &path_b], args.scope.as_deref())?;
     if let Some(path) = &args.html.html {
         write_page(path, &PageData::of_diff(&a.graph, &b.graph, &diff))?;
     }

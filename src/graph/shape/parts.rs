@@ -109,3 +109,64 @@ pub(super) fn slice(at: &mut Inference<'_>) -> Option<Dims> {
     };
     Some((0..dims.len()).map(cut).collect())
 }
+
+/// A part between two ends on each axis, in steps; axes may go, come, or be passed over.
+pub(super) fn strided_slice(at: &mut Inference<'_>) -> Option<Dims> {
+    let dims = at.input(0)?;
+    let ends = [1, 2, 3].map(|list| at.constant(list));
+    let listed = at.dims(1).and_then(|list| *list.first()?).and_then(|count| usize::try_from(count).ok());
+    let count = ends[0].as_ref().map(Vec::len).or(listed).filter(|&count| count <= MAX_AXES)?;
+    let bit = |mask: &str, place: usize| at.int(mask).is_some_and(|mask| place < 63 && mask >> place & 1 == 1);
+    let places: Vec<Place> = (0..count)
+        .map(|place| {
+            let [ellipsis, new, shrink] =
+                ["ellipsis_mask", "new_axis_mask", "shrink_axis_mask"].map(|mask| bit(mask, place));
+            match (ellipsis, new, shrink) {
+                (true, ..) => Place::Ellipsis,
+                (_, true, _) => Place::New,
+                (_, _, true) => Place::Shrink,
+                _ => Place::Range { from_first: bit("begin_mask", place), to_last: bit("end_mask", place) },
+            }
+        })
+        .collect();
+    let taken = places.iter().filter(|place| matches!(place, Place::Range { .. } | Place::Shrink)).count();
+    let mut passed_over = Some(dims.len().checked_sub(taken)?);
+    let mut axes = dims.into_iter();
+    let mut sliced = Vec::new();
+    for (index, place) in places.into_iter().enumerate() {
+        match place {
+            Place::Ellipsis => sliced.extend(axes.by_ref().take(passed_over.take()?)),
+            Place::New => sliced.push(Some(1)),
+            Place::Shrink => drop(axes.next()?),
+            Place::Range { from_first, to_last } => {
+                let dim = axes.next()?;
+                let end = |which: usize| ends[which].as_ref().and_then(|list| list.get(index).copied());
+                let range = || range_len(dim?, end(0).filter(|_| !from_first), end(1).filter(|_| !to_last), end(2)?);
+                let is_known = (from_first || end(0).is_some()) && (to_last || end(1).is_some());
+                sliced.push(is_known.then(range).flatten());
+            }
+        }
+    }
+    sliced.extend(axes);
+    Some(sliced)
+}
+
+/// What a slice does with one of the places that it lists.
+enum Place {
+    Ellipsis,
+    New,
+    Shrink,
+    Range { from_first: bool, to_last: bool },
+}
+
+/// How many elements lie between two ends, which count from the end of the axis when negative.
+fn range_len(dim: i64, begin: Option<i64>, end: Option<i64>, stride: i64) -> Option<i64> {
+    let forward = stride > 0;
+    let [first, last] = if forward { [0, dim] } else { [-1, dim.checked_sub(1)?] };
+    let clamped = |end: i64| Some(if end < 0 { end.checked_add(dim)? } else { end }.clamp(first, last));
+    let begin = begin.map_or(Some(if forward { first } else { last }), clamped)?;
+    let end = end.map_or(Some(if forward { last } else { first }), clamped)?;
+    let reach = if forward { end.checked_sub(begin)? } else { begin.checked_sub(end)? };
+    let step = stride.checked_abs().filter(|&step| step > 0)?;
+    Some(if reach > 0 { reach.checked_add(step - 1)? / step } else { 0 })
+}

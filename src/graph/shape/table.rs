@@ -171,6 +171,7 @@ const RULES: &[(&str, Rule)] = &[
     ("SquaredDifference", elementwise::binary),
     ("Squeeze", layout::squeeze),
     ("StopGradient", elementwise::same),
+    ("StridedSlice", parts::strided_slice),
     ("Sub", elementwise::binary),
     ("Sum", reduction::reduce),
     ("Switch", elementwise::same),

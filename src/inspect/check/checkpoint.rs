@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::Finding;
@@ -37,6 +37,8 @@ pub struct Renamed {
 
 /// What object-based checkpoints add to a variable's name.
 const OBJECT_SUFFIX: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
+/// The key under which they keep what their keys mean.
+const OBJECT_GRAPH: &str = "_CHECKPOINTABLE_OBJECT_GRAPH";
 /// Names less alike than this are not taken for the same.
 const ALIKE: f64 = 0.75;
 
@@ -65,6 +67,29 @@ pub fn compare(graph: &Graph, entries: &BTreeMap<String, Entry>, prefix: &str) -
         }
     }
     let mut spare = Spare::new(entries.iter().filter(|(key, _)| !variables.contains_key(*key)));
+    if entries.contains_key(OBJECT_GRAPH) {
+        // Its keys are paths of Python objects, and what it holds under which the loader knows.
+        let mut left = Vec::new();
+        for (name, shape) in missing {
+            match spare.take(&name, &shape) {
+                Some(key) => comparison.renamed.push(Renamed { variable: name, key }),
+                None => left.push((name, shape)),
+            }
+        }
+        let mut by_shape = spare.by_shape();
+        let mut take_any = |shape: &Shape| by_shape.get_mut(&shape.to_string())?.pop();
+        missing = Vec::new();
+        let mut taken = HashSet::new();
+        for (name, shape) in left {
+            if let Some(key) = take_any(&shape) {
+                comparison.renamed.push(Renamed { variable: name, key: key.clone() });
+                taken.insert(key);
+            } else {
+                missing.push((name, shape));
+            }
+        }
+        spare.remove(&taken);
+    }
     for (name, shape) in missing {
         if let Some(key) = spare.take(&name, &shape) {
             let message = format!("the checkpoint seems to hold the variable as '{key}'");
@@ -109,6 +134,22 @@ impl<'a> Spare<'a> {
         let scored = fitting.map(|(index, (key, _))| (strsim::jaro(name, plain(key)), index));
         let (score, index) = scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))?;
         (score >= ALIKE).then(|| keys.remove(index).0.to_owned())
+    }
+
+    /// The keys of variables by their shapes, the first by name last.
+    fn by_shape(&self) -> HashMap<String, Vec<String>> {
+        let mut all: Vec<&(&str, &Entry)> =
+            self.keys.values().flatten().filter(|(key, _)| key.ends_with(OBJECT_SUFFIX)).collect();
+        all.sort_by(|a, b| b.0.cmp(a.0));
+        let mut by_shape: HashMap<String, Vec<String>> = HashMap::new();
+        for (key, entry) in all {
+            by_shape.entry(entry.shape.to_string()).or_default().push((*key).to_owned());
+        }
+        by_shape
+    }
+
+    fn remove(&mut self, taken: &HashSet<String>) {
+        self.keys.values_mut().for_each(|keys| keys.retain(|(key, _)| !taken.contains(*key)));
     }
 
     fn rest(self) -> Vec<String> {

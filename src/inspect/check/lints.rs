@@ -20,7 +20,7 @@ pub fn of_graph(graph: &Graph, quants: &[FakeQuant], state: State) -> Vec<Findin
             "the graph updates its ranges while it runs: converters want an eval rewrite of the inference graph";
         findings.push(Finding::error("training_rewrite", graph.name(quant.node), message));
     }
-    if let Some(node) = training::first_gradient(graph) {
+    if let Some(node) = training::Gradients::find(graph).first(graph) {
         let message = "the graph holds gradients: extract the inference graph before converting";
         findings.push(Finding::warning("gradients_present", graph.name(node), message));
     }

@@ -59,6 +59,7 @@ coded! {
     /// Whether a layer was quantized; every other variant is the reason why not.
     pub enum Outcome {
         Quantized = "quantized": "quantized",
+        PartlyQuantized = "partly_quantized": "some of its tensors are quantized, some are left",
         NotSelected = "not_selected": "left out by --include, --exclude or --inputs",
         SeparableDepthwise = "separable_depthwise": "first half of a separable convolution, quantized with its second half",
         FoldedTwin = "folded_twin": "its folded twin is quantized instead",
@@ -68,13 +69,22 @@ coded! {
         InputsShared = "inputs_shared": "a tensor to quantize has readers that could not all be rewired",
         ScopeShared = "scope_shared": "another layer shares its scope",
         NotFloat = "not_float": "a tensor to quantize is not float32",
-        WeightsUnknown = "weights_unknown": "no input is a variable",
+        WeightsUnknown = "weights_unknown": "no input is a variable or a constant",
+        WeightsQuantized = "weights_quantized": "its weights are quantized already",
         RankUnknown = "rank_unknown": "the number of axes of a tensor to quantize is not known",
         OutOfScope = "out_of_scope": "outside of --scope",
         AlreadyQuantized = "already_quantized": "quantized already",
         BatchStatistics = "batch_statistics": "yields the batch's statistics alone, which stay exact",
         BatchNormFollows = "batch_norm_follows": "a batch norm that was not folded reads it",
         InsideLoop = "inside_loop": "inside a while-loop",
+    }
+}
+
+impl Outcome {
+    /// Whether the layer was quantized, wholly or in part.
+    #[must_use]
+    pub fn is_quantized(self) -> bool {
+        matches!(self, Self::Quantized | Self::PartlyQuantized)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod bare_layers;
 pub mod const_weights;
 pub mod fold_bias;
 pub mod fold_chain;
+pub mod folded_weights;
 pub mod layer_ops;
 pub mod shared_weights;
 #[cfg(test)]
@@ -17,21 +18,26 @@ pub mod wrapped_weights;
 use super::decisions::Extension;
 use crate::graph::{Graph, NodeId, TensorRef};
 
-/// The weights of a layer op that the reference does not recognise, and the rule that does.
+/// Where to quantize the weights of a layer op that the reference does not recognise, and the rule that does.
 pub(in crate::passes) fn weights(graph: &Graph, op: NodeId) -> Option<(TensorRef, Extension)> {
     let (candidates, by_op) = layer_ops::weight_inputs(graph, op)?;
     let inputs: Vec<TensorRef> = graph.data_inputs(op).collect();
     candidates.iter().find_map(|&index| {
-        let weights = *inputs.get(index)?;
-        let rule = wrapped_weights::rule(graph, weights)?;
+        let weights = wrapped_weights::stored(graph, *inputs.get(index)?)?;
         let others_are_constant = inputs
             .iter()
             .enumerate()
             .any(|(other, &input)| other != index && candidates.contains(&other) && is_constant(graph, input));
-        (!others_are_constant).then(|| (weights, by_op.or(rule).unwrap_or(Extension::BareLayer)))
+        (!others_are_constant).then(|| (weights.tensor, by_op.or(weights.rule).unwrap_or(Extension::BareLayer)))
     })
 }
 
 fn is_constant(graph: &Graph, tensor: TensorRef) -> bool {
-    wrapped_weights::rule(graph, tensor).is_some()
+    wrapped_weights::stored(graph, tensor).is_some()
+}
+
+/// The quantizer of a layer op whose weights are quantized already.
+pub(in crate::passes) fn weight_quantizer(graph: &Graph, op: NodeId) -> Option<NodeId> {
+    let (candidates, _) = layer_ops::weight_inputs(graph, op)?;
+    candidates.iter().find_map(|&index| wrapped_weights::quantizer(graph, graph.data_input(op, index)?))
 }

@@ -325,3 +325,246 @@ fn a_layer_inside_a_loop_is_left_alone_where_the_reference_mixes_frames() {
     let (report, _) = rewritten(lines, &reference_only()).unwrap();
     assert!(!report.layers[0].fake_quants.is_empty());
 }
+
+#[test]
+fn a_dropout_is_not_taken_for_the_weights() {
+    let lines = "
+        x = Placeholder [?,8]
+        half = Const 0.5
+        scale = Const 2.0
+        size = Const [2,8]i
+        noise = RandomUniform(size)
+        kept = GreaterEqual(noise, half)
+        mask = Cast(kept)
+        drop/mul = Mul(x, scale)
+        drop/mul_1 = Mul(drop/mul, mask)
+        kernel = Const [8,4]
+        net/dense = MatMul(drop/mul_1, kernel)
+        b = Const [4]
+        net/bias = BiasAdd(net/dense, b)
+        net/relu = Relu(net/bias)
+    ";
+    let quantized = "
+        net/dense = MatMul(drop/mul_1, net/weights_quant/FakeQuantWithMinMaxVars)
+        net/relu/unquantized = Relu(net/bias)
+        net/weights_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(kernel)
+        net/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/relu/unquantized)
+        net/relu = Identity(net/act_quant/FakeQuantWithMinMaxVars)";
+    check(lines, &eval_by_topology(), &["layer net/dense: quantized by const_weights", quantized].concat());
+    // A weight that is read transposed, from the other side; and no weights at all.
+    let turned = lines.replace("MatMul(drop/mul_1, kernel)", "MatMul(kernel, drop/mul_1)");
+    let (report, _) = rewritten(&turned, &eval_by_topology()).unwrap();
+    assert_eq!(report.layers[0].fake_quants[0].tensor, "kernel:0");
+    let scaled = lines.replace("MatMul(drop/mul_1, kernel)", "MatMul(drop/mul_1, x)");
+    check(&scaled, &eval_by_topology(), "layer net/dense: weights_unknown");
+    let (report, _) = rewritten(&lines.replace("[?,8]", "[2,8]"), &reference_only()).unwrap();
+    assert_eq!(report.layers[0].fake_quants[0].tensor, "drop/mul_1:0", "TensorFlow takes the dropout");
+}
+
+#[test]
+fn products_of_parameters_are_folded_weights() {
+    let lines = "
+        x = Placeholder [?,8,8,3]
+        w = Const [3,3,3,4]
+        gamma = Const [4]
+        variance = Const [4]
+        norm = Rsqrt(variance)
+        scale = Mul(gamma, norm)
+        net/mul_fold = Mul(w, scale)
+        net/conv = Conv2D(x, net/mul_fold)
+        net/relu = Relu(net/conv)
+    ";
+    let (report, _) = rewritten(lines, &eval_by_topology()).unwrap();
+    assert_eq!(report.layers[0].fake_quants[0].tensor, "net/mul_fold:0");
+    assert_eq!(report.layers[0].extension, None);
+}
+
+#[test]
+fn weights_of_a_loop_are_quantized_before_they_enter_it() {
+    let lines = "
+        x = Placeholder [?,4]
+        kernel = Const [4,4]
+        kernel/read = Identity(kernel)
+        while/enter = Enter(x)
+        while/kernel = Enter(kernel/read) is_constant=true
+        while/dense = MatMul(while/enter, while/kernel)
+        while/relu = Relu(while/dense)
+        exit = Exit(while/relu)
+    ";
+    check(
+        lines,
+        &eval_by_topology(),
+        "layer while/dense: partly_quantized by wrapped_weights
+         while/kernel = Enter(while/weights_quant/FakeQuantWithMinMaxVars)
+         while/weights_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(kernel/read)",
+    );
+    let (report, _) = rewritten(lines, &eval_by_topology()).unwrap();
+    assert_eq!(report.layers[0].detail.as_deref(), Some("no activation quantizer: inside a while-loop"));
+    assert_eq!((report.summary.quantized, report.summary.partly), (0, 1));
+}
+
+#[test]
+fn weights_of_a_branch_are_quantized_before_the_switch() {
+    check(
+        "x = Placeholder [?,8,8,3]
+         w = Const [3,3,3,4]
+         is_any = Placeholder []
+         cond/x = Switch(x, is_any)
+         cond/w = Switch(w, is_any)
+         cond/conv = Conv2D(cond/x:1, cond/w:1)
+         cond/relu = Relu(cond/conv)",
+        &eval_by_topology(),
+        "layer cond/conv: quantized by wrapped_weights
+         cond/w = Switch(cond/weights_quant/FakeQuantWithMinMaxVars, is_any)
+         cond/relu/unquantized = Relu(cond/conv)
+         cond/weights_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(w)
+         cond/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(cond/relu/unquantized)
+         cond/relu = Identity(cond/act_quant/FakeQuantWithMinMaxVars)",
+    );
+}
+
+#[test]
+fn a_layer_left_out_keeps_the_weights_that_it_shares_through_a_switch() {
+    let lines = "
+        x = Placeholder [?,8,8,3]
+        w = Const [3,3,3,3]
+        is_any = Placeholder []
+        a/w = Switch(w, is_any)
+        b/w = Switch(w, is_any)
+        a/conv = Conv2D(x, a/w:1)
+        a/relu = Relu(a/conv)
+        b/conv = Conv2D(a/relu, b/w:1)
+        b/relu = Relu(b/conv)
+    ";
+    let (report, model) = rewritten(lines, &excluding("^b/conv$")).unwrap();
+    assert_eq!(report.layers[0].fake_quants[0].consumers, ["a/w"]);
+    let shared = model.graph.find("b/w").unwrap();
+    assert_eq!(model.graph.name(model.graph.data_input(shared, 0).unwrap().node), "w");
+    let (report, _) = rewritten(lines, &eval_by_topology()).unwrap();
+    assert_eq!(report.layers.iter().map(|layer| layer.outcome.code()).collect::<Vec<_>>(), ["quantized"; 2]);
+}
+
+#[test]
+fn a_conv1d_is_a_convolution_between_expanded_and_squeezed_axes() {
+    check(
+        "x = Placeholder [?,1,8,3]
+         kernel = Const [3,3,4]
+         axis = Const [0]i
+         net/w = ExpandDims(kernel, axis)
+         net/conv = Conv2D(x, net/w)
+         net/squeeze = Squeeze(net/conv) squeeze_dims=[1]
+         b = Const [4]
+         net/bias = BiasAdd(net/squeeze, b)
+         net/relu = Relu(net/bias)",
+        &eval_by_topology(),
+        "layer net/conv: quantized by wrapped_weights
+         net/conv = Conv2D(x, net/weights_quant/FakeQuantWithMinMaxVars)
+         net/relu/unquantized = Relu(net/bias)
+         net/weights_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/w)
+         net/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/relu/unquantized)
+         net/relu = Identity(net/act_quant/FakeQuantWithMinMaxVars)",
+    );
+}
+
+#[test]
+fn gates_share_one_quantizer_of_their_kernel() {
+    let lines = "
+        x = Placeholder [?,4]
+        kernel = Const [4,8]
+        axis = Const [1]i
+        cell/split = Split(axis, kernel) num_split=2
+        cell/a = MatMul(x, cell/split)
+        cell/b = MatMul(x, cell/split:1)
+        cell/sigmoid = Sigmoid(cell/a)
+        cell/tanh = Tanh(cell/b)
+    ";
+    let (report, model) = rewritten(lines, &eval_by_topology()).unwrap();
+    assert_eq!(report.layers.iter().map(|layer| layer.outcome.code()).collect::<Vec<_>>(), ["quantized"; 2]);
+    let split = model.graph.find("cell/split").unwrap();
+    let kernel = model.graph.data_input(split, 1).unwrap().node;
+    assert_eq!(model.graph.name(kernel), "cell/weights_quant/FakeQuantWithMinMaxVars");
+}
+
+#[test]
+fn a_slice_of_a_kernel_is_quantized_after_it_is_cut() {
+    let lines = |begin: &str| {
+        format!(
+            "x = Placeholder [?,4]
+             place = Placeholder [2]
+             kernel = Const [4,8]
+             from = Const [0,0]i
+             part = StridedSlice(kernel, {begin}, from, from)
+             net/dense = MatMul(x, part)
+             net/relu = Relu(net/dense)"
+        )
+    };
+    let (report, _) = rewritten(&lines("from"), &eval_by_topology()).unwrap();
+    assert_eq!(report.layers[0].fake_quants[0].tensor, "part:0");
+    check(&lines("place"), &eval_by_topology(), "layer net/dense: weights_unknown");
+}
+
+#[test]
+fn weights_that_are_quantized_already_are_named() {
+    let lines = "
+        x = Placeholder [?,4]
+        kernel = Const [4,4]
+        low = Const -1.0
+        high = Const 1.0
+        wq = FakeQuantWithMinMaxVars(kernel, low, high)
+        net/dense = MatMul(x, wq)
+        net/relu = Relu(net/dense)
+    ";
+    check(lines, &eval_by_topology(), "layer net/dense: weights_quantized");
+    let (report, _) = rewritten(lines, &eval_by_topology()).unwrap();
+    assert_eq!(report.layers[0].detail.as_deref(), Some("by 'wq'"));
+    let delayed = lines.replace(
+        "net/dense = MatMul(x, wq)",
+        "on = Switch(wq, low)
+         off = Switch(kernel, low)
+         merged = Merge(off, on:1)
+         net/dense = MatMul(x, merged)",
+    );
+    check(&delayed, &eval_by_topology(), "layer net/dense: weights_quantized");
+}
+
+#[test]
+fn a_layer_without_one_of_its_quantizers_is_quantized_in_part() {
+    let lines = "
+        x = Placeholder [?,8,8,3]
+        shape = Placeholder [4]
+        v = Const [108]
+        net/w = Reshape(v, shape)
+        net/conv = Conv2D(x, net/w)
+        net/relu = Relu(net/conv)
+    ";
+    let lines = lines.replace("shape = Placeholder [4]", "shape = Placeholder");
+    let (report, _) = rewritten(&lines, &eval_by_topology()).unwrap();
+    let layer = &report.layers[0];
+    assert_eq!(layer.outcome.code(), "partly_quantized");
+    assert!(layer.detail.as_deref().unwrap().starts_with("no weights quantizer: it is not known how many axes"));
+    assert_eq!((report.summary.quantized, report.summary.partly, report.summary.fake_quants), (0, 1, 1));
+}
+
+#[test]
+fn gradients_are_never_quantized() {
+    let lines = "
+        x = Placeholder [?,4]
+        v = VariableV2 [4,4]
+        w = Identity(v)
+        net/dense = MatMul(x, w)
+        net/relu = Relu(net/dense)
+        back/relu = ReluGrad(x, net/relu)
+        back/dense = MatMul(back/relu, w)
+        back/id = Identity(back/dense)
+        back/sum = Mul(back/id, net/relu)
+        training/Adam/gradients/mul = Mul(net/relu, x)
+    ";
+    let (report, model) = rewritten(lines, &eval_by_topology()).unwrap();
+    assert_eq!(report.layers.iter().map(|layer| layer.node.as_str()).collect::<Vec<_>>(), ["net/dense"]);
+    assert!(report.adds.is_empty());
+    let reads = |name: &str, index| {
+        let node = model.graph.find(name).unwrap();
+        model.graph.name(model.graph.data_input(node, index).unwrap().node).to_owned()
+    };
+    assert_eq!((reads("back/relu", 1), reads("back/dense", 1)), ("net/relu".to_owned(), "w".to_owned()));
+}

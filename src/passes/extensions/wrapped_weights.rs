@@ -1,49 +1,140 @@
-//! Weights that are converted or reshaped on their way to the layer.
+//! Weights that are converted, reshaped or carried on their way to the layer.
 //!
 //! # What it does
-//! Looks for the variable or constant behind Identity, Cast, Dequantize and Reshape, and quantizes the tensor that the
-//! layer reads, after all of them.
+//! Looks for the variable or constant behind Identity, Cast, Dequantize, Reshape, ExpandDims, Squeeze, Transpose and
+//! slices, and quantizes the tensor that the layer reads, after all of them. Behind Enter, Switch, Split and Unpack, which
+//! lead into a loop or a conditional or to several readers, it quantizes what enters the first of them: a constant is the
+//! same in every frame, in every branch, and before it is split.
 //!
 //! # When it applies
-//! To weights stored as 16-bit floats or 8-bit integers, and to kernels that are reshaped before use.
+//! To weights stored as 16-bit floats or 8-bit integers; to kernels that are reshaped before use, such as those of
+//! `conv1d`; to layers inside of `tf.cond` and `while_loop`; to recurrent cells, whose gates share a kernel.
 //!
 //! # What it leaves alone
 //! Weights behind any other op, such as a normalisation: their range is not that of a stored tensor. A variable that the
-//! layer reads by reference: its other readers assign to it.
+//! layer reads by reference: its other readers assign to it. Slices whose place is computed.
 //!
 //! # Example
-//! `kernel (Const, half) → Cast → Conv2D` gets `weights_quant` between `Cast` and `Conv2D`.
+//! `kernel (Const, half) → Cast → Conv2D` gets `weights_quant` between `Cast` and `Conv2D`;
+//! `kernel → Enter → while/MatMul` gets it between `kernel` and `Enter`.
 
 use super::const_weights::{is_constant, is_variable};
-use crate::graph::{Graph, TensorRef};
+use super::folded_weights::is_folded;
+use crate::graph::op_class::is_weight_quantizer;
+use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::decisions::Extension;
 
 /// More ops between weights and layer are not followed.
 const MAX_OPS: usize = 16;
 
-/// Whether the tensor is a stored one: the rule that says so, or nothing more where it needs none. `None` if it is not.
-#[allow(clippy::option_option)] // stored or not, and by which rule
-pub(in crate::passes) fn rule(graph: &Graph, tensor: TensorRef) -> Option<Option<Extension>> {
-    let mut node = tensor.node;
-    if matches!(graph.op(node), "Variable" | "VariableV2") {
-        return None;
-    }
+/// A stored tensor that a layer reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::passes) struct Stored {
+    /// Where to quantize it: what the layer reads, or what enters the loop, conditional or split that it comes through.
+    pub tensor: TensorRef,
+    /// The rule that recognises it; nothing where the reference does.
+    pub rule: Option<Extension>,
+}
+
+/// The stored tensor behind what a layer reads, if it is one.
+pub(in crate::passes) fn stored(graph: &Graph, read: TensorRef) -> Option<Stored> {
+    let (mut tensor, mut at) = (read, read);
     let mut rule = None;
     let mut identities = 0;
     for _ in 0..MAX_OPS {
-        if is_constant(graph, node) {
-            return Some(rule.or(Some(Extension::ConstWeights)));
+        if is_constant(graph, at.node) {
+            return placed(graph, tensor, rule.or(Some(Extension::ConstWeights)));
         }
-        if is_variable(graph, node) {
+        if is_variable(graph, at.node) {
             // The reference knows a variable behind one Identity, or two when it is a part of a partitioned one.
-            return Some(rule.or((identities > 2).then_some(Extension::WrappedWeights)));
+            return placed(graph, tensor, rule.or((identities > 2).then_some(Extension::WrappedWeights)));
         }
-        match graph.op(node) {
-            "Identity" | "StopGradient" => identities += 1,
-            "Cast" | "Dequantize" | "Reshape" => rule = Some(Extension::WrappedWeights),
-            _ => return None,
+        let way = way(graph, at.node)?;
+        match way {
+            Way::Identity => identities += 1,
+            Way::Reshaped => rule = Some(Extension::WrappedWeights),
+            Way::Carried(_) => rule = Some(Extension::WrappedWeights),
         }
-        node = graph.data_input(node, 0)?.node;
+        at = graph.data_input(at.node, way.input())?;
+        if matches!(way, Way::Carried(_)) {
+            tensor = at;
+        }
     }
     None
+}
+
+/// A quantizer goes behind a node's first output, and not between a variable and those who assign to it.
+fn placed(graph: &Graph, tensor: TensorRef, rule: Option<Extension>) -> Option<Stored> {
+    let is_reference = matches!(graph.op(tensor.node), "Variable" | "VariableV2");
+    (tensor.port == 0 && !is_reference).then_some(Stored { tensor, rule })
+}
+
+/// How an op hands a stored tensor on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Identity,
+    /// In other numbers or another shape.
+    Reshaped,
+    /// Into a loop, a branch or several parts; which input it comes by.
+    Carried(usize),
+}
+
+impl Way {
+    fn input(self) -> usize {
+        match self {
+            Self::Identity | Self::Reshaped => 0,
+            Self::Carried(input) => input,
+        }
+    }
+}
+
+fn way(graph: &Graph, node: NodeId) -> Option<Way> {
+    match graph.op(node) {
+        "Identity" | "StopGradient" => Some(Way::Identity),
+        "Cast" | "Dequantize" | "Reshape" | "ExpandDims" | "Squeeze" => Some(Way::Reshaped),
+        "Transpose" | "Slice" | "StridedSlice" => is_fixed(graph, node).then_some(Way::Reshaped),
+        "Enter" | "Switch" | "SplitV" | "Unpack" => Some(Way::Carried(0)),
+        "Split" => Some(Way::Carried(1)),
+        _ => None,
+    }
+}
+
+/// Whether all inputs but the first are constants, also inside a loop.
+fn is_fixed(graph: &Graph, node: NodeId) -> bool {
+    graph.data_inputs(node).skip(1).all(|input| {
+        let is_carrier = matches!(graph.op(input.node), "Identity" | "Enter");
+        let source = graph.data_input(input.node, 0).filter(|_| is_carrier).map_or(input.node, |input| input.node);
+        is_constant(graph, source)
+    })
+}
+
+/// Whether the node only hands weights on, so that its readers read them too.
+pub(in crate::passes) fn carries(graph: &Graph, node: NodeId) -> bool {
+    way(graph, node).is_some()
+}
+
+/// The quantizer that the tensor comes through, of a graph whose weights are quantized already.
+pub(in crate::passes) fn quantizer(graph: &Graph, read: TensorRef) -> Option<NodeId> {
+    let mut waiting = vec![read.node];
+    for _ in 0..MAX_OPS {
+        let node = waiting.pop()?;
+        if is_weight_quantizer(graph.op(node)) {
+            let is_stored = graph.data_input(node, 0).is_some_and(|input| is_stored_or_product(graph, input));
+            if is_stored {
+                return Some(node);
+            }
+        } else if graph.op(node) == "Merge" {
+            // Behind one that is delayed.
+            waiting.extend(graph.data_inputs(node).map(|input| input.node));
+        } else if let Some(way) = way(graph, node) {
+            waiting.extend(graph.data_input(node, way.input()).map(|input| input.node));
+        }
+    }
+    None
+}
+
+fn is_stored_or_product(graph: &Graph, tensor: TensorRef) -> bool {
+    stored(graph, tensor).is_some()
+        || matches!(graph.op(tensor.node), "Variable" | "VariableV2")
+        || graph.op(tensor.node) == "Mul" && is_folded(graph, tensor.node, true)
 }

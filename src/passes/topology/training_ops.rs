@@ -35,7 +35,7 @@ pub fn check(graph: &Graph) -> Result<()> {
                 "the graph holds training ops, whose gradients would bypass the quantizers",
                 node,
             )
-            .hint("rewrite the graph before the optimizer is added, or go on with --allow-training-ops")),
+            .hint("leave them out with --drop-training, or go on with --allow-training-ops")),
     }
 }
 

@@ -28,11 +28,13 @@ use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::name::parent;
 use crate::graph::op_class::is_reference_layer;
+use crate::graph::training::Gradients;
 use crate::graph::{Graph, NodeId};
 use crate::nodes::Builder;
 use crate::options::{Common, NamesOnly, Quantize};
 use crate::passes::consumers::{Consumers, is_skipped};
 use crate::passes::decisions::{InsertedFakeQuant, Layer, Outcome, Quantized, Role, Rule, Step};
+use crate::passes::extensions::wrapped_weights;
 use crate::passes::insertion::{self, ACTIVATION_MIN, Insertion, WIDE_MIN, check_float};
 use crate::passes::names::endpoint::endpoint_activation;
 use insert::{Inserter, all_can_be_rewired, not_all_rewired};
@@ -50,7 +52,9 @@ pub fn quantize(
     vars_collection: &str,
 ) -> Result<Quantized> {
     let graph = &*builder.graph;
-    let candidates: Vec<NodeId> = graph.ids().filter(|&node| is_layer_op(graph, node)).collect();
+    let gradients = Gradients::find(graph);
+    let is_candidate = |&node: &NodeId| is_layer_op(graph, node) && !gradients.contain(node);
+    let candidates: Vec<NodeId> = graph.ids().filter(is_candidate).collect();
     common.selection.check(candidates.iter().map(|&node| graph.name(node)))?;
 
     let mut pass = Pass {
@@ -373,7 +377,9 @@ fn find_weights(
     steps.push(Step::new(graph, Rule::WeightsByName, weights));
     weights.ok_or_else(|| {
         let error = graph.error(ErrorKind::Refused, "no inputs to quantize: none is called weights", op);
-        let quantized = graph.data_inputs(op).any(|input| graph.op(input.node).starts_with("FakeQuant"));
+        // This run's own quantizers are new; the input that is no weights may have one already.
+        let quantizer = graph.data_input(op, 1).and_then(|weights| wrapped_weights::quantizer(graph, weights));
+        let quantized = quantizer.is_some_and(|quantizer| graph.is_original(quantizer));
         Refusal::new(Outcome::NoWeights, error.hint(if quantized { QUANTIZED_HINT } else { RULES_HINT }))
     })
 }

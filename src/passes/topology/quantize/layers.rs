@@ -25,7 +25,7 @@ use hashbrown::HashSet;
 use crate::graph::op_class::is_reference_layer;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::decisions::{Extension, Rule, Step};
-use crate::passes::extensions::{self, bare_layers};
+use crate::passes::extensions::{self, bare_layers, folded_weights};
 
 /// A layer to quantize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,14 @@ struct Forms<'g> {
     graph: &'g Graph,
     /// Whether the rules past the reference count too.
     extended: bool,
+    /// Whether weights are what TensorFlow takes for them, a dropout's product included.
+    reference_only: bool,
+}
+
+impl<'g> Forms<'g> {
+    fn extended(graph: &'g Graph) -> Self {
+        Self { graph, extended: true, reference_only: false }
+    }
 }
 
 /// A layer up to some node.
@@ -84,9 +92,9 @@ struct Part {
 impl Layers {
     /// Finds layers by the reference's rules. Forms are tried from the largest to the smallest, so that the largest wins;
     /// a layer is found once.
-    pub fn find(graph: &Graph, operations: &[NodeId]) -> Self {
+    pub fn find(graph: &Graph, operations: &[NodeId], reference_only: bool) -> Self {
         let mut layers = Self::default();
-        let forms = Forms { graph, extended: false };
+        let forms = Forms { graph, extended: false, reference_only };
         layers.find_forms(forms, operations);
         for &node in operations {
             if let Some(layer) = separable_layer(forms, node) {
@@ -100,7 +108,7 @@ impl Layers {
 
     /// Finds layers that the reference's rules left out, by those of [`crate::passes::extensions`].
     pub fn find_more(&self, graph: &Graph, operations: &[NodeId], is_candidate: impl Fn(NodeId) -> bool) -> Vec<Found> {
-        let forms = Forms { graph, extended: true };
+        let forms = Forms::extended(graph);
         let mut more = Self { matched: self.matched.union(&self.statistics).copied().collect(), ..Self::default() };
         more.find_forms(forms, operations);
         for &node in operations {
@@ -150,7 +158,7 @@ impl Layers {
 
     /// How far the rules get with a layer op that belongs to no layer.
     pub fn steps_of_missed(graph: &Graph, op: NodeId) -> Vec<Step> {
-        let forms = Forms { graph, extended: true };
+        let forms = Forms::extended(graph);
         let weights = layer(forms, op).map(|layer| layer.weights.node);
         let mut steps = vec![Step::new(graph, Rule::Weights, weights)];
         if weights.is_some() {
@@ -163,12 +171,12 @@ impl Layers {
 
     /// Whether the weights of a layer op are recognised.
     pub fn has_weights(graph: &Graph, op: NodeId) -> bool {
-        reference_layer(graph, op).is_some()
+        reference_layer(Forms { graph, extended: false, reference_only: true }, op).is_some()
     }
 
     /// Whether the weights of a layer op are recognised by any rule.
     pub fn has_weights_of_any_kind(graph: &Graph, op: NodeId) -> bool {
-        layer(Forms { graph, extended: true }, op).is_some()
+        layer(Forms::extended(graph), op).is_some()
     }
 }
 
@@ -241,7 +249,7 @@ fn is_weight_identity(graph: &Graph, node: NodeId) -> bool {
 }
 
 fn layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
-    let known = reference_layer(forms.graph, node);
+    let known = reference_layer(forms, node);
     if known.is_some() || !forms.extended {
         return known;
     }
@@ -249,13 +257,18 @@ fn layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
     Some(LayerOp { op: node, weights, is_folded: false, extension: Some(extension) })
 }
 
-fn reference_layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
+fn reference_layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
+    let graph = forms.graph;
     if !is_reference_layer(graph.op(node)) {
         return None;
     }
     let [first, second] = two_inputs(graph, node)?;
-    [second, first].into_iter().find_map(|weights| {
-        let is_folded = graph.op(weights.node) == "Mul";
+    let has_filter = graph.op(node) != "MatMul";
+    let sides = if has_filter && !forms.reference_only { &[second][..] } else { &[second, first] };
+    sides.iter().find_map(|&weights| {
+        let is_product = graph.op(weights.node) == "Mul";
+        let is_folded =
+            is_product && (forms.reference_only || folded_weights::is_folded(graph, weights.node, has_filter));
         let is_weights =
             is_folded || graph.op(weights.node) == "ReadVariableOp" || is_weight_identity(graph, weights.node);
         is_weights.then_some(LayerOp { op: node, weights, is_folded, extension: None })
@@ -265,7 +278,16 @@ fn reference_layer(graph: &Graph, node: NodeId) -> Option<LayerOp> {
 /// A layer, or the BatchToSpaceND behind a dilated one.
 fn layer_output(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
     if forms.graph.op(node) == "BatchToSpaceND" && forms.graph.data_inputs(node).count() == 3 {
-        return forms.graph.data_input(node, 0).and_then(|input| layer(forms, input.node));
+        return forms.graph.data_input(node, 0).and_then(|input| squeezed_layer(forms, input.node));
+    }
+    squeezed_layer(forms, node)
+}
+
+/// A layer; past the reference also the Squeeze behind a convolution that computes another of fewer axes.
+fn squeezed_layer(forms: Forms<'_>, node: NodeId) -> Option<LayerOp> {
+    if forms.extended && forms.graph.op(node) == "Squeeze" {
+        let input = one_input(forms.graph, node)?.node;
+        return layer(forms, input).filter(|_| forms.graph.op(input).contains("Conv"));
     }
     layer(forms, node)
 }
@@ -335,7 +357,7 @@ fn activation(forms: Forms<'_>, node: NodeId) -> Option<Part> {
     let input = one_input(forms.graph, node)?.node;
     any_bias_add_or_identity(forms, input)
         .or_else(|| bypass(forms, input))
-        .or_else(|| layer(forms, input).map(|layer| Part { layer, bias_add: None, bypass: None }))
+        .or_else(|| squeezed_layer(forms, input).map(|layer| Part { layer, bias_add: None, bypass: None }))
 }
 
 /// The activation that the Add follows, and its layer.
@@ -378,7 +400,7 @@ mod tests {
     fn parts(lines: &[&str]) -> String {
         let graph = graph_of(&lines.concat());
         let operations: Vec<NodeId> = graph.ids().collect();
-        let found = Layers::find(&graph, &operations).found;
+        let found = Layers::find(&graph, &operations, false).found;
         let [layer] = found[..] else { panic!("{} layers", found.len()) };
         let name = |node: Option<NodeId>| node.map_or("-", |node| graph.name(node));
         assert_eq!((name(Some(layer.layer)), name(layer.weights.map(|tensor| tensor.node))), ("conv", "w"));
@@ -399,7 +421,7 @@ mod tests {
     fn what_only_feeds_a_batch_norm_is_no_layer() {
         let graph = graph_of(&[LAYER, "id = Identity(conv)\nbn = FusedBatchNormV3(id, x, x, x, x)"].concat());
         let operations: Vec<NodeId> = graph.ids().collect();
-        let layers = Layers::find(&graph, &operations);
+        let layers = Layers::find(&graph, &operations, false);
         assert_eq!((layers.found.len(), layers.statistics.len()), (0, 1));
     }
 }

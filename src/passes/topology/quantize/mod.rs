@@ -30,15 +30,15 @@ use hashbrown::HashSet;
 
 use crate::error::Result;
 use crate::graph::loops::Loops;
-use crate::graph::name::parent;
+use crate::graph::name::{check_scope, parent};
 use crate::graph::op_class::is_reference_layer;
-use crate::graph::training;
+use crate::graph::training::Gradients;
 use crate::graph::{Graph, NodeId};
 use crate::nodes::Builder;
 use crate::options::{Common, Quantize, TopologyOnly};
 use crate::passes::consumers::{Consumers, is_skipped};
-use crate::passes::decisions::{Extension, InsertedFakeQuant, Layer, Outcome, Quantized, Role};
-use crate::passes::extensions::{activations, bare_layers, layer_ops, shared_weights};
+use crate::passes::decisions::{Extension, Layer, Outcome, Quantized, Role};
+use crate::passes::extensions::{self, activations, bare_layers, layer_ops, shared_weights, wrapped_weights};
 use crate::passes::insertion::{self, ACTIVATION_MIN, Insertion, WIDE_MIN};
 use arithmetic::Arithmetic;
 use insert::{Inserted, Inserter, Terms};
@@ -61,16 +61,19 @@ pub fn quantize(
     let nameable = operations.iter().filter(|&&node| is_selectable(graph, node));
     common.selection.check(nameable.map(|&node| selection_name(graph, node)))?;
 
-    let mut layers = Layers::find(graph, &operations);
+    let mut layers = Layers::find(graph, &operations, only.reference_only);
+    let (mut more, mut loops, mut gradients) = (Vec::new(), Loops::default(), Gradients::default());
     if !only.reference_only {
-        layers.found.retain(|found| !is_left_behind(graph, found));
+        loops = Loops::new(graph, &operations);
+        gradients = Gradients::find(graph);
+        let is_skipped = |node: NodeId| is_skipped(graph.name(node)) || gradients.contain(node);
+        layers.found.retain(|found| !is_left_behind(graph, found) && !gradients.contain(found.layer));
+        let is_candidate = |node: NodeId| !is_skipped(node) && !has_folded_twin(graph, graph.name(node));
+        more = layers.find_more(graph, &operations, is_candidate);
     }
-    let loops = if only.reference_only { Loops::default() } else { Loops::new(graph, &operations) };
-    let more = if only.reference_only {
-        Vec::new()
-    } else {
-        layers.find_more(graph, &operations, |node| is_extension_candidate(graph, &loops, node))
-    };
+    if let Some(scope) = &only.scope {
+        check_scope(scope, || graph.ids().map(|node| graph.name(node)))?;
+    }
     let scope = only.scope.as_deref().filter(|scope| !scope.is_empty()).map(with_slash);
     let mut pass = Pass {
         common,
@@ -81,6 +84,7 @@ pub fn quantize(
         inserter: Inserter::new(common, options, vars_collection),
         quantized_ops: HashSet::new(),
         loops,
+        gradients,
     };
     let more = pass.with_shared_weights(builder.graph, more);
     let (mut reported, mut told) = (Vec::new(), HashSet::new());
@@ -110,12 +114,6 @@ fn is_selectable(graph: &Graph, node: NodeId) -> bool {
     layer_ops::is_layer_op(graph, node) || matches!(graph.op(node), "Add" | "AddV2" | "Mul")
 }
 
-/// Whether the rules past the reference may look at a layer: nothing that was folded, nothing inside a loop, no gradient.
-fn is_extension_candidate(graph: &Graph, loops: &Loops, node: NodeId) -> bool {
-    let name = graph.name(node);
-    !is_gradient(name) && !loops.contain(node) && !has_folded_twin(graph, name)
-}
-
 /// Whether only a batch norm reads the layer, and its folded twin takes its place for everyone else.
 fn is_left_behind(graph: &Graph, found: &Found) -> bool {
     has_folded_twin(graph, graph.name(found.layer)) && bare_layers::feeds_batch_norm_alone(graph, found.activation)
@@ -123,10 +121,6 @@ fn is_left_behind(graph: &Graph, found: &Found) -> bool {
 
 fn has_folded_twin(graph: &Graph, name: &str) -> bool {
     graph.find(&format!("{name}_Fold")).is_some()
-}
-
-fn is_gradient(name: &str) -> bool {
-    is_skipped(name) || training::is_gradient(name)
 }
 
 /// The name that the user knows a layer by: that of the op it was folded from.
@@ -151,6 +145,7 @@ struct Pass<'o> {
     /// The nodes that layers' quantizers were inserted after, or would have been.
     quantized_ops: HashSet<NodeId>,
     loops: Loops,
+    gradients: Gradients,
 }
 
 impl<'o> Pass<'o> {
@@ -171,15 +166,23 @@ impl<'o> Pass<'o> {
         }
     }
 
-    /// The node, and who read it when the pass began.
+    /// The node, and who read it when the pass began. Gradients go on reading what they are gradients of.
     fn place(&self, producer: NodeId) -> Place {
-        Place { producer, consumers: self.consumers.consumers(producer).to_vec() }
+        let consumers = self.consumers.consumers(producer).iter().copied();
+        Place { producer, consumers: consumers.filter(|&consumer| !self.gradients.contain(consumer)).collect() }
+    }
+
+    /// Whether gradients and the like are nobody's business.
+    fn is_gradient(&self, graph: &Graph, node: NodeId) -> bool {
+        is_skipped(graph.name(node)) || self.gradients.contain(node)
     }
 
     fn quantize_layer(&mut self, b: &mut Builder<'_>, found: &Found) -> Result<Layer> {
         let mut results = Results::new(b.graph, found.layer);
         results.layer.steps = found.steps(b.graph);
-        if self.loops.contain(found.layer) {
+        let is_inside_loop = self.loops.contain(found.layer);
+        let weights = found.weights.filter(|weights| !self.loops.contain(weights.node));
+        if is_inside_loop && weights.is_none() {
             results.layer.outcome = Outcome::InsideLoop;
             return Ok(results.layer);
         }
@@ -192,7 +195,7 @@ impl<'o> Pass<'o> {
         let name = b.graph.name(found.layer).to_owned();
         let layer_context = context(&name);
         let output_context = if found.bypass.is_some() { context(layer_context) } else { layer_context };
-        if let Some(weights) = found.weights {
+        if let Some(weights) = weights {
             let mut at = self.place(weights.node);
             at.consumers.retain(|&consumer| self.may_read_quantized_weights(b.graph, consumer));
             let insertion = Insertion {
@@ -202,7 +205,14 @@ impl<'o> Pass<'o> {
                 ..self.insertion([layer_context, "weights_quant"], &at, Role::Weights)
             };
             let terms = Terms { consumer_scope: self.scope, producer_scope: None, optional };
-            results.add(self.inserter.insert(b, &insertion, &terms)?);
+            results.add(Role::Weights, self.inserter.insert(b, &insertion, &terms)?);
+        } else {
+            let reason = "TensorFlow leaves the folded weights of a separable convolution's first half".to_owned();
+            results.add(Role::Weights, Inserted::Nothing(Outcome::PartlyQuantized, Some(reason)));
+        }
+        if is_inside_loop {
+            results.add(Role::Activation, Inserted::Nothing(Outcome::InsideLoop, None));
+            return Ok(results.finish());
         }
         let at = self.place(found.activation);
         let insertion = Insertion {
@@ -210,7 +220,7 @@ impl<'o> Pass<'o> {
             ..self.insertion([output_context, "act_quant"], &at, Role::Activation)
         };
         let terms = Terms { producer_scope: self.scope, consumer_scope: None, optional };
-        results.add(self.inserter.insert(b, &insertion, &terms)?);
+        results.add(Role::Activation, self.inserter.insert(b, &insertion, &terms)?);
         self.quantized_ops.insert(found.activation);
         if let (Some(bypass), Some(bias_add)) = (found.bypass, found.bias_add) {
             self.quantize_bypass(b, [layer_context, output_context], [bias_add, bypass], &mut results)?;
@@ -222,8 +232,19 @@ impl<'o> Pass<'o> {
     }
 
     /// A layer that the user leaves out keeps its weights as they are, also if another layer shares them.
+    /// What carries the weights on, into a loop or a branch, is asked for the layers behind it.
     fn may_read_quantized_weights(&self, graph: &Graph, consumer: NodeId) -> bool {
-        !layer_ops::is_layer_op(graph, consumer) || self.common.selection.contains(selection_name(graph, consumer))
+        let (mut waiting, mut seen) = (vec![consumer], HashSet::<NodeId>::new());
+        while let Some(node) = waiting.pop() {
+            if layer_ops::is_layer_op(graph, node) {
+                if !self.common.selection.contains(selection_name(graph, node)) {
+                    return false;
+                }
+            } else if wrapped_weights::carries(graph, node) && seen.len() <= MAX_READERS {
+                waiting.extend(graph.consumers(node).filter(|&reader| seen.insert(reader)));
+            }
+        }
+        true
     }
 
     /// Quantizes what enters the bypass Add from its layer, and the Add, unless an activation follows.
@@ -239,12 +260,12 @@ impl<'o> Pass<'o> {
         let [at_input, at_add] = [bias_add, bypass].map(|node| self.place(node));
         let input = self.insertion([layer_context, "conv_quant"], &at_input, Role::BypassInput);
         let add = self.insertion([output_context, "add_quant"], &at_add, Role::Add);
-        results.add(self.inserter.insert(b, &input, &terms)?);
+        results.add(Role::BypassInput, self.inserter.insert(b, &input, &terms)?);
         self.quantized_ops.insert(bias_add);
         let activation_follows =
             add.consumers.iter().any(|&consumer| matches!(b.graph.op(consumer), "Relu" | "Relu6" | "Identity"));
         if !activation_follows {
-            results.add(self.inserter.insert(b, &add, &terms)?);
+            results.add(Role::Add, self.inserter.insert(b, &add, &terms)?);
             self.quantized_ops.insert(bypass);
         }
         Ok(())
@@ -264,7 +285,7 @@ impl<'o> Pass<'o> {
         let terms = Terms { producer_scope: self.scope, consumer_scope: None, optional };
         let relu_follows = insertion.consumers.iter().any(|&consumer| matches!(b.graph.op(consumer), "Relu" | "Relu6"));
         if !relu_follows {
-            results.add(self.inserter.insert(b, &insertion, &terms)?);
+            results.add(Role::PostActivationAdd, self.inserter.insert(b, &insertion, &terms)?);
             self.quantized_ops.insert(add);
         }
         Ok(())
@@ -276,9 +297,11 @@ impl<'o> Pass<'o> {
         let mut arithmetic = Arithmetic::new(&self.quantized_ops);
         let mut reported = Vec::new();
         for node in b.operations() {
-            let extension = if arithmetic.is_quantizable(b.graph, node) {
+            let extension = if self.gradients.contain(node) {
+                continue;
+            } else if arithmetic.is_quantizable(b.graph, node) {
                 None
-            } else if !self.only.reference_only && ends_activation(b.graph, &mut arithmetic, node) {
+            } else if !self.only.reference_only && self.ends_activation(b.graph, &mut arithmetic, node) {
                 Some(Extension::Activation)
             } else {
                 continue;
@@ -302,7 +325,7 @@ impl<'o> Pass<'o> {
             let at = self.place(node);
             let insertion = Insertion { symmetric: false, ..self.insertion([&context, &name], &at, role) };
             let terms = Terms { producer_scope: self.scope, consumer_scope: None, optional: extension.is_some() };
-            results.add(self.inserter.insert(b, &insertion, &terms)?);
+            results.add(role, self.inserter.insert(b, &insertion, &terms)?);
             arithmetic.were_rewired(b.graph, &at.consumers);
             let nothing_new = extension.is_some() && results.layer.fake_quants.is_empty();
             if !nothing_new {
@@ -332,10 +355,14 @@ impl<'o> Pass<'o> {
         };
         let others = operations.iter().copied().filter(|node| !told.contains(node) && is_layer(*node));
         others
-            .filter(|&node| !is_gradient(graph.name(node)))
+            .filter(|&node| !self.is_gradient(graph, node))
             .map(|node| {
                 let mut layer = Layer::new(graph, node);
                 layer.outcome = self.reason(graph, layers, node);
+                if layer.outcome == Outcome::WeightsQuantized {
+                    let quantizer = extensions::weight_quantizer(graph, node);
+                    layer.detail = quantizer.map(|quantizer| format!("by '{}'", graph.name(quantizer)));
+                }
                 if !matches!(layer.outcome, Outcome::FoldedTwin | Outcome::BatchStatistics) {
                     layer.steps = Layers::steps_of_missed(graph, node);
                 }
@@ -350,6 +377,8 @@ impl<'o> Pass<'o> {
             Outcome::FoldedTwin
         } else if layers.statistics.contains(&node) {
             Outcome::BatchStatistics
+        } else if extensions::weight_quantizer(graph, node).is_some() {
+            Outcome::WeightsQuantized
         } else if self.loops.contain(node) {
             Outcome::InsideLoop
         } else if !Layers::has_weights_of_any_kind(graph, node) {
@@ -362,17 +391,20 @@ impl<'o> Pass<'o> {
             Outcome::NoActivation
         }
     }
+
+    /// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
+    fn ends_activation(&self, graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
+        // Quantizers hold Minimums and Maximums of their own, a great many.
+        if !graph.is_original(node) {
+            return false;
+        }
+        let Some(input) = activations::input(graph, node) else { return false };
+        !self.is_gradient(graph, node) && arithmetic.reads_quantized(graph, input)
+    }
 }
 
-/// Whether the node ends an activation that the reference does not know, and that reads a quantized tensor.
-fn ends_activation(graph: &Graph, arithmetic: &mut Arithmetic<'_>, node: NodeId) -> bool {
-    // Quantizers hold Minimums and Maximums of their own, a great many.
-    if !graph.is_original(node) {
-        return false;
-    }
-    let Some(input) = activations::input(graph, node) else { return false };
-    !is_gradient(graph.name(node)) && arithmetic.reads_quantized(graph, input)
-}
+/// Weights that are carried on to more nodes than this are taken to be read by no layer that is left out.
+const MAX_READERS: usize = 256;
 
 /// A node whose output is to be quantized.
 struct Place {
@@ -383,29 +415,44 @@ struct Place {
 /// What becomes of one layer.
 struct Results {
     layer: Layer,
-    /// Why its quantizers were not inserted, where they were not.
-    reasons: Vec<(Outcome, Option<String>)>,
+    /// Which of its quantizers were not inserted, and why.
+    missing: Vec<(Role, Outcome, Option<String>)>,
 }
 
 impl Results {
     fn new(graph: &Graph, op: NodeId) -> Self {
-        Self { layer: Layer::new(graph, op), reasons: Vec::new() }
+        Self { layer: Layer::new(graph, op), missing: Vec::new() }
     }
 
-    fn add(&mut self, inserted: Inserted) {
+    fn add(&mut self, role: Role, inserted: Inserted) {
         match inserted {
             Inserted::FakeQuant(fake_quant) => self.layer.fake_quants.push(*fake_quant),
-            Inserted::Nothing(reason, detail) => self.reasons.push((reason, detail)),
+            Inserted::Nothing(reason, detail) => self.missing.push((role, reason, detail)),
         }
     }
 
+    /// What was inserted, and what was quantized already, is there; the rest is missing.
     fn finish(mut self) -> Layer {
-        let quantized = |fake_quant: &InsertedFakeQuant| fake_quant.role != Role::BypassInput;
-        if let Some((reason, detail)) = self.reasons.into_iter().next() {
-            if !self.layer.fake_quants.iter().any(quantized) {
-                self.layer.outcome = reason;
+        let counts = |role: Role| role != Role::BypassInput;
+        let is_there = |reason: Outcome| reason == Outcome::AlreadyQuantized;
+        let inserted = self.layer.fake_quants.iter().any(|fake_quant| counts(fake_quant.role));
+        let any = inserted || self.missing.iter().any(|&(role, reason, _)| counts(role) && is_there(reason));
+        let missing: Vec<_> = self.missing.iter().filter(|(_, reason, _)| !is_there(*reason)).collect();
+        match (missing.as_slice(), self.missing.first()) {
+            ([], Some((_, reason, _))) if !inserted => self.layer.outcome = *reason,
+            ([], _) => {}
+            (missing, _) if any => {
+                self.layer.outcome = Outcome::PartlyQuantized;
+                let reasons = missing.iter().map(|(role, reason, detail)| {
+                    format!(
+                        "no {} quantizer: {}",
+                        role.explanation(),
+                        detail.as_deref().unwrap_or(reason.explanation())
+                    )
+                });
+                self.layer.detail = Some(reasons.collect::<Vec<_>>().join("; "));
             }
-            self.layer.detail = detail;
+            ([(_, reason, detail), ..], _) => (self.layer.outcome, self.layer.detail) = (*reason, detail.clone()),
         }
         self.layer
     }
