@@ -131,6 +131,14 @@ def conv_weights(kind):
     return fq(tf.nn.relu6(conv(image(), kind)), 0, 6)
 
 
+@family("conv_weights", nearly_symmetric=1.001, symmetric_reference=127 / 128, one_sided=0.0)
+def conv_weights_wide(ratio):
+    """Ranges that are not narrow: from minus the largest weight to that times the ratio."""
+    weights = values([3, 3, 4, 4])
+    kernel = fq(weights, -bound(weights), bound(weights) * ratio)
+    return fq(tf.nn.relu(tf.nn.conv2d(image(), kernel, 1, "SAME")), 0, 3)
+
+
 @case
 def conv_input_unranged():
     return layer(image(False))
@@ -260,7 +268,7 @@ def atrous(between):
     x = fq(x) if between else x
     x = conv(x, bias=False, padding="VALID")
     x = fq(x, -3, 3) if between else x
-    x = tf.batch_to_space(x, [2, 2], [[0, 0], [0, 0]])
+    x = tf.batch_to_space_nd(x, [2, 2], [[0, 0], [0, 0]])
     return fq(tf.nn.relu(tf.nn.bias_add(x, values([4], 2))), 0, 3)
 
 
@@ -632,6 +640,16 @@ def batch_norm_before_conv(ranged):
     return layer(fq(x, -2.5, 2.5) if ranged else x, "next", seed=2)
 
 
+@family("batch_norm_as_mul_add", unranged=False, ranged=True)
+def batch_norm_as_mul_add(ranged):
+    """The batch norm that nothing can absorb, between a residual Add and a Relu."""
+    x = image(False)
+    total = fq(fq(x) + layer(fq(x), "left", -3, 3, None), -4, 4)
+    product = total * SCALE
+    product = fq(product, -5, 5) if ranged else product
+    return layer(fq(tf.nn.relu(product + OFFSET), 0, 5), "next", seed=3)
+
+
 @case
 def batch_norm_relu_before_conv():
     return layer(fq(tf.nn.relu(batch_norm(image())), 0, 2.5), "next", seed=2)
@@ -676,12 +694,37 @@ def split_v(x):
     return tf.concat([right, left], 3)
 
 
+ALPHA = (SCALE * 0.2).reshape([1, 1, 4])
+
+
 def prelu(x):
-    return tf.nn.relu(x) - tf.constant(SCALE * 0.2) * tf.nn.relu(-x)
+    return tf.nn.relu(x) - tf.constant(ALPHA) * tf.nn.relu(-x)
 
 
 def prelu_keras(x):
-    return tf.nn.relu(x) + (-tf.constant(SCALE * 0.2)) * tf.nn.relu(-x)
+    return tf.nn.relu(x) + (-tf.constant(ALPHA)) * tf.nn.relu(-x)
+
+
+def prelu_ranged(x):
+    """Every tensor inside has a range."""
+    flipped = fq(tf.nn.relu(fq(-x)), 0, 1)
+    return fq(tf.nn.relu(x), 0, 1) + fq(tf.constant(-ALPHA) * flipped, -0.3, 0)
+
+
+def prelu_as_maximum(x):
+    return tf.maximum(x, fq(x * tf.constant(ALPHA)))
+
+
+def hard_swish_ranged(x):
+    return fq(x * fq(tf.nn.relu6(x + 3.0), 0, 6), -4, 4) * np.float32(0.16667)
+
+
+def hard_sigmoid_ranged(x):
+    return fq(tf.nn.relu6(x + 3.0), 0, 6) * (1 / 6)
+
+
+def squeeze_excite_ranged(x):
+    return x * tf.nn.sigmoid(fq(tf.reduce_mean(x, [1, 2], keepdims=True)))
 
 
 def squeeze_excite(x):
@@ -717,7 +760,7 @@ UNARY = {
     "resize_nearest": lambda x: tf.image.resize_nearest_neighbor(x, [16, 16]),
     "depth_to_space": lambda x: tf.nn.depth_to_space(x, 2),
     "space_to_depth": lambda x: tf.nn.space_to_depth(x, 2),
-    "space_to_batch_to_space": lambda x: tf.batch_to_space(
+    "space_to_batch_to_space": lambda x: tf.batch_to_space_nd(
         tf.space_to_batch_nd(x, [2, 2], [[0, 0], [0, 0]]), [2, 2], [[0, 0], [0, 0]]
     ),
     "relu": tf.nn.relu,
@@ -725,6 +768,8 @@ UNARY = {
     "leaky_relu": tf.nn.leaky_relu,
     "prelu": prelu,
     "prelu_keras": prelu_keras,
+    "prelu_ranged": prelu_ranged,
+    "prelu_as_maximum": prelu_as_maximum,
     "elu": tf.nn.elu,
     "selu": tf.nn.selu,
     "softplus": tf.nn.softplus,
@@ -737,8 +782,11 @@ UNARY = {
     "hard_swish_slim": lambda x: x * (tf.nn.relu6(x + 3.0) * np.float32(0.16667)),
     "hard_swish_divided": lambda x: x * tf.nn.relu6(x + 3.0) / 6.0,
     "hard_sigmoid": lambda x: tf.nn.relu6(x + 3.0) * (1 / 6),
+    "hard_swish_ranged": hard_swish_ranged,
+    "hard_sigmoid_ranged": hard_sigmoid_ranged,
     "gelu": lambda x: 0.5 * x * (1.0 + tf.math.erf(x / np.float32(np.sqrt(2)))),
     "squeeze_excite": squeeze_excite,
+    "squeeze_excite_ranged": squeeze_excite_ranged,
     "abs": tf.abs,
     "neg": tf.negative,
     "square": tf.square,
@@ -760,6 +808,7 @@ UNARY = {
 BEHIND = {
     "sigmoid": (0.0, 1.0),
     "hard_sigmoid": (0.0, 1.0),
+    "hard_sigmoid_ranged": (0.0, 1.0),
     "softmax": (0.0, 1.0),
     "log_softmax": (-6.0, 0.0),
     "relu": (0.0, 1.0),
@@ -1110,9 +1159,17 @@ def operators(tflite):
         code = model.operatorCodes[op.opcodeIndex]
         name = OPS[max(code.builtinCode, code.deprecatedBuiltinCode)]
         name = code.customCode.decode() if name == "CUSTOM" else name
-        types = [[TYPES[graph.tensors[index].type] for index in indices if index >= 0] for indices in (op.inputs, op.outputs)]
-        found.append({"op": name, "reads": types[0], "writes": types[1], "result": graph.tensors[op.outputs[0]].name.decode()})
+        reads, writes = [
+            [tensor_type(graph.tensors[index]) for index in indices if index >= 0] for indices in (op.inputs, op.outputs)
+        ]
+        found.append({"op": name, "reads": reads, "writes": writes, "result": graph.tensors[op.outputs[0]].name.decode()})
     return found
+
+
+def tensor_type(tensor):
+    """The type's name; '*' and the number of scales behind it, if each channel has one."""
+    scales = tensor.quantization.scale if tensor.quantization else None
+    return TYPES[tensor.type] + (f"*{len(scales)}" if scales is not None and len(scales) > 1 else "")
 
 
 def stays_float(operator):
@@ -1207,6 +1264,8 @@ def verdicts(tflite, graph_def=None, inputs=(), outputs=()):
         found["runs"] = True
     except (RuntimeError, ValueError) as error:
         found["runs"] = last_line(error)
+    except tf2.errors.OpError:
+        found["runs"], found["off"] = True, None  # TensorFlow itself has no kernel for the graph, as for NCHW.
     return found
 
 
