@@ -25,6 +25,7 @@ try:
 except ImportError:
     from tensorflow.lite.python.interpreter import Interpreter, OpResolverType
 from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.python.eager import context
 
 tf = tf2.compat.v1
 
@@ -1116,7 +1117,8 @@ def convert(graph_def, inputs, outputs, dtype="int8", way="saved_model", options
     `way` is how it gets the graph: "saved_model" (TensorFlow 2's converter) or "frozen" (that of compat.v1).
     `options` sets further attributes of the converter.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    # With eager execution off, as in tests of version 1, TensorFlow would take another converter.
+    with tempfile.TemporaryDirectory() as folder, context.eager_mode():
         if way == "saved_model":
             converter = tf2.lite.TFLiteConverter.from_saved_model(save(graph_def, inputs, outputs, folder))
         else:
@@ -1335,16 +1337,31 @@ def verdict(name, both_ways):
     return saved
 
 
-def write(path, found):
-    """Writes the verdicts of this TensorFlow beside those of others, a line per case."""
+def known_verdicts(path=VERDICTS):
+    """All verdicts in the file: of each TensorFlow's version, by the case's name."""
     known = json.loads(path.read_text()) if path.exists() else {}
+    for verdicts in known.values():
+        for name, found in verdicts.items():
+            if "as" in found:
+                verdicts[name] = known[found["as"]][name]
+    return known
+
+
+def write(found, path=VERDICTS):
+    """Adds verdicts of this TensorFlow to those in the file, a line per case; one that an older version shares refers to it."""
+    known = known_verdicts(path)
     known.setdefault(tf2.__version__, {}).update(found)
-    lines = []
-    for version in sorted(known):
-        cases = [f"  {json.dumps(name)}: {json.dumps(known[version][name])}" for name in CASES if name in known[version]]
-        lines.append(f"{json.dumps(version)}: {{\n" + ",\n".join(cases) + "\n}")
+    versions = sorted(known, key=lambda version: [int(part) for part in version.split(".")])
+    blocks = []
+    for version in versions:
+        lines = []
+        for name in filter(known[version].__contains__, CASES):
+            alike = [older for older in versions if known[older].get(name) == known[version][name]]
+            verdict = {"as": alike[0]} if alike[0] != version else known[version][name]
+            lines.append(f"  {json.dumps(name)}: {json.dumps(verdict)}")
+        blocks.append(f"{json.dumps(version)}: {{\n" + ",\n".join(lines) + "\n}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    path.write_text("{\n" + ",\n".join(blocks) + "\n}\n")
 
 
 def main():
@@ -1359,7 +1376,7 @@ def main():
         if arguments.print:
             print(name, json.dumps(found, indent=1), flush=True)
         else:
-            write(VERDICTS, {name: found})
+            write({name: found})
 
 
 if __name__ == "__main__":

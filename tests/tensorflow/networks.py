@@ -218,7 +218,7 @@ def ssd(shape):
     return keras.Model(image, [classes, boxes])
 
 
-@network("DSCNN", (49, 10, 1))
+@network("DSCNN", (49, 10, 1), epochs=25)
 def ds_cnn(shape):
     """Keyword spotting's separable network, on images of a spectrogram's size."""
     image = keras.Input(shape)
@@ -241,7 +241,7 @@ def conv1d(shape):
     return keras.Model(image, layers.Dense(10, "softmax", name="output")(layers.Flatten()(x)))
 
 
-@network("GRU", (8, 8), epochs=30)
+@network("GRU", (8, 8), epochs=30, rate=5e-3)
 def gru(shape):
     """A recurrent network over the image's rows, unrolled."""
     image = keras.Input(shape)
