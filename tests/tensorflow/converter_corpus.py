@@ -1089,6 +1089,34 @@ def gru_step():
     return fq(fq(update * fq(h)) + fq(fq(1.0 - update, 0, 1) * candidate), -1, 1)
 
 
+@family("zeros_of_unknown_batch", unranged=False, ranged=True)
+def zeros_of_unknown_batch(ranged):
+    """The first state of a recurrent network, through a matrix of its own and added."""
+    x = image(shape=[None, 8])
+    state = tf.zeros(tf.stack([tf.shape(x)[0], 8]))
+    state = fq(state) if ranged else state
+    old = fq(tf.matmul(state, quantized_weights(values([8, 8], 3), "symmetric", name="state_q")), -3, 3)
+    new = fq(tf.matmul(x, quantized_weights(values([8, 8]), "symmetric")), -3, 3)
+    return fq(new + old, -4, 4)
+
+
+@family("shape_of_input", raw=False, ranged=True)
+def shape_of_input(ranged):
+    """The input's size is read beside the input itself: in front of its fake quantizer, or behind it."""
+    x = image(False, [None, 8, 8, 4])
+    quantized = fq(x)
+    batch = tf.shape(quantized if ranged else x)[0]
+    return tf.reshape(layer(quantized), tf.stack([batch, 256]))
+
+
+@family("depthwise_nearly_symmetric", wide=False, narrow=True)
+def depthwise_nearly_symmetric(narrow):
+    """A range a little larger on one side: its zero is between two levels."""
+    weights = values([3, 3, 4, 1], 5)
+    kernel = fq(weights, -bound(weights), bound(weights) * 1.003, narrow=narrow)
+    return fq(tf.nn.relu(tf.nn.depthwise_conv2d_native(image(), kernel, [1, 1, 1, 1], "SAME")), 0, 3)
+
+
 @case
 def no_fake_quantizer():
     return tf.nn.relu(conv(image(False), None))
