@@ -115,7 +115,7 @@ def train(images, labels):
         tf.train.Saver().export_meta_graph(str(FOLDER / "train.meta"), clear_devices=True, strip_default_attrs=True)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
             step = tf.train.MomentumOptimizer(rate, 0.9).minimize(loss, global_step)
-        saver = tf.train.Saver()
+        saver = tf.train.Saver(save_relative_paths=True)
         random = np.random.RandomState(1)
         with session(graph) as running:
             running.run(tf.global_variables_initializer())
