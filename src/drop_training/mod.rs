@@ -47,8 +47,8 @@ impl fmt::Display for Dropped {
 /// Collections whose ops a SavedModel's loader runs.
 const LOADER_KEYS: [&str; 2] = ["saved_model_main_op", "legacy_init_op"];
 /// Collections that whoever trains on needs.
-const TRAINING_KEYS: [&str; 3] = ["update_ops", "losses", "regularization_losses"];
-/// The Saver's place in a MetaGraphDef, and the names in it.
+const TRAINING_KEYS: [&str; 4] = ["update_ops", "losses", "regularization_losses", "global_step"];
+/// The Saver's place in a MetaGraphDef.
 const SAVER_DEF: u32 = 3;
 
 /// Leaves out what only trains, saves or watches; says what that was.
@@ -65,7 +65,7 @@ pub fn drop_training(model: &Model, is_training: bool) -> Result<(Model, Dropped
     }
     if outputs.is_empty() {
         return Err(Error::new(ErrorKind::Refused, "no output is found, so nothing would be left without training")
-            .hint("freeze the graph for its outputs, or leave out --drop-training"));
+            .hint("leave out --drop-training"));
     }
     let mut keep = Keep::new(model);
     keep.add_all(outputs.iter().copied().chain(model.signatures().inputs.into_iter().map(|(_, input)| input.node)));

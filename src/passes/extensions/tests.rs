@@ -517,13 +517,11 @@ fn weights_that_are_quantized_already_are_named() {
     check(lines, &eval_by_topology(), "layer net/dense: weights_quantized");
     let (report, _) = rewritten(lines, &eval_by_topology()).unwrap();
     assert_eq!(report.layers[0].detail.as_deref(), Some("by 'wq'"));
-    let delayed = lines.replace(
-        "net/dense = MatMul(x, wq)",
-        "on = Switch(wq, low)
-         off = Switch(kernel, low)
-         merged = Merge(off, on:1)
-         net/dense = MatMul(x, merged)",
-    );
+    let delay = "on = Switch(wq, low)
+        off = Switch(kernel, low)
+        merged = Merge(off, on:1)
+        net/dense = MatMul(x, merged)";
+    let delayed = lines.replace("net/dense = MatMul(x, wq)", delay);
     check(&delayed, &eval_by_topology(), "layer net/dense: weights_quantized");
 }
 
