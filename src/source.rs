@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,59 @@ pub struct Source {
     pub bytes: Bytes,
     /// The file that holds them, where they are mapped from one.
     pub file: Option<Arc<File>>,
+}
+
+impl Source {
+    /// A range of the bytes.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Part {
+        Part { offset: range.start as u64, bytes: self.bytes.slice(range), file: self.file.clone() }
+    }
+}
+
+/// A range of a file: what is there, and where that is, so that it can be copied from file to file.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The file that they are mapped from, if they are.
+    pub file: Option<Arc<File>>,
+    /// Where in the file they begin.
+    pub offset: u64,
+}
+
+impl Part {
+    /// A range of this one, if it is as long as that.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Option<Self> {
+        self.bytes.get(range.clone())?;
+        let offset = self.offset + range.start as u64;
+        Some(Self { bytes: self.bytes.slice(range), file: self.file.clone(), offset })
+    }
+}
+
+impl From<Vec<u8>> for Part {
+    /// Bytes that are in no file.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into(), file: None, offset: 0 }
+    }
+}
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Part {}
+
+/// Opens a file that may be empty.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when it cannot be read.
+pub fn open_file(path: &Path) -> Result<Source> {
+    let (bytes, file) = map(path)?;
+    Ok(Source { location: Location::File(path.to_owned()), bytes, file })
 }
 
 /// Opens a path; `-` is standard input.

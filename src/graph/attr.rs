@@ -9,6 +9,7 @@ use prost::Message;
 use super::read::field;
 use super::{Graph, NodeId};
 use crate::proto::tensorflow::{AttrValue, DataType, TensorProto, TensorShapeProto, attr_value::Value};
+use crate::source::Part;
 use crate::wire::{self, Fields, put_bytes, put_header, put_uint, put_varint};
 
 impl Graph {
@@ -32,7 +33,7 @@ impl Graph {
         if self.is_original(node) { &[] } else { self.body(node) }
     }
 
-    /// The encoded AttrValue of that name.
+    /// The encoded AttrValue of that name; of a Const whose contents lie elsewhere, without them.
     #[must_use]
     pub fn attr_bytes(&self, node: NodeId, name: &str) -> Option<&[u8]> {
         if let Some(given) = self.given_attrs.get(&node).and_then(|given| given.iter().find(|attr| &*attr.name == name))
@@ -55,7 +56,12 @@ impl Graph {
         } else {
             AttrValue::decode(Bytes::copy_from_slice(bytes))
         };
-        decoded.ok()?.value
+        match (decoded.ok()?.value?, self.contents.get(&node)) {
+            (Value::Tensor(tensor), Some(parts)) if name == "value" => {
+                Some(Value::Tensor(TensorProto { tensor_content: joined(parts), ..tensor }))
+            }
+            (value, _) => Some(value),
+        }
     }
 
     /// A type attribute, such as `T`, as the number of its DataType.
@@ -139,6 +145,14 @@ impl Graph {
         let groups = parts.map(|part| &list[part.value()]).filter(|group| group.starts_with(b"loc:@"));
         let listed: Vec<Bytes> = groups.map(Bytes::copy_from_slice).collect();
         if listed.is_empty() { vec![Bytes::from(format!("loc:@{}", self.name(node)))] } else { listed }
+    }
+}
+
+/// Contents in one piece: the range itself, if there is but one.
+fn joined(parts: &[Part]) -> Bytes {
+    match parts {
+        [part] => part.bytes.clone(),
+        _ => parts.iter().flat_map(|part| &part.bytes[..]).copied().collect(),
     }
 }
 

@@ -49,6 +49,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         attrs: Vec::new(),
         words: super::Words::default(),
         given_attrs: hashbrown::HashMap::new(),
+        contents: hashbrown::HashMap::new(),
         index: super::HashIndex::default(),
         hasher: super::NameHasher::default(),
     };

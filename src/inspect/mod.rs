@@ -7,7 +7,6 @@
 
 pub mod attr_text;
 pub mod check;
-pub mod checkpoint_index;
 pub mod diff;
 pub mod endpoints;
 pub mod explain;

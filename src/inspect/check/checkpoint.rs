@@ -6,8 +6,8 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::Finding;
+use crate::checkpoint::Entry;
 use crate::graph::{Graph, name::leaf};
-use crate::inspect::checkpoint_index::Entry;
 use crate::inspect::endpoints::is_variable;
 use crate::inspect::tensor::{self, Shape};
 
@@ -55,9 +55,9 @@ pub fn compare(graph: &Graph, entries: &BTreeMap<String, Entry>, prefix: &str) -
         match entries.get(name) {
             None => missing.push((name.clone(), shape.clone())),
             Some(entry) => {
-                if !compatible(shape, &entry.shape) {
-                    let message =
-                        format!("the variable has the shape {shape}, its value in the checkpoint {}", entry.shape);
+                let stored = stored_shape(entry);
+                if !compatible(shape, &stored) {
+                    let message = format!("the variable has the shape {shape}, its value in the checkpoint {stored}");
                     findings.push(Finding::error("checkpoint_shape_differs", name, message));
                 }
                 comparison.has.push(name.clone());
@@ -77,6 +77,10 @@ pub fn compare(graph: &Graph, entries: &BTreeMap<String, Entry>, prefix: &str) -
     }
     comparison.extra = spare.rest();
     (comparison, findings)
+}
+
+fn stored_shape(entry: &Entry) -> Shape {
+    Shape(Some(entry.dims.clone()))
 }
 
 fn compatible(variable: &Shape, stored: &Shape) -> bool {
@@ -105,7 +109,7 @@ impl<'a> Spare<'a> {
     /// The key most like the name, of those that fit the shape.
     fn take(&mut self, name: &str, shape: &Shape) -> Option<String> {
         let keys = self.keys.get_mut(leaf(name))?;
-        let fitting = keys.iter().enumerate().filter(|(_, (_, entry))| compatible(shape, &entry.shape));
+        let fitting = keys.iter().enumerate().filter(|(_, (_, entry))| compatible(shape, &stored_shape(entry)));
         let scored = fitting.map(|(index, (key, _))| (strsim::jaro(name, plain(key)), index));
         let (score, index) = scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))?;
         (score >= ALIKE).then(|| keys.remove(index).0.to_owned())
