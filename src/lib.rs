@@ -32,6 +32,7 @@ pub mod checkpoint;
 pub mod collections;
 pub mod container;
 pub mod error;
+pub mod freeze;
 pub mod graph;
 pub mod graph_matcher;
 pub mod inspect;

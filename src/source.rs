@@ -4,7 +4,7 @@
 //! only unsafe line of the crate.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +64,21 @@ pub struct Part {
 }
 
 impl Part {
+    /// Appends the bytes, read from the file rather than through its map: what was mapped and looked at counts as this
+    /// process's memory, and many parts may be looked at.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn read_to(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let Some(mut file) = self.file.as_deref() else {
+            out.extend_from_slice(&self.bytes);
+            return Ok(());
+        };
+        file.seek(SeekFrom::Start(self.offset))?;
+        let read = file.take(self.bytes.len() as u64).read_to_end(out)?;
+        if read == self.bytes.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
     /// A range of this one, if it is as long as that.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {

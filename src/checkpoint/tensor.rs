@@ -1,8 +1,7 @@
 //! The contents of a checkpoint's tensors: ranges of data files where they can stay where they are, bytes of our own where
 //! parts have to be interleaved, numbers turned around, or strings told apart.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 
 use bytes::Bytes;
 
@@ -69,18 +68,15 @@ const CHUNK_BYTES: usize = 1 << 18;
 /// The checksum of a range. It is read through a small buffer, not through the map, so that what was checked does not
 /// count as this process's memory.
 fn checksum(part: &Part) -> io::Result<u32> {
-    let Some(file) = part.file.as_deref().filter(|_| part.bytes.len() > CHUNK_BYTES) else {
-        return Ok(crc32c::crc32c(&part.bytes));
-    };
-    let mut file: &File = file;
-    file.seek(SeekFrom::Start(part.offset))?;
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let (mut crc, mut left) = (0, part.bytes.len());
-    while left > 0 {
-        let chunk = &mut buffer[..left.min(CHUNK_BYTES)];
-        file.read_exact(chunk)?;
-        crc = crc32c::crc32c_append(crc, chunk);
-        left -= chunk.len();
+    let (mut crc, mut start, mut chunk) = (0, 0, Vec::new());
+    while start < part.bytes.len() {
+        let end = part.bytes.len().min(start + CHUNK_BYTES);
+        chunk.clear();
+        if let Some(range) = part.slice(start..end) {
+            range.read_to(&mut chunk)?;
+        }
+        crc = crc32c::crc32c_append(crc, &chunk);
+        start = end;
     }
     Ok(crc)
 }

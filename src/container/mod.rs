@@ -18,7 +18,7 @@ use crate::collections::Collections;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, read, verify};
-use crate::source::Source;
+use crate::source::{Part, Source};
 use meta_graph::MetaGraph;
 pub use text::MessageKind;
 
@@ -65,6 +65,8 @@ enum Enclosing {
     Nothing,
     MetaGraph(MetaGraph),
     SavedModel(saved_model::Entry, MetaGraph),
+    /// A new SavedModel: the fields of its MetaGraphDef before the graph, and those behind it.
+    NewSavedModel(Vec<u8>, Vec<u8>),
 }
 
 /// The largest message that protobuf implementations read.
@@ -115,6 +117,33 @@ impl Model {
         Ok(model)
     }
 
+    /// A GraphDef that was made, not read; `bytes` are what the graph was parsed from.
+    pub(crate) fn of_graph(graph: Graph, bytes: Bytes) -> Self {
+        Self {
+            graph,
+            collections: Collections::default(),
+            kind: MessageKind::GraphDef,
+            encoding: Encoding::Binary,
+            other_tag_sets: Vec::new(),
+            bytes,
+            file: None,
+            enclosing: Enclosing::Nothing,
+        }
+    }
+
+    /// Puts a GraphDef into a SavedModel of its own: encoded fields of a MetaGraphDef before the graph and behind it.
+    pub(crate) fn enclose(&mut self, before: Vec<u8>, behind: Vec<u8>) {
+        self.kind = MessageKind::SavedModel;
+        self.enclosing = Enclosing::NewSavedModel(before, behind);
+    }
+
+    /// Bytes of this model's message as the range of its file that they are.
+    pub(crate) fn part(&self, bytes: &[u8]) -> Part {
+        let bytes = self.bytes.slice_ref(bytes);
+        let offset = bytes.as_ptr() as usize - self.bytes.as_ptr() as usize;
+        Part { bytes, file: self.file.clone(), offset: offset as u64 }
+    }
+
     /// The message in its binary form, as it was opened.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -125,7 +154,7 @@ impl Model {
     #[must_use]
     pub fn meta_graph(&self) -> Option<Bytes> {
         match &self.enclosing {
-            Enclosing::Nothing => None,
+            Enclosing::Nothing | Enclosing::NewSavedModel(..) => None,
             Enclosing::MetaGraph(meta) | Enclosing::SavedModel(_, meta) => Some(self.bytes.slice(meta.span())),
         }
     }
@@ -137,16 +166,20 @@ impl Model {
     /// implementation would read the result.
     pub fn to_splice(&self) -> Result<Splice> {
         let changed_collections = match self.enclosing {
-            Enclosing::Nothing => Vec::new(),
+            Enclosing::Nothing | Enclosing::NewSavedModel(..) => Vec::new(),
             _ => self.collections.changed()?,
         };
-        let splice = if !self.graph.has_changes() && changed_collections.is_empty() {
+        let is_new = matches!(self.enclosing, Enclosing::NewSavedModel(..));
+        let splice = if !is_new && !self.graph.has_changes() && changed_collections.is_empty() {
             let mut unchanged = Splice::default();
             unchanged.source(0..self.bytes.len());
             unchanged
         } else {
             match &self.enclosing {
                 Enclosing::Nothing => self.graph.to_splice(),
+                Enclosing::NewSavedModel(before, behind) => {
+                    saved_model::enclose(before.clone(), self.graph.to_splice(), behind.clone())
+                }
                 Enclosing::MetaGraph(meta) => meta.to_splice(&self.graph, &changed_collections),
                 Enclosing::SavedModel(entry, meta) => {
                     entry.to_splice(&self.bytes, meta.to_splice(&self.graph, &changed_collections))

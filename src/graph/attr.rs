@@ -21,7 +21,7 @@ impl Graph {
     }
 
     /// The NodeDef's fields of an original node, the attribute fields of an inserted one.
-    pub(super) fn body(&self, node: NodeId) -> &[u8] {
+    pub(crate) fn body(&self, node: NodeId) -> &[u8] {
         let raw = self.nodes[node.index()].raw.range();
         if self.is_original(node) { &self.source[raw] } else { &self.attrs[raw] }
     }

@@ -136,7 +136,7 @@ impl Splice {
                     let input = SpliceInput { bytes: &part.bytes, file: part.file.as_deref() };
                     input.copy_at(start, &(0..part.bytes.len()), out)?;
                 }
-                Chunk::Part(part) => pending.extend_from_slice(&part.bytes),
+                Chunk::Part(part) => part.read_to(&mut pending)?,
                 Chunk::InsertedNodes(_) => {
                     let mut body = Vec::new();
                     for node in graph.ids_from(graph.original_count) {

@@ -28,6 +28,8 @@ pub enum Verb {
     Rewrite(RewriteArgs),
     /// Fold batch norms into the weights of their layers, without quantizing
     Fold(FoldArgs),
+    /// Make one graph without variables and calls out of a model
+    Freeze(crate::freeze::FreezeArgs),
     /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
     Summary(SummaryArgs),
     /// Tell whether a converter will take a graph, and what looks wrong in it

@@ -4,6 +4,7 @@
 
 mod args;
 mod cmd;
+mod freeze;
 mod progress;
 mod targets;
 mod terminal;
@@ -27,6 +28,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.verb {
         Verb::Rewrite(args) => cmd::rewrite::run(args),
         Verb::Fold(args) => cmd::fold::run(args),
+        Verb::Freeze(args) => freeze::run(args),
         Verb::Summary(args) => cmd::summary::run(args),
         Verb::Check(args) => cmd::check::run(args),
         Verb::Explain(args) => cmd::explain::run(args),
