@@ -122,7 +122,7 @@ pub fn freeze(model: &Model, options: &FreezeOptions) -> Result<Frozen> {
     let variables = variables::convert(&mut work.flat, &needed)?;
     let mut report = FreezeReport::default();
     let contents = work.fill(&variables, options.checkpoint.as_deref(), &library, &mut report)?;
-    let order = prune::needed(&work.flat, &wanted, work.has_calls);
+    let order = work.order(&wanted, needed);
     let emitted = emit::emit(&work.flat, &order, contents, model, &library)?;
     verify::check_acyclic(&emitted.graph)?;
     let frozen = Model::of_graph(emitted.graph, emitted.bytes);
@@ -448,6 +448,19 @@ impl<'a> Work<'a> {
             self.places.get(&node).copied()
         });
         inputs.chain(ends.iter().map(|end| end.node)).collect()
+    }
+
+    /// The nodes of the frozen graph, in its order. Without calls, they are those that were needed before variables became
+    /// constants, as in TensorFlow, and those made on the way.
+    fn order(&self, wanted: &[u32], needed: Vec<u32>) -> Vec<u32> {
+        if self.has_calls {
+            return prune::needed(&self.flat, wanted, self.has_calls);
+        }
+        let mut order = needed;
+        order.extend(prune::needed(&self.flat, wanted, false));
+        order.sort_unstable();
+        order.dedup();
+        order
     }
 
     /// Fills in what there is to say.

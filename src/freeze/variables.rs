@@ -91,21 +91,23 @@ fn read(
         node.inputs.retain(|input| input.is_control());
         return Ok(false);
     }
-    if !is_handle {
-        // What reads a variable's value reads that of a constant as well.
-        return Ok(false);
-    }
     if passes_on(&op).is_some() {
         let carries = node.inputs.iter().position(|input| input.node == carrier) == Some(0) || op == "Merge";
         if !carries {
-            return Err(takes_handle(node, variable));
+            return if is_handle { Err(takes_handle(node, variable)) } else { Ok(false) };
         }
         let attrs = node.attrs_with(&[("T", Some(data_type)), ("_output_shapes", None)]);
         node.attributes = Attributes::Made(attrs);
         node.changed = true;
         return Ok(true);
     }
+    if !is_handle {
+        // What reads a variable's value reads that of a constant as well.
+        return Ok(false);
+    }
     let index_type = node.attr_type("Tindices").unwrap_or(DataType::DtInt32 as i32);
+    // As in TensorFlow, what had to happen before the variable was read need not any more.
+    node.inputs.retain(|input| !input.is_control());
     let groups = node.attr("_class").filter(|_| !node.inlined).map(<[u8]>::to_vec);
     let mut attrs = Attrs::default();
     match &*op {

@@ -33,12 +33,12 @@ def freeze(tfquant, model, *options, output="frozen.pb"):
     return path, json.loads(report.read_text())
 
 
-def refused(tfquant, model, *options):
+def refused(tfquant, model, *options, code=1):
     """Freezes a model that cannot be frozen; returns what was said."""
     output = tfquant.folder / "refused.pb"
     command = [str(tfquant.binary), "freeze", str(model), "-o", str(output), *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == code, done.stderr
     assert not output.exists()
     return done.stderr
 
@@ -148,8 +148,13 @@ class Session:
         self.prefix = tf.train.Saver(**saver).save(self.session, str(folder / "model.ckpt"))
         self.meta = f"{self.prefix}.meta"
 
-    def frozen(self, *outputs):
-        return tf.graph_util.convert_variables_to_constants(self.session, self.session.graph_def, list(outputs))
+    def frozen(self, *outputs, graph_def=None):
+        """What TensorFlow makes of the graph, as it is in the MetaGraphDef unless told otherwise."""
+        if graph_def is None:
+            meta = tf.MetaGraphDef()
+            meta.ParseFromString(pathlib.Path(self.meta).read_bytes())
+            graph_def = meta.graph_def
+        return tf.graph_util.convert_variables_to_constants(self.session, graph_def, list(outputs))
 
 
 def described(node):
@@ -170,6 +175,14 @@ def assert_same_nodes(actual, expected):
     for our, their in zip(ours, theirs):
         assert our == their
     assert actual.versions == expected.versions
+
+
+@pytest.fixture
+def old_control_flow():
+    """Conditionals and loops of Switch and Merge, as TensorFlow 1 makes them."""
+    tf.disable_control_flow_v2()
+    yield
+    tf.enable_control_flow_v2()
 
 
 def small_network(use_resource):
@@ -193,7 +206,7 @@ def small_network(use_resource):
 
 
 @pytest.mark.parametrize("use_resource", [False, True])
-def test_tensorflow_1_comes_out_node_for_node(tfquant, use_resource):
+def test_tensorflow_1_comes_out_node_for_node(tfquant, use_resource, old_control_flow):
     small_network(use_resource)
     session = Session(tfquant.folder)
     expected = session.frozen("net/output")
@@ -203,6 +216,7 @@ def test_tensorflow_1_comes_out_node_for_node(tfquant, use_resource):
 
     bare = tfquant.folder / "bare.pb"
     bare.write_bytes(session.session.graph_def.SerializeToString())
+    expected = session.frozen("net/output", graph_def=session.session.graph_def)
     path, _ = freeze(tfquant, bare, "--checkpoint", f"{session.prefix}.index", "--outputs", "net/output:0")
     assert_same_nodes(graph_def(path), expected)
 
@@ -238,7 +252,7 @@ def test_partitioned_variables_are_found_and_put_together(tfquant, parts):
     assert (tf2.make_ndarray(found.attr["value"].tensor) == session.session.run(tf.convert_to_tensor(weights))).all()
 
 
-def test_a_tensorflow_1_saved_model_needs_no_options(tfquant):
+def test_a_tensorflow_1_saved_model_needs_no_options(tfquant, old_control_flow):
     small_network(True)
     session = Session(tfquant.folder)
     graph = tf.get_default_graph()
@@ -269,7 +283,7 @@ def test_what_is_missing_or_does_not_fit_is_named(tfquant):
     assert "no 'layer/kernels'" in said and "nearest key is 'layer/kernel'" in said
     assert "the shape [4,3], its value in the checkpoint [4,4]" in other("layer/kernel", [4, 3])
     assert "of type float64, its value in the checkpoint float32" in other("layer/kernel", [4, 4], tf.float64)
-    assert "--checkpoint" in refused(tfquant, session.meta, "--outputs", "y")
+    assert "--checkpoint" in refused(tfquant, session.meta, "--outputs", "y", code=2)
 
 
 def test_a_damaged_tensor_is_refused(tfquant):
