@@ -4,8 +4,10 @@
 //! corpus.
 
 use bytes::Bytes;
+use tfquant::checkpoint::index;
 use tfquant::container::text::{self, MessageKind};
 use tfquant::container::{Encoding, Model, OpenOptions};
+use tfquant::freeze::{FreezeOptions, freeze as freeze_model, layers, report as freeze_report};
 use tfquant::graph::{Graph, TensorRef, read, verify};
 use tfquant::inspect::{check, diff, explain, summary};
 use tfquant::passes::{fold_batch_norms, quantize};
@@ -17,13 +19,15 @@ use tfquant::wire::{Fields, put_bytes};
 pub type Body = fn(&[u8]);
 
 /// Every body by name.
-pub const BODIES: [(&str, Body); 6] = [
+pub const BODIES: [(&str, Body); 8] = [
     ("graph", graph),
     ("model", model),
     ("text", text_form),
     ("rewrite", rewrite),
     ("collections", collections),
     ("inspect", inspect),
+    ("checkpoint", checkpoint),
+    ("freeze", freeze),
 ];
 
 /// The reader of GraphDefs, and what is known of a graph without running it.
@@ -124,6 +128,33 @@ pub fn inspect(data: &[u8]) {
         {
             let _ = explain::to_text(&explanation, true);
         }
+    }
+}
+
+/// The reader of a checkpoint's index: what it says of every tensor, or why it is none.
+pub fn checkpoint(data: &[u8]) {
+    let Ok(index) = index::parse(data) else { return };
+    for (name, entry) in &index.entries {
+        for slice in &entry.slices {
+            let _ = (slice.within(&entry.dims), index::slice_key(name, slice));
+        }
+    }
+}
+
+/// Freezing, with the checkpoint of one of the models in `testdata/freeze`: what is written is the graph that was made.
+pub fn freeze(data: &[u8]) {
+    let Ok(model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
+    for checkpoint in ["network/variables/variables", "v1/model.ckpt"] {
+        let prefix = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/freeze").join(checkpoint);
+        let outputs = if checkpoint.starts_with("v1") { vec!["output".to_owned()] } else { Vec::new() };
+        let options = FreezeOptions { checkpoint: Some(prefix), outputs, ..FreezeOptions::default() };
+        let Ok(frozen) = freeze_model(&model, &options) else { continue };
+        let _ = (freeze_report::to_text(&frozen.report), layers::in_functions(&model));
+        let Ok(written) = write(&frozen.model) else { continue };
+        let format = Some((MessageKind::GraphDef, Encoding::Binary));
+        let again =
+            Model::open(written.into(), &OpenOptions { format, tag_set: Vec::new() }).expect("the output is a graph");
+        assert_eq!(again.graph.len(), frozen.model.graph.len());
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 
 use super::library;
 use crate::error::{Error, ErrorKind, Result};
@@ -128,7 +128,8 @@ pub struct Flat<'a> {
     pub nodes: Vec<FlatNode<'a>>,
     /// For each region, the node that runs when its nodes are to run; none for region 0.
     pub pivots: Vec<Option<u32>>,
-    names: HashSet<String>,
+    /// The names that are taken, and the number that the next node of that name gets.
+    names: HashMap<String, u32>,
     /// How many calls, conditionals and loops were put in place.
     pub inlined_calls: usize,
 }
@@ -169,18 +170,19 @@ impl<'a> Flat<'a> {
     }
 
     pub fn is_taken(&self, name: &str) -> bool {
-        self.names.contains(name)
+        self.names.contains_key(name)
     }
 
     /// Takes that name, or the first of `name_1`, `name_2`, … that is free.
     pub fn claim(&mut self, name: &str) -> String {
-        let mut claimed = name.to_owned();
-        let mut number = 1;
-        while self.names.contains(&claimed) {
-            claimed = format!("{name}_{number}");
-            number += 1;
-        }
-        self.names.insert(claimed.clone());
+        let Some(next) = self.names.get(name).copied() else {
+            self.names.insert(name.to_owned(), 1);
+            return name.to_owned();
+        };
+        let free = (next..).find(|number| !self.is_taken(&format!("{name}_{number}"))).unwrap_or(next);
+        self.names.insert(name.to_owned(), free.saturating_add(1));
+        let claimed = format!("{name}_{free}");
+        self.names.insert(claimed.clone(), 1);
         claimed
     }
 
@@ -190,7 +192,7 @@ impl<'a> Flat<'a> {
         u32::try_from(self.pivots.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// An Identity whose input is still to come: the types of what it passes on are known.
+    /// The attributes of an op that only has to know the type of what it passes on.
     pub fn typed(data_type: i32) -> Attrs {
         let mut attrs = Attrs::default();
         attrs.type_number("T", data_type);
