@@ -144,8 +144,9 @@ pub fn checkpoint(data: &[u8]) {
 /// Freezing, with the checkpoint of one of the models in `testdata/freeze`: what is written is the graph that was made.
 pub fn freeze(data: &[u8]) {
     let Ok(model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
-    for checkpoint in ["network/variables/variables", "v1/model.ckpt"] {
-        let prefix = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/freeze").join(checkpoint);
+    let top = env!("CARGO_MANIFEST_DIR").trim_end_matches("/fuzz");
+    for checkpoint in ["network/variables/variables", "while_loop/variables/variables", "v1/model.ckpt"] {
+        let prefix = format!("{top}/testdata/freeze/{checkpoint}").into();
         let outputs = if checkpoint.starts_with("v1") { vec!["output".to_owned()] } else { Vec::new() };
         let options = FreezeOptions { checkpoint: Some(prefix), outputs, ..FreezeOptions::default() };
         let Ok(frozen) = freeze_model(&model, &options) else { continue };

@@ -186,8 +186,15 @@ fn covers(slice: &Slice, dims: &[i64]) -> bool {
 pub fn element_bytes(data_type: i32) -> Option<usize> {
     use DataType as D;
     Some(match DataType::try_from(data_type).ok()? {
-        D::DtBool | D::DtInt8 | D::DtUint8 | D::DtQint8 | D::DtQuint8 | D::DtInt4 | D::DtUint4 => 1,
-        D::DtFloat8E5m2 | D::DtFloat8E4m3fn => 1,
+        D::DtBool
+        | D::DtInt8
+        | D::DtUint8
+        | D::DtQint8
+        | D::DtQuint8
+        | D::DtInt4
+        | D::DtUint4
+        | D::DtFloat8E5m2
+        | D::DtFloat8E4m3fn => 1,
         D::DtHalf | D::DtBfloat16 | D::DtInt16 | D::DtUint16 | D::DtQint16 | D::DtQuint16 => 2,
         D::DtFloat | D::DtInt32 | D::DtUint32 | D::DtQint32 => 4,
         D::DtDouble | D::DtInt64 | D::DtUint64 | D::DtComplex64 => 8,

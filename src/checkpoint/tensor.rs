@@ -200,13 +200,12 @@ pub(super) fn cut(key: &str, whole: &Tensor, wanted: &Place) -> Result<Tensor> {
     };
     let dims = wanted.iter().map(|&(_, length)| length).collect();
     let rows: Vec<_> = rows(&whole.dims, wanted, width).collect();
-    let contents = match (&parts[..], &rows[..]) {
-        ([part], [row]) => part.slice(row.clone()).into_iter().collect(),
-        _ => {
-            let bytes: Vec<u8> = parts.iter().flat_map(|part| &part.bytes[..]).copied().collect();
-            let picked: Option<Vec<&[u8]>> = rows.into_iter().map(|row| bytes.get(row)).collect();
-            vec![Part::from(picked.ok_or_else(|| gap(key))?.concat())]
-        }
+    let contents = if let ([part], [row]) = (&parts[..], &rows[..]) {
+        part.slice(row.clone()).into_iter().collect()
+    } else {
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| &part.bytes[..]).copied().collect();
+        let picked: Option<Vec<&[u8]>> = rows.into_iter().map(|row| bytes.get(row)).collect();
+        vec![Part::from(picked.ok_or_else(|| gap(key))?.concat())]
     };
     Ok(Tensor { data_type: whole.data_type, dims, contents: Contents::Numbers(contents) })
 }

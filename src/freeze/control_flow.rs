@@ -187,13 +187,13 @@ impl<'a> Inliner<'a, '_> {
         }
         let mut results = inputs;
         for &place in &changing {
-            let typed = Flat::typed(types[place]);
+            let attrs = Flat::typed(types[place]);
             let name_of = |op: &str| format!("{name}/{op}");
             let next =
-                self.flat.make(&name_of("NextIteration"), "NextIteration", vec![returned[place]], &typed, region)?;
+                self.flat.make(&name_of("NextIteration"), "NextIteration", vec![returned[place]], &attrs, region)?;
             self.flat.nodes[loop_vars[place].index()].inputs[1] = Ref::output(next, 0);
             let leaves = Ref::output(switches[place].node, 0);
-            results[place] = Ref::output(self.flat.make(&name_of("Exit"), "Exit", vec![leaves], &typed, region)?, 0);
+            results[place] = Ref::output(self.flat.make(&name_of("Exit"), "Exit", vec![leaves], &attrs, region)?, 0);
         }
         Ok(results)
     }

@@ -8,6 +8,7 @@ use super::flat::{Attributes, CONTROL, Flat, FlatNode, Ref};
 use super::library::{self, Library};
 use crate::container::Model;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::attr::{Attrs, map_entry};
 use crate::graph::{Graph, NodeId, read};
 use crate::source::Part;
 use crate::wire::{self, Fields, put_bytes};
@@ -65,7 +66,9 @@ pub fn emit(
     let functions = needed_functions(flat, order, library);
     if !functions.is_empty() {
         let mut kept = Vec::new();
-        functions.iter().for_each(|&place| put_bytes(&mut kept, field::LIBRARY_FUNCTION, library.functions[place].def));
+        for &place in &functions {
+            put_bytes(&mut kept, field::LIBRARY_FUNCTION, library.functions[place].def);
+        }
         put_bytes(&mut encoded, field::LIBRARY, &kept);
     }
     if let Some(versions) = model.graph.versions() {
@@ -137,24 +140,22 @@ fn body(flat: &Flat<'_>, node: &FlatNode<'_>, names: &HashSet<&str>, model: &Mod
     let mut contents = None;
     for part in Fields::new(fields).map_while(Result::ok).filter(|part| part.number >= field::ATTR) {
         let entry = &fields[part.value()];
-        let named = part.is_message(field::ATTR).then(|| crate::graph::attr::map_entry(entry)).flatten();
-        match named {
-            Some(("_class", _)) if node.inlined || !groups_are_there(fields, names) => {}
-            Some(("value", value)) if from_file && node.op == "Const" && value.len() >= FEW_BYTES => {
-                match hollow(value) {
-                    Some((hollow, content)) => {
-                        let mut attrs = crate::graph::attr::Attrs::default();
-                        body.extend_from_slice(attrs.raw("value", &hollow).as_bytes());
-                        contents = Some(model.part(content));
-                    }
-                    None => body.extend_from_slice(&fields[part.span()]),
+        let attr = part.is_message(field::ATTR).then(|| map_entry(entry)).flatten();
+        let may_be_large = from_file && node.op == "Const";
+        match attr {
+            // What is no attribute says where a node came from, which holds for it in its own place alone.
+            None if node.inlined => continue,
+            Some(("_class", _)) if node.inlined || !groups_are_there(fields, names) => continue,
+            Some(("value", value)) if may_be_large => {
+                if let Some((hollow, content)) = hollow(value) {
+                    body.extend_from_slice(Attrs::default().raw("value", &hollow).as_bytes());
+                    contents = Some(model.part(content));
+                    continue;
                 }
             }
-            Some(_) => body.extend_from_slice(&fields[part.span()]),
-            // What is no attribute says where a node came from, which holds for it in its own place alone.
-            None if node.inlined => {}
-            None => body.extend_from_slice(&fields[part.span()]),
+            _ => {}
         }
+        body.extend_from_slice(&fields[part.span()]);
     }
     (body, contents)
 }

@@ -179,7 +179,7 @@ impl<'a> Flat<'a> {
             self.names.insert(name.to_owned(), 1);
             return name.to_owned();
         };
-        let free = (next..).find(|number| !self.is_taken(&format!("{name}_{number}"))).unwrap_or(next);
+        let free = (next..u32::MAX).find(|number| !self.is_taken(&format!("{name}_{number}"))).unwrap_or(next);
         self.names.insert(name.to_owned(), free.saturating_add(1));
         let claimed = format!("{name}_{free}");
         self.names.insert(claimed.clone(), 1);

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use hashbrown::HashMap;
 
-use super::flat::{Attributes, CONTROL, Flat, FlatNode, MAX_NODES, Ref, check_name_bytes, too_many};
+use super::flat::{Attributes, CONTROL, Flat, FlatNode, MAX_NODES, Ref, check_name_bytes, is_resource, too_many};
 use super::library::{self, BodyNode, Function, Library, Spelled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::attr::Attrs;
@@ -64,19 +64,16 @@ pub fn call<'a>(library: &Library<'a>, name: &str, op: &str, def: &'a [u8]) -> R
     if let Some(function) = library.find(op) {
         return Ok(Some(Call::Function(Callee { function, attrs: CallAttrs::Node(def) })));
     }
-    let callee = |(callee, list): (&str, &'a [u8])| match library.find(callee) {
-        Some(function) => Ok(Callee { function, attrs: CallAttrs::List(list) }),
-        None => {
-            let what = format!("the graph's library has no function '{callee}'");
-            Err(Error::new(ErrorKind::InvalidGraph, what).in_node(name, op).hint("export the model again"))
-        }
+    let broken =
+        |what: String| Error::new(ErrorKind::InvalidGraph, what).in_node(name, op).hint("export the model again");
+    let callee = |(callee, list): (&str, &'a [u8])| {
+        let function = library.find(callee);
+        let function = function.ok_or_else(|| broken(format!("the graph's library has no function '{callee}'")))?;
+        Ok(Callee { function, attrs: CallAttrs::List(list) })
     };
-    let named = |attr_name: &str| match library::attr(def, attr_name).and_then(library::function_attr) {
-        Some(function) => callee(function),
-        None => {
-            let what = format!("the attribute '{attr_name}' names no function");
-            Err(Error::new(ErrorKind::InvalidGraph, what).in_node(name, op).hint("export the model again"))
-        }
+    let named = |attr_name: &str| {
+        let function = library::attr(def, attr_name).and_then(library::function_attr);
+        callee(function.ok_or_else(|| broken(format!("the attribute '{attr_name}' names no function")))?)
     };
     Ok(Some(match op {
         "PartitionedCall" | "StatefulPartitionedCall" => Call::Function(named("f")?),
@@ -106,52 +103,30 @@ impl<'a> Call<'a> {
 /// # Errors
 /// [`ErrorKind::Refused`] if a function calls itself, [`ErrorKind::TooLarge`] if there would be too many nodes.
 pub fn check_size(library: &Library<'_>, calls: &[Call<'_>]) -> Result<()> {
-    #[derive(Clone, Copy)]
-    enum Size {
-        Unknown,
-        Open,
-        Known(usize),
-    }
-    let mut sizes = vec![Size::Unknown; library.functions.len()];
+    let mut sizes: Vec<Size> = vec![Size::Unknown; library.functions.len()];
     let roots: Vec<usize> = calls.iter().flat_map(Call::callees).map(|callee| callee.function).collect();
-    let mut callees: HashMap<usize, Vec<usize>> = HashMap::new();
     for &root in &roots {
-        let mut stack = vec![root];
-        while let Some(&function) = stack.last() {
-            if let Size::Known(_) = sizes[function] {
-                stack.pop();
-                continue;
-            }
-            if !callees.contains_key(&function) {
-                let mut called = Vec::new();
-                for node in &library.functions[function].nodes {
-                    if let Some(call) = call(library, node.name, node.op, node.def)? {
-                        called.extend(call.callees().into_iter().map(|callee| callee.function));
-                    }
-                }
-                callees.insert(function, called);
-            }
-            sizes[function] = Size::Open;
-            let mut size = library.functions[function].nodes.len();
-            let mut waits = false;
-            for &callee in &callees[&function] {
-                match sizes[callee] {
-                    Size::Known(more) => size = size.saturating_add(more),
-                    Size::Unknown => {
-                        stack.push(callee);
-                        waits = true;
-                        break;
-                    }
-                    Size::Open => {
-                        let what = format!("the function '{}' calls itself", library.functions[callee].name);
-                        return Err(Error::new(ErrorKind::Refused, what)
-                            .hint("a recursive function cannot be put into one graph"));
-                    }
-                }
-            }
-            if !waits {
+        let mut open = Vec::new();
+        enter(library, root, &mut sizes, &mut open)?;
+        while let Some(body) = open.last_mut() {
+            let Some(callee) = body.callees.next() else {
+                let (function, size) = (body.function, body.size);
                 sizes[function] = Size::Known(size);
-                stack.pop();
+                open.pop();
+                if let Some(caller) = open.last_mut() {
+                    caller.size = caller.size.saturating_add(size);
+                }
+                continue;
+            };
+            match sizes[callee] {
+                Size::Known(more) => body.size = body.size.saturating_add(more),
+                Size::Unknown => enter(library, callee, &mut sizes, &mut open)?,
+                Size::Open => {
+                    let what = format!("the function '{}' calls itself", library.functions[callee].name);
+                    return Err(
+                        Error::new(ErrorKind::Refused, what).hint("a recursive function cannot be put into one graph")
+                    );
+                }
             }
         }
     }
@@ -162,12 +137,45 @@ pub fn check_size(library: &Library<'_>, calls: &[Call<'_>]) -> Result<()> {
     if total > MAX_NODES { Err(too_many()) } else { Ok(()) }
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Size {
+    Unknown,
+    Open,
+    Known(usize),
+}
+
+/// A function whose size is being found out.
+struct OpenBody {
+    function: usize,
+    /// The functions that it calls and that were not looked at yet.
+    callees: std::vec::IntoIter<usize>,
+    size: usize,
+}
+
+fn enter(library: &Library<'_>, function: usize, sizes: &mut [Size], open: &mut Vec<OpenBody>) -> Result<()> {
+    if !matches!(sizes[function], Size::Unknown) {
+        return Ok(());
+    }
+    sizes[function] = Size::Open;
+    let nodes = &library.functions[function].nodes;
+    let mut callees = Vec::new();
+    for node in nodes {
+        if let Some(call) = call(library, node.name, node.op, node.def)? {
+            callees.extend(call.callees().into_iter().map(|callee| callee.function));
+        }
+    }
+    open.push(OpenBody { function, callees: callees.into_iter(), size: nodes.len() });
+    Ok(())
+}
+
 /// A call that waits for its turn.
 struct Pending<'a> {
     node: u32,
     call: Call<'a>,
     /// The scope of the body that the call is in, with its slash.
     scope: String,
+    /// Whether there is Switch and Merge around it, so that what runs has to be said.
+    in_old_control_flow: bool,
 }
 
 /// Puts bodies in place of calls.
@@ -179,7 +187,7 @@ pub struct Inliner<'a, 'l> {
 }
 
 /// Scopes do not grow longer than this; below, a body starts again with its function's name.
-const MAX_SCOPE_BYTES: usize = 400;
+const MAX_SCOPE_BYTES: usize = 128;
 
 impl<'a, 'l> Inliner<'a, 'l> {
     pub fn new(flat: Flat<'a>, library: &'l Library<'a>) -> Self {
@@ -187,8 +195,8 @@ impl<'a, 'l> Inliner<'a, 'l> {
     }
 
     /// Notes that the node is a call.
-    pub fn add(&mut self, node: u32, call: Call<'a>, scope: String) {
-        self.pending.push(Pending { node, call, scope });
+    pub fn add(&mut self, node: u32, call: Call<'a>, scope: String, in_old_control_flow: bool) {
+        self.pending.push(Pending { node, call, scope, in_old_control_flow });
     }
 
     /// Puts all bodies in place, those that come with them included.
@@ -197,12 +205,12 @@ impl<'a, 'l> Inliner<'a, 'l> {
         self.pending.reverse();
         while let Some(pending) = self.pending.pop() {
             self.flat.inlined_calls += 1;
-            let Pending { node, call, scope } = pending;
+            let Pending { node, call, scope, in_old_control_flow } = pending;
             let from = self.pending.len();
             let forwards = match call {
                 Call::Function(callee) => {
                     let args: Vec<Ref> = self.flat.nodes[node as usize].data_inputs().collect();
-                    let region = self.flat.nodes[node as usize].region;
+                    let region = self.region_of_call(node, callee, in_old_control_flow)?;
                     let scope = self.scope_of_call(node, &scope, callee);
                     self.open(callee, &args, &scope, "", region)?
                 }
@@ -214,6 +222,29 @@ impl<'a, 'l> Inliner<'a, 'l> {
             self.flat.nodes[node as usize].forwards = Some(forwards);
         }
         Ok(self.flat)
+    }
+
+    /// In which branch or loop a body runs: that of its call. Between Switch and Merge of TensorFlow 1 nothing says which
+    /// that is but the call's own inputs: its body runs when the first of them is there.
+    fn region_of_call(&mut self, node: u32, callee: Callee<'a>, in_old_control_flow: bool) -> Result<u32> {
+        let call = &self.flat.nodes[node as usize];
+        if !in_old_control_flow || call.inputs.is_empty() {
+            return Ok(call.region);
+        }
+        let (name, region, controls) = (format!("{}/start", call.name), call.region, call.inputs.clone());
+        let types = self.library.functions[callee.function].signature.input_arg.iter().map(|arg| match arg.r#type {
+            0 => callee.attrs.get(&arg.type_attr).and_then(|value| wire::last_varint(value, 6)).unwrap_or(0),
+            number => u64::from(number.unsigned_abs()),
+        });
+        let types = types.map(|number| i32::try_from(number).unwrap_or(0));
+        let first = call.data_inputs().zip(types).find(|&(_, data_type)| data_type != 0 && !is_resource(data_type));
+        let pivot = if let Some((input, data_type)) = first {
+            self.flat.make(&name, "Identity", vec![input], &Flat::typed(data_type), region)?
+        } else {
+            let controls = controls.into_iter().map(|input| Ref::control(input.node)).collect();
+            self.flat.make(&name, "NoOp", controls, &Attrs::default(), region)?
+        };
+        Ok(self.flat.region(pivot))
     }
 
     /// In which scope a body goes: that of the call if its name says nothing, as far as no name is taken there; else one
@@ -272,7 +303,7 @@ impl<'a, 'l> Inliner<'a, 'l> {
                 forwards: None,
             })?;
             if let Some(call) = call(library, node.name, node.op, node.def)? {
-                self.add(id, call, scope.clone());
+                self.add(id, call, scope.clone(), keeps_control);
             }
         }
         let mut returned = Vec::new();
@@ -288,7 +319,7 @@ impl<'a, 'l> Inliner<'a, 'l> {
         if scope.len() <= MAX_SCOPE_BYTES {
             return scope.to_owned();
         }
-        let short: String = function.chars().take(MAX_SCOPE_BYTES / 4).collect();
+        let short: String = function.chars().take(MAX_SCOPE_BYTES / 2).collect();
         format!("{}/", self.flat.claim(&short))
     }
 

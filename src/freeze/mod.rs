@@ -111,6 +111,10 @@ pub fn checkpoint_beside(location: &Location) -> Option<PathBuf> {
 /// lacks or has in another type or shape, for a node that writes a variable, and for another resource; those of the
 /// checkpoint; [`ErrorKind::TooLarge`] if the result would not fit a protobuf file.
 pub fn freeze(model: &Model, options: &FreezeOptions) -> Result<Frozen> {
+    if model.graph.has_changes() {
+        return Err(Error::new(ErrorKind::Options, "a graph that was changed cannot be frozen")
+            .hint("freeze it first, then rewrite it"));
+    }
     let chosen = signature::choose(model, options)?;
     let meta_graph = model.meta_graph();
     let library = Library::read(&model.graph, meta_graph.as_deref())?;
@@ -157,22 +161,22 @@ impl<'a> Work<'a> {
         inline::check_size(library, &calls.iter().map(|(_, call)| call.clone()).collect::<Vec<Call<'_>>>())?;
         let has_calls = !calls.is_empty();
         let mut work = Self { flat: Flat::new(), graph, places: HashMap::new(), own: reachable, has_calls };
-        work.take_over()?;
+        // Where calls are put in place, control edges have nothing left to order; see `inline`.
+        let is_old = |&node: &NodeId| inline::is_old_control_flow(graph.op(node));
+        let keeps_control = !has_calls || work.own.iter().any(is_old);
+        work.take_over(keeps_control)?;
         let mut inliner = Inliner::new(std::mem::take(&mut work.flat), library);
         for (node, call) in calls {
-            inliner.add(work.places[&node], call, String::new());
+            inliner.add(work.places[&node], call, String::new(), keeps_control);
         }
         work.flat = inliner.run()?;
         prune::resolve(&mut work.flat)?;
         Ok(work)
     }
 
-    fn take_over(&mut self) -> Result<()> {
+    fn take_over(&mut self, keeps_control: bool) -> Result<()> {
         let graph = self.graph;
-        let nodes = &self.own;
-        // Where calls are put in place, control edges have nothing left to order; see `inline`.
-        let keeps_control = !self.has_calls || nodes.iter().any(|&node| inline::is_old_control_flow(graph.op(node)));
-        for (place, &node) in nodes.iter().enumerate() {
+        for (place, &node) in self.own.iter().enumerate() {
             self.places.insert(node, u32::try_from(place).unwrap_or(u32::MAX));
         }
         for &node in &self.own {

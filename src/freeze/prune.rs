@@ -71,11 +71,10 @@ fn controls(flat: &mut Flat<'_>, control: Ref) -> Result<Vec<Ref>> {
     let mut others = Vec::new();
     for port in 0..outputs {
         let port = u32::try_from(port).unwrap_or(CONTROL);
-        let other = Ref::control(target(flat, Ref::output(control.node, port))?.node);
-        if !others.contains(&other) {
-            others.push(other);
-        }
+        others.push(Ref::control(target(flat, Ref::output(control.node, port))?.node));
     }
+    others.sort_unstable();
+    others.dedup();
     Ok(others)
 }
 

@@ -42,16 +42,16 @@ impl Keys {
     /// [`crate::error::ErrorKind::InvalidGraph`] for a restoring node that makes no sense; those of the checkpoint.
     pub fn find(graph: &Graph, library: &Library<'_>, checkpoint: &mut Checkpoint) -> Result<Self> {
         let mut keys = Self::default();
-        keys.from_graph(graph)?;
-        keys.from_functions(graph, library)?;
+        keys.read_graph(graph)?;
+        keys.read_functions(graph, library)?;
         if checkpoint.entry(OBJECT_GRAPH).is_some() {
-            keys.from_objects(&checkpoint.string(OBJECT_GRAPH)?);
+            keys.read_objects(&checkpoint.string(OBJECT_GRAPH)?);
         }
         Ok(keys)
     }
 
     /// `Assign(variable, RestoreV2:i)`, with Identity between or not.
-    fn from_graph(&mut self, graph: &Graph) -> Result<()> {
+    fn read_graph(&mut self, graph: &Graph) -> Result<()> {
         for node in graph.ids().filter(|&node| is_assign(graph.op(node))) {
             let mut inputs = graph.data_inputs(node);
             let (Some(variable), Some(mut value)) = (inputs.next(), inputs.next()) else { continue };
@@ -72,7 +72,7 @@ impl Keys {
     }
 
     /// A call whose function assigns what a RestoreV2 in it restores to the variables that it is given.
-    fn from_functions(&mut self, graph: &Graph, library: &Library<'_>) -> Result<()> {
+    fn read_functions(&mut self, graph: &Graph, library: &Library<'_>) -> Result<()> {
         for node in graph.ids() {
             let Ok(Some(Call::Function(callee))) = call(library, graph.name(node), graph.op(node), graph.body(node))
             else {
@@ -130,7 +130,7 @@ impl Keys {
         Ok(())
     }
 
-    fn from_objects(&mut self, encoded: &[u8]) {
+    fn read_objects(&mut self, encoded: &[u8]) {
         let objects = TrackableObjectGraph::decode(encoded).unwrap_or_default();
         for attribute in objects.nodes.iter().flat_map(|node| &node.attributes) {
             let entry = self.objects.entry(attribute.full_name.clone());
@@ -149,10 +149,10 @@ impl Keys {
             return Some(key.clone());
         }
         let plain = |name: String| Key { name, slice: None };
-        let named = names.iter().map(|&name| name.to_owned());
+        let own = names.iter().map(|&name| name.to_owned());
         let objects = names.iter().filter_map(|&name| self.objects.get(name).cloned().flatten());
         let paths = names.iter().map(|name| format!("{name}{OBJECT_SUFFIX}"));
-        named.chain(objects).chain(paths).find(|name| checkpoint.entry(name).is_some()).map(plain)
+        own.chain(objects).chain(paths).find(|name| checkpoint.entry(name).is_some()).map(plain)
     }
 
     /// What to look for when the checkpoint lacks it.

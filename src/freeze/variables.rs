@@ -92,8 +92,8 @@ fn read(
         return Ok(false);
     }
     if passes_on(&op).is_some() {
-        let carries = node.inputs.iter().position(|input| input.node == carrier) == Some(0) || op == "Merge";
-        if !carries {
+        let is_passed_on = node.inputs.iter().position(|input| input.node == carrier) == Some(0) || op == "Merge";
+        if !is_passed_on {
             return if is_handle { Err(takes_handle(node, variable)) } else { Ok(false) };
         }
         let attrs = node.attrs_with(&[("T", Some(data_type)), ("_output_shapes", None)]);

@@ -218,7 +218,9 @@ impl Graph {
             put_header(&mut header, field::GRAPH_NODE, body.len() + bytes_of(contents));
             splice.copied(&header);
             splice.copied(&body);
-            contents.iter().for_each(|part| splice.part(part.clone()));
+            for part in contents {
+                splice.part(part.clone());
+            }
             copied = entry.end;
         }
         splice.source(copied..self.insertion_point);

@@ -80,7 +80,7 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     let source = source::open(&args.input.model)?;
     let mut output = args.open_output()?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
-    args.check_distinct(&output, document.as_ref(), &source)?;
+    check_distinct(&output, document.as_ref(), &source)?;
 
     let model = stages.run("read", || Model::open_source(&source, &args.input.open_options()))?;
     let options = FreezeOptions {
@@ -97,7 +97,7 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     let splice = frozen.model.to_splice()?;
     frozen.report.input.path = args.input.model.display().to_string();
     frozen.report.output.path = args.output.display().to_string();
-    frozen.report.output.container = frozen.model.kind.name().to_owned();
+    frozen.model.kind.name().clone_into(&mut frozen.report.output.container);
     frozen.report.output.bytes = splice.len();
     let encoding = if args.format() == FrozenFormat::Text { Encoding::Text } else { Encoding::Binary };
     stages.write(splice.len(), &mut output, |out| frozen.model.write(&splice, encoding, out))?;
@@ -130,14 +130,13 @@ impl FreezeArgs {
             FrozenFormat::Binary | FrozenFormat::Text => Output::open_document(&self.output)?,
         })
     }
+}
 
-    fn check_distinct(&self, output: &Output, report: Option<&Output>, source: &source::Source) -> Result<()> {
-        let Some(report) = report else { return Ok(()) };
-        if output.replaces_same_as(report) || source.location.file().is_some_and(|file| report.replaces(&file)) {
-            return Err(Error::new(ErrorKind::Options, "--report would replace the model")
-                .hint("give it a file of its own")
-                .into());
-        }
-        Ok(())
+fn check_distinct(output: &Output, report: Option<&Output>, source: &source::Source) -> Result<()> {
+    let Some(report) = report else { return Ok(()) };
+    if output.replaces_same_as(report) || source.location.file().is_some_and(|file| report.replaces(&file)) {
+        let error = Error::new(ErrorKind::Options, "--report would replace the model");
+        return Err(error.hint("give it a file of its own").into());
     }
+    Ok(())
 }
