@@ -4,8 +4,9 @@
 //! corpus.
 
 use bytes::Bytes;
+use tfquant::freeze::{FreezeOptions, freeze as freeze_model, layers, report as freeze_report};
 use tfquant::inspect::{check, diff, explain, summary};
-use tfquant::internals::{Fields, put_bytes};
+use tfquant::internals::{Fields, checkpoint_index as index, put_bytes};
 use tfquant::internals::{Graph, ShapeCache, TensorRef, check_acyclic, parse, text};
 use tfquant::report;
 use tfquant::{Common, MessageKind, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite as run_passes};
@@ -15,13 +16,15 @@ use tfquant::{Encoding, Model, OpenOptions};
 pub type Body = fn(&[u8]);
 
 /// Every body by name.
-pub const BODIES: [(&str, Body); 6] = [
+pub const BODIES: [(&str, Body); 8] = [
     ("graph", graph),
     ("model", model),
     ("text", text_form),
     ("rewrite", rewrite),
     ("collections", collections),
     ("inspect", inspect),
+    ("checkpoint", checkpoint),
+    ("freeze", freeze),
 ];
 
 /// The reader of GraphDefs, and what is known of a graph without running it.
@@ -127,6 +130,34 @@ pub fn inspect(data: &[u8]) {
     }
 }
 
+/// The reader of a checkpoint's index: what it says of every tensor, or why it is none.
+pub fn checkpoint(data: &[u8]) {
+    let Ok(index) = index::parse(data) else { return };
+    for (name, entry) in &index.entries {
+        for slice in &entry.slices {
+            let _ = (slice.within(&entry.dims), index::slice_key(name, slice));
+        }
+    }
+}
+
+/// Freezing, with the checkpoint of one of the models in `testdata/freeze`: what is written is the graph that was made.
+pub fn freeze(data: &[u8]) {
+    let Ok(model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
+    let top = env!("CARGO_MANIFEST_DIR").trim_end_matches("/fuzz");
+    for checkpoint in ["network/variables/variables", "while_loop/variables/variables", "v1/model.ckpt"] {
+        let prefix = format!("{top}/testdata/freeze/{checkpoint}").into();
+        let outputs = if checkpoint.starts_with("v1") { vec!["output".to_owned()] } else { Vec::new() };
+        let options = FreezeOptions { checkpoint: Some(prefix), outputs, ..FreezeOptions::default() };
+        let Ok(frozen) = freeze_model(&model, &options) else { continue };
+        let _ = (freeze_report::to_text(&frozen.report), layers::in_functions(&model));
+        let Ok(written) = write(&frozen.model) else { continue };
+        let format = Some((MessageKind::GraphDef, Encoding::Binary));
+        let again = Model::open(written.into(), &OpenOptions { format, ..OpenOptions::default() })
+            .expect("the output is a graph");
+        assert_eq!(again.graph.len(), frozen.model.graph.len());
+    }
+}
+
 fn write(model: &Model) -> tfquant::Result<Vec<u8>> {
     let encoded = model.encode()?;
     let mut out = Vec::new();
@@ -156,6 +187,7 @@ fn options(choice: u8) -> RewriteOptions {
 /// Checks that the nodes of `before` are in `after`, in their order, and that of those that differ only inputs do (and
 /// attributes, where that is allowed).
 pub fn check_lossless(before: &Graph, after: &Graph, attributes_may_change: bool) {
+    const NAME: u32 = 1;
     const INPUT: u32 = 3;
     const ATTR: u32 = 5;
     assert!(after.len() >= before.len());
@@ -164,6 +196,10 @@ pub fn check_lossless(before: &Graph, after: &Graph, attributes_may_change: bool
         if old == new {
             continue;
         }
+        // An output that was quantized leaves its name to what stands behind its quantizer.
+        let is_renamed = before.name(node) != after.name(node);
+        let (old, new) = if is_renamed { (without(&old, &[NAME]), without(&new, &[NAME])) } else { (old, new) };
+        assert!(!is_renamed || after.name(node).starts_with(&format!("{}/unquantized", before.name(node))));
         let same = without(&old, &[INPUT]) == without(&new, &[INPUT]);
         let all_but_attributes = || without(&old, &[INPUT, ATTR]) == without(&new, &[INPUT, ATTR]);
         assert!(same || attributes_may_change && all_but_attributes(), "'{}' lost something", before.name(node));

@@ -22,10 +22,12 @@
 
 #[cfg(test)]
 mod cases;
+pub mod checkpoint;
 mod collections;
 mod container;
 mod drop_training;
 mod error;
+pub mod freeze;
 mod graph;
 pub mod inspect;
 mod nodes;
@@ -49,6 +51,7 @@ pub use rewrite::{Rewritten, other_rules, rewrite};
 /// The rooms behind the doors, for this project's own tests and fuzz targets. No part of the interface.
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::checkpoint::index as checkpoint_index;
     pub use crate::container::text;
     pub use crate::graph::read::parse;
     pub use crate::graph::shape::{Dims, ShapeCache, shape_text};

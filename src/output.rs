@@ -148,16 +148,33 @@ impl Output {
         if same {
             return Self::open_file(&path.join(file_name));
         }
+        let hint = "a SavedModel folder is not replaced: remove it first, or write into the input's own folder";
+        let output = Self::new_folder(path, file_name, hint)?;
+        if let Target::Folder { temporary, .. } = &output.target {
+            link_others(input, temporary.path()).map_err(|error| unwritable(path, error))?;
+        }
+        Ok(output)
+    }
+
+    /// Opens a folder that must not be there yet, for a SavedModel that has nothing beside its message.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Container`] if there is something; [`ErrorKind::Io`] when the folder above is missing or cannot be
+    /// written.
+    pub fn open_saved_model(path: &Path) -> Result<Self> {
+        Self::new_folder(path, SAVED_MODEL_FILES[0], "a SavedModel folder is not replaced: remove it first")
+    }
+
+    fn new_folder(path: &Path, file_name: &str, hint: &'static str) -> Result<Self> {
         if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) || path.is_file() {
-            return Err(Error::new(ErrorKind::Container, format!("the output '{}' exists already", path.display()))
-                .hint("a SavedModel folder is not replaced: remove it first, or write into the input's own folder"));
+            let what = format!("the output '{}' exists already", path.display());
+            return Err(Error::new(ErrorKind::Container, what).hint(hint));
         }
         let temporary = tempfile::Builder::new()
             .prefix(".tfquant-")
             .permissions(default_permissions(0o777))
             .tempdir_in(folder_above(path))
             .map_err(|error| unwritable(path, plain(&error)))?;
-        link_others(input, temporary.path()).map_err(|error| unwritable(path, error))?;
         let message = File::create(temporary.path().join(file_name)).map_err(|error| unwritable(path, error))?;
         Ok(Self::new(Target::Folder { temporary, message, path: path.to_owned() }))
     }

@@ -4,7 +4,8 @@
 //! only unsafe line of the crate.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,74 @@ pub struct Source {
     pub bytes: Bytes,
     /// The file that holds them, where they are mapped from one.
     pub file: Option<Arc<File>>,
+}
+
+impl Source {
+    /// A range of the bytes.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Part {
+        Part { offset: range.start as u64, bytes: self.bytes.slice(range), file: self.file.clone() }
+    }
+}
+
+/// A range of a file: what is there, and where that is, so that it can be copied from file to file.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The file that they are mapped from, if they are.
+    pub file: Option<Arc<File>>,
+    /// Where in the file they begin.
+    pub offset: u64,
+}
+
+impl Part {
+    /// Appends the bytes, read from the file rather than through its map: what was mapped and looked at counts as this
+    /// process's memory, and many parts may be looked at.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn read_to(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let Some(mut file) = self.file.as_deref() else {
+            out.extend_from_slice(&self.bytes);
+            return Ok(());
+        };
+        file.seek(SeekFrom::Start(self.offset))?;
+        let read = file.take(self.bytes.len() as u64).read_to_end(out)?;
+        if read == self.bytes.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// A range of this one, if it is as long as that.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Option<Self> {
+        self.bytes.get(range.clone())?;
+        let offset = self.offset + range.start as u64;
+        Some(Self { bytes: self.bytes.slice(range), file: self.file.clone(), offset })
+    }
+}
+
+impl From<Vec<u8>> for Part {
+    /// Bytes that are in no file.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into(), file: None, offset: 0 }
+    }
+}
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Part {}
+
+/// Opens a file that may be empty.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when it cannot be read.
+pub fn open_file(path: &Path) -> Result<Source> {
+    let (bytes, file) = map(path)?;
+    Ok(Source { path: path.to_owned(), location: Location::File(path.to_owned()), bytes, file })
 }
 
 /// Opens a path; `-` is standard input.

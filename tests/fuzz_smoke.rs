@@ -25,6 +25,9 @@ fn corpus() -> Vec<Vec<u8>> {
         files.push(models::saved_model(&[(&["serve"], &meta)]));
         files.push(meta.to_vec());
     }
+    // Models to freeze, and indexes of checkpoints.
+    let frozen = ["network/saved_model.pb", "while_loop/saved_model.pb", "v1/model.ckpt.meta", "v1/model.ckpt.index"];
+    files.extend(frozen.map(|file| std::fs::read(format!("testdata/freeze/{file}")).unwrap()));
     files
 }
 

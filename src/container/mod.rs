@@ -5,6 +5,7 @@
 //! one and back, so that all the rest knows binary only.
 
 mod detect;
+pub mod endpoints;
 mod ends;
 mod foreign;
 mod meta_graph;
@@ -22,7 +23,7 @@ use crate::collections::Collections;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, NodeId, read, verify};
-use crate::source::{self, Source};
+use crate::source::{self, Part, Source};
 pub use ends::Ends;
 use meta_graph::MetaGraph;
 pub use signatures::Signatures;
@@ -79,6 +80,8 @@ enum Enclosing {
     Nothing,
     MetaGraph(MetaGraph),
     SavedModel(saved_model::Entry, MetaGraph),
+    /// A new SavedModel: the fields of its MetaGraphDef before the graph, and those behind it.
+    NewSavedModel(Vec<u8>, Vec<u8>),
 }
 
 /// The largest message that protobuf implementations read.
@@ -134,7 +137,7 @@ impl Model {
     ) -> Result<Self> {
         let graph = self.graph.only(keep);
         let splice = match &self.enclosing {
-            Enclosing::Nothing => graph,
+            Enclosing::Nothing | Enclosing::NewSavedModel(..) => graph,
             Enclosing::MetaGraph(meta) => meta.with(&self.bytes, graph, collections, without),
             Enclosing::SavedModel(entry, meta) => {
                 entry.to_splice(&self.bytes, meta.with(&self.bytes, graph, collections, without))
@@ -145,7 +148,9 @@ impl Model {
         splice.write_to(&mut bytes, &input, &self.graph).map_err(write_failed)?;
         let bytes = Bytes::from(bytes);
         let (graph, collections, enclosing) = match &self.enclosing {
-            Enclosing::Nothing => (0..bytes.len(), Collections::default(), Enclosing::Nothing),
+            Enclosing::Nothing | Enclosing::NewSavedModel(..) => {
+                (0..bytes.len(), Collections::default(), self.enclosing.clone())
+            }
             Enclosing::MetaGraph(_) => {
                 let meta = MetaGraph::find(&bytes, 0..bytes.len())?;
                 (meta.graph.clone(), meta.collections(&bytes), Enclosing::MetaGraph(meta))
@@ -195,6 +200,35 @@ impl Model {
         Ok(model)
     }
 
+    /// A GraphDef that was made, not read; `bytes` are what the graph was parsed from.
+    pub(crate) fn of_graph(graph: Graph, bytes: Bytes) -> Self {
+        Self {
+            path: String::new(),
+            ends: Ends::default(),
+            graph,
+            collections: Collections::default(),
+            kind: MessageKind::GraphDef,
+            encoding: Encoding::Binary,
+            other_tag_sets: Vec::new(),
+            bytes,
+            file: None,
+            enclosing: Enclosing::Nothing,
+        }
+    }
+
+    /// Puts a GraphDef into a SavedModel of its own: encoded fields of a MetaGraphDef before the graph and behind it.
+    pub(crate) fn enclose(&mut self, before: Vec<u8>, behind: Vec<u8>) {
+        self.kind = MessageKind::SavedModel;
+        self.enclosing = Enclosing::NewSavedModel(before, behind);
+    }
+
+    /// Bytes of this model's message as the range of its file that they are.
+    pub(crate) fn part(&self, bytes: &[u8]) -> Part {
+        let bytes = self.bytes.slice_ref(bytes);
+        let offset = bytes.as_ptr() as usize - self.bytes.as_ptr() as usize;
+        Part { bytes, file: self.file.clone(), offset: offset as u64 }
+    }
+
     /// The message in its binary form, as it was opened.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -205,7 +239,7 @@ impl Model {
     #[must_use]
     pub fn meta_graph(&self) -> Option<Bytes> {
         match &self.enclosing {
-            Enclosing::Nothing => None,
+            Enclosing::Nothing | Enclosing::NewSavedModel(..) => None,
             Enclosing::MetaGraph(meta) | Enclosing::SavedModel(_, meta) => Some(self.bytes.slice(meta.span())),
         }
     }
@@ -228,16 +262,20 @@ impl Model {
     /// What the message has become, in terms of [`Model::bytes`].
     fn to_splice(&self) -> Result<Splice> {
         let changed_collections = match self.enclosing {
-            Enclosing::Nothing => Vec::new(),
+            Enclosing::Nothing | Enclosing::NewSavedModel(..) => Vec::new(),
             _ => self.collections.changed()?,
         };
-        let splice = if !self.graph.has_changes() && changed_collections.is_empty() {
+        let is_new = matches!(self.enclosing, Enclosing::NewSavedModel(..));
+        let splice = if !is_new && !self.graph.has_changes() && changed_collections.is_empty() {
             let mut unchanged = Splice::default();
             unchanged.source(0..self.bytes.len());
             unchanged
         } else {
             match &self.enclosing {
                 Enclosing::Nothing => self.graph.to_splice(),
+                Enclosing::NewSavedModel(before, behind) => {
+                    saved_model::enclose(before.clone(), self.graph.to_splice(), behind.clone())
+                }
                 Enclosing::MetaGraph(meta) => meta.to_splice(&self.graph, &changed_collections),
                 Enclosing::SavedModel(entry, meta) => {
                     entry.to_splice(&self.bytes, meta.to_splice(&self.graph, &changed_collections))

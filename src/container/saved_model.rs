@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::Splice;
-use crate::wire::{self, Fields};
+use crate::wire::{self, Fields, put_uint};
 
 /// Field numbers of SavedModel, MetaGraphDef and MetaInfoDef.
 mod field {
@@ -61,6 +61,22 @@ fn tags(meta_graph: &[u8]) -> Vec<&str> {
     let info = &meta_graph[info];
     let tags = Fields::new(info).map_while(Result::ok).filter(|part| part.is_message(field::TAGS));
     tags.filter_map(|part| std::str::from_utf8(&info[part.value()]).ok()).collect()
+}
+
+/// A SavedModel with one MetaGraphDef: encoded fields before its graph, the graph, and fields behind it.
+pub fn enclose(before: Vec<u8>, graph: Splice, behind: Vec<u8>) -> Splice {
+    const SCHEMA_VERSION: u32 = 1;
+    const GRAPH_DEF: u32 = 2;
+    let mut meta_graph = Splice::default();
+    meta_graph.bytes(before);
+    meta_graph.message(GRAPH_DEF, graph);
+    meta_graph.bytes(behind);
+    let mut version = Vec::new();
+    put_uint(&mut version, SCHEMA_VERSION, 1);
+    let mut splice = Splice::default();
+    splice.bytes(version);
+    splice.message(field::META_GRAPHS, meta_graph);
+    splice
 }
 
 impl Entry {

@@ -9,6 +9,7 @@ use prost::Message;
 use super::read::field;
 use super::{Graph, NodeId};
 use crate::proto::tensorflow::{AttrValue, DataType, TensorProto, TensorShapeProto, attr_value::Value};
+use crate::source::Part;
 use crate::wire::{self, Fields, put_bytes, put_header, put_uint, put_varint};
 
 impl Graph {
@@ -20,7 +21,7 @@ impl Graph {
     }
 
     /// The NodeDef's fields of an original node, the attribute fields of an inserted one.
-    pub(super) fn body(&self, node: NodeId) -> &[u8] {
+    pub(crate) fn body(&self, node: NodeId) -> &[u8] {
         let raw = self.nodes[node.index()].raw.range();
         if self.is_original(node) { &self.source[raw] } else { &self.attrs[raw] }
     }
@@ -32,7 +33,7 @@ impl Graph {
         if self.is_original(node) { &[] } else { self.body(node) }
     }
 
-    /// The encoded AttrValue of that name.
+    /// The encoded AttrValue of that name; of a Const whose contents lie elsewhere, without them.
     #[must_use]
     pub fn attr_bytes(&self, node: NodeId, name: &str) -> Option<&[u8]> {
         if let Some(given) = self.given_attrs.get(&node).and_then(|given| given.iter().find(|attr| &*attr.name == name))
@@ -55,7 +56,12 @@ impl Graph {
         } else {
             AttrValue::decode(Bytes::copy_from_slice(bytes))
         };
-        decoded.ok()?.value
+        match (decoded.ok()?.value?, self.contents.get(&node)) {
+            (Value::Tensor(tensor), Some(parts)) if name == "value" => {
+                Some(Value::Tensor(TensorProto { tensor_content: joined(parts), ..tensor }))
+            }
+            (value, _) => Some(value),
+        }
     }
 
     /// A type attribute, such as `T`, as the number of its DataType.
@@ -139,6 +145,14 @@ impl Graph {
         let groups = parts.map(|part| &list[part.value()]).filter(|group| group.starts_with(b"loc:@"));
         let listed: Vec<Bytes> = groups.map(Bytes::copy_from_slice).collect();
         if listed.is_empty() { vec![Bytes::from(format!("loc:@{}", self.name(node)))] } else { listed }
+    }
+}
+
+/// Contents in one piece: the range itself, if there is but one.
+fn joined(parts: &[Part]) -> Bytes {
+    match parts {
+        [part] => part.bytes.clone(),
+        _ => parts.iter().flat_map(|part| &part.bytes[..]).copied().collect(),
     }
 }
 
@@ -303,6 +317,8 @@ pub enum Tensor<'a> {
     Int32(i32),
     /// A scalar 64-bit integer.
     Int64(i64),
+    /// A scalar boolean.
+    Bool(bool),
     /// A vector of 32-bit integers.
     Int32s(&'a [i32]),
     /// A vector of floats.
@@ -319,6 +335,7 @@ impl Tensor<'_> {
             Self::Float(_) | Self::Floats(_) | Self::Filled(..) => DataType::DtFloat,
             Self::Int32(_) | Self::Int32s(_) => DataType::DtInt32,
             Self::Int64(_) => DataType::DtInt64,
+            Self::Bool(_) => DataType::DtBool,
         }
     }
 
@@ -335,6 +352,7 @@ impl Tensor<'_> {
             }
             Self::Int32(value) => packed_int(out, 7, i64::from(value)),
             Self::Int64(value) => packed_int(out, 10, value),
+            Self::Bool(value) => packed_int(out, 11, i64::from(value)),
             Self::Int32s(values) => vector(
                 out,
                 7,

@@ -18,6 +18,7 @@ pub mod read;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod shape;
+pub mod tensor;
 pub mod training;
 pub mod verify;
 pub mod write;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::source::Part;
 use index::NameHasher;
 pub(crate) use index::{HashIndex, NameHash, NameSet};
 
@@ -164,6 +166,8 @@ pub struct Graph {
     words: Words,
     /// Attributes that original nodes were given, encoded, by node.
     given_attrs: HashMap<NodeId, Vec<GivenAttr>>,
+    /// Contents that lie elsewhere, of original Consts whose `value` has none.
+    contents: HashMap<NodeId, Vec<Part>>,
     index: HashIndex,
     hasher: NameHasher,
 }
@@ -622,6 +626,15 @@ impl Graph {
             self.nodes[reader.index()].edited = true;
         }
         Ok(())
+    }
+
+    /// Gives an original Const, whose `value` has a type and a shape but nothing in it, the contents that lie in these
+    /// ranges, one after the other: numbers, row by row, lowest byte first. They are read when somebody asks for the
+    /// attribute, and copied from file to file when the graph is written.
+    pub fn set_contents(&mut self, node: NodeId, parts: Vec<Part>) {
+        debug_assert!(self.is_original(node), "inserted nodes have all their attributes from the start");
+        self.nodes[node.index()].edited = true;
+        self.contents.insert(node, parts);
     }
 
     /// Makes `consumers` read `to` wherever they read `from`; says how many input slots changed.

@@ -17,6 +17,7 @@ use crate::wire::{Field, Fields, WireError, last_bytes};
 pub(super) mod field {
     pub const GRAPH_NODE: u32 = 1;
     pub const GRAPH_LIBRARY: u32 = 2;
+    pub const GRAPH_VERSIONS: u32 = 4;
     pub const LIBRARY_FUNCTION: u32 = 1;
     pub const NODE_NAME: u32 = 1;
     pub const NODE_OP: u32 = 2;
@@ -49,6 +50,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         attrs: Vec::new(),
         words: super::Words::default(),
         given_attrs: hashbrown::HashMap::new(),
+        contents: hashbrown::HashMap::new(),
         index: super::HashIndex::default(),
         hasher: super::NameHasher::default(),
     };
@@ -77,6 +79,11 @@ impl Graph {
         messages(&self.source, field::GRAPH_LIBRARY)
             .flat_map(|library| messages(library, field::LIBRARY_FUNCTION))
             .map(|function| (function_name(function).unwrap_or_default(), function))
+    }
+
+    /// The encoded VersionDef, which says for which versions of TensorFlow's ops the graph was made.
+    pub(crate) fn versions(&self) -> Option<&[u8]> {
+        last_bytes(&self.source, field::GRAPH_VERSIONS).map(|range| &self.source[range])
     }
 }
 

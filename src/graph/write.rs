@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::name::{InputName, parse_input};
 use super::read::field;
 use super::{CONTROL, Edge, GivenAttr, Graph, NodeId};
+use crate::source::Part;
 use crate::wire::{self, Field, Fields, put_bytes, put_header, put_varint};
 
 /// A piece of an output.
@@ -19,6 +20,8 @@ enum Chunk {
     Source(Range<usize>),
     /// New bytes.
     Bytes(Vec<u8>),
+    /// A range of another file.
+    Part(Part),
     /// The inserted nodes of the graph, encoded while they are written, and their length.
     InsertedNodes(u64),
 }
@@ -70,6 +73,12 @@ impl Splice {
         }
     }
 
+    /// Goes on with a range of another file.
+    fn part(&mut self, part: Part) {
+        self.len += part.bytes.len() as u64;
+        self.chunks.push(Chunk::Part(part));
+    }
+
     /// Goes on with a length-delimited field that holds `message`.
     pub fn message(&mut self, number: u32, message: Splice) {
         let mut header = Vec::new();
@@ -85,6 +94,7 @@ impl Splice {
             match chunk {
                 Chunk::Source(range) => self.source(range),
                 Chunk::Bytes(bytes) => self.bytes(bytes),
+                Chunk::Part(part) => self.part(part),
                 Chunk::InsertedNodes(len) => self.inserted_nodes(len),
             }
         }
@@ -116,10 +126,17 @@ impl Splice {
             match chunk {
                 Chunk::Source(range) if range.len() >= FLUSH_BYTES => {
                     flush(&mut pending, out)?;
-                    input.copy(range, out)?;
+                    input.copy_at(0, range, out)?;
                 }
                 Chunk::Source(range) => pending.extend_from_slice(&input.bytes[range.clone()]),
                 Chunk::Bytes(bytes) => pending.extend_from_slice(bytes),
+                Chunk::Part(part) if part.bytes.len() >= FLUSH_BYTES => {
+                    flush(&mut pending, out)?;
+                    let start = part.offset;
+                    let input = SpliceInput { bytes: &part.bytes, file: part.file.as_deref() };
+                    input.copy_at(start, &(0..part.bytes.len()), out)?;
+                }
+                Chunk::Part(part) => part.read_to(&mut pending)?,
                 Chunk::InsertedNodes(_) => {
                     let mut body = Vec::new();
                     for node in graph.ids_from(graph.original_count) {
@@ -154,14 +171,15 @@ fn flush(pending: &mut Vec<u8>, out: &mut impl Sink) -> io::Result<()> {
 pub struct SpliceInput<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
-    /// The file that holds just these bytes, if there is one: the system can then copy without us reading.
+    /// The file that holds these bytes, if there is one: the system can then copy without us reading.
     pub file: Option<&'a File>,
 }
 
 impl SpliceInput<'_> {
-    fn copy(&self, range: &Range<usize>, out: &mut impl Sink) -> io::Result<()> {
+    /// Copies a range of the bytes, which begin at `base` of the file.
+    fn copy_at(&self, base: u64, range: &Range<usize>, out: &mut impl Sink) -> io::Result<()> {
         if let Some(file) = self.file
-            && out.copy_from(file, range.start as u64..range.end as u64)?
+            && out.copy_from(file, base + range.start as u64..base + range.end as u64)?
         {
             return Ok(());
         }
@@ -196,9 +214,13 @@ impl Graph {
             header.clear();
             body.clear();
             self.encode_edited(node, &mut body);
-            put_header(&mut header, field::GRAPH_NODE, body.len());
+            let contents = self.contents.get(&node).map_or(&[][..], Vec::as_slice);
+            put_header(&mut header, field::GRAPH_NODE, body.len() + bytes_of(contents));
             splice.copied(&header);
             splice.copied(&body);
+            for part in contents {
+                splice.part(part.clone());
+            }
             copied = entry.end;
         }
         splice.source(copied..self.insertion_point);
@@ -239,13 +261,16 @@ impl Graph {
             self.encode_inserted_body(node, &mut encoded);
         } else if self.is_changed(node) {
             self.encode_edited(node, &mut encoded);
+            let contents = self.contents.get(&node).into_iter().flatten();
+            contents.for_each(|part| encoded.extend_from_slice(&part.bytes));
         } else {
             encoded.extend_from_slice(self.body(node));
         }
         encoded
     }
 
-    /// An edited node: its fields as they were, with the inputs, where the first one stood, as they are now.
+    /// An edited node: its fields as they were, with the inputs, where the first one stood, as they are now. Contents that
+    /// lie elsewhere are to follow.
     fn encode_edited(&self, node: NodeId, encoded: &mut Vec<u8>) {
         let body = self.body(node);
         let fields = || Fields::new(body).map_while(Result::ok);
@@ -253,11 +278,13 @@ impl Graph {
         // Without inputs of its own, a node gets them where serializers put them: before device and attributes.
         let comes_after = |part: &Field| is_input(part) || matches!(part.number, field::NODE_DEVICE | field::NODE_ATTR);
         let given = self.given_attrs.get(&node);
+        let contents = self.contents.get(&node);
         let is_replaced = |part: &Field| {
             let entry = &body[part.value()];
             let key = || wire::last_bytes(entry, 1).map(|key| &entry[key]);
             let is_given = |given: &Vec<GivenAttr>| given.iter().any(|attr| Some(attr.name.as_bytes()) == key());
-            part.is_message(field::NODE_ATTR) && given.is_some_and(is_given)
+            let is_filled = || contents.is_some() && key() == Some(b"value");
+            part.is_message(field::NODE_ATTR) && (given.is_some_and(is_given) || is_filled())
         };
 
         let is_renamed = self.nodes[node.index()].renamed;
@@ -284,6 +311,11 @@ impl Graph {
             put_header(encoded, field::NODE_ATTR, wire::field_len(name.len()) + wire::field_len(value.len()));
             put_bytes(encoded, 1, name);
             put_bytes(encoded, 2, value);
+        }
+        if let Some(contents) = contents {
+            let value = self.attr_bytes(node, "value").unwrap_or_default();
+            let tensor = wire::last_bytes(value, 8).map_or(&[][..], |tensor| &value[tensor]);
+            put_filled_value(tensor, bytes_of(contents), encoded);
         }
     }
 
@@ -348,6 +380,24 @@ impl Graph {
             }
         }
     }
+}
+
+fn bytes_of(contents: &[Part]) -> usize {
+    contents.iter().map(|part| part.bytes.len()).sum()
+}
+
+/// The attribute `value` with a tensor that goes on with so many bytes of contents, which are to follow.
+fn put_filled_value(tensor: &[u8], contents: usize, encoded: &mut Vec<u8>) {
+    const TENSOR: u32 = 8;
+    const TENSOR_CONTENT: u32 = 4;
+    let tensor_len = tensor.len() + wire::field_len(contents);
+    let value_len = wire::field_len(tensor_len);
+    put_header(encoded, field::NODE_ATTR, wire::field_len(b"value".len()) + wire::field_len(value_len));
+    put_bytes(encoded, 1, b"value");
+    put_header(encoded, 2, value_len);
+    put_header(encoded, TENSOR, tensor_len);
+    encoded.extend_from_slice(tensor);
+    put_header(encoded, TENSOR_CONTENT, contents);
 }
 
 #[cfg(test)]
@@ -429,6 +479,33 @@ mod tests {
         let read: Vec<&str> = again.inputs(node).map(|input| again.name(input.node())).collect();
         assert_eq!(read, ["a/other"; 3]);
         assert_eq!(wire::last_varint(&again.node_def(node), 900), Some(7), "an unknown field");
+    }
+
+    #[test]
+    fn contents_from_elsewhere_are_read_and_written_as_if_they_were_there() {
+        use crate::proto::tensorflow::{AttrValue, TensorProto, attr_value::Value};
+        use prost::Message;
+        let hollow = TensorProto { dtype: 4, ..TensorProto::default() };
+        let value = AttrValue { value: Some(Value::Tensor(hollow.clone())) }.encode_to_vec();
+        let mut attrs = crate::graph::attr::Attrs::default();
+        attrs.raw("dtype", b"\x30\x04").raw("value", &value);
+        let mut node = Vec::new();
+        put_bytes(&mut node, 1, b"w");
+        put_bytes(&mut node, 2, b"Const");
+        node.extend_from_slice(attrs.as_bytes());
+        let mut source = Vec::new();
+        put_bytes(&mut source, 1, &node);
+        let mut graph = read::parse(Bytes::from(source.clone())).unwrap();
+        let node = graph.find("w").unwrap();
+        graph.set_contents(node, vec![Part::from(vec![1; 300]), Part::from(vec![2; FLUSH_BYTES])]);
+        let expected = Bytes::from([vec![1; 300], vec![2; FLUSH_BYTES]].concat());
+        let again = read::parse(Bytes::from(written(&graph, &source))).unwrap();
+        for graph in [&graph, &again] {
+            let tensor = graph.attr_tensor(node, "value").unwrap();
+            assert_eq!(tensor, TensorProto { tensor_content: expected.clone(), ..hollow.clone() });
+            assert_eq!(graph.attr_entries(node).count(), 2);
+        }
+        assert_eq!(graph.node_def(node), again.node_def(node));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::tensor::{Shape, attr_header, data_type_name, element_bytes};
+use crate::graph::tensor::{Shape, attr_header, data_type_name, element_bytes};
 use crate::proto::tensorflow::{
     AttrValue, TensorProto,
     attr_value::{ListValue, Value},

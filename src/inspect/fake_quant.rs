@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::tensor::small_floats;
 use crate::graph::op_class::{is_fake_quant, is_variable};
+use crate::graph::tensor::small_floats;
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// A FakeQuant node.

@@ -7,31 +7,23 @@
 
 pub mod attr_text;
 pub mod check;
-pub mod checkpoint_index;
 pub mod diff;
-pub mod endpoints;
 pub mod explain;
 pub mod fake_quant;
 mod functions;
 pub mod summary;
-pub mod tensor;
 
 use serde::Serialize;
 
 use crate::container::Model;
+pub use crate::report::{SCHEMA_VERSION, TOOL};
+
 use crate::report::FileSummary;
-use crate::rewrite::summarize;
-
-/// The version of the documents' JSON form. It grows when a field changes its meaning or goes; new fields do not count.
-pub const SCHEMA_VERSION: u32 = 1;
-
-/// The name and version of the program, as the documents give it.
-pub const TOOL: &str = concat!("tfquant ", env!("CARGO_PKG_VERSION"));
 
 /// What there is to say of a file, under the path it was opened by.
 #[must_use]
 pub fn file_summary(model: &Model, path: &str) -> FileSummary {
-    FileSummary { path: path.to_owned(), ..summarize(model) }
+    FileSummary { path: path.to_owned(), ..FileSummary::of(model) }
 }
 
 /// A document as JSON, one field a line, ending in a line break.

@@ -7,13 +7,13 @@ use std::fmt::Write;
 use hashbrown::HashSet;
 use serde::{Serialize, Serializer};
 
-use super::endpoints::{self, Endpoint, Endpoints};
 use super::fake_quant::{FakeQuant, State, fake_quants};
-use super::tensor::{self, Shape, data_type_name, element_bytes};
 use super::{SCHEMA_VERSION, TOOL, file_summary};
+use crate::container::endpoints::{self, Endpoint, Endpoints};
 use crate::container::{Model, Signatures};
 use crate::error::Printable;
 use crate::graph::op_class::{is_reference_layer, is_variable};
+use crate::graph::tensor::{self, Shape, data_type_name, element_bytes};
 use crate::graph::training::{Gradients, is_gradient, is_saving};
 use crate::graph::{Graph, NodeId};
 use crate::proto::tensorflow::DataType;

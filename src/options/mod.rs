@@ -229,7 +229,7 @@ impl RewriteOptions {
 }
 
 /// Checks the names of gathering ops, which TensorFlow must accept.
-fn check_op_name(name: &str) -> Result<()> {
+pub(crate) fn check_op_name(name: &str) -> Result<()> {
     let starts = name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '.');
     let rest = name.chars().all(|character| character.is_ascii_alphanumeric() || "_./\\-".contains(character));
     if starts && rest {

@@ -13,11 +13,15 @@ use std::collections::BTreeMap;
 pub use names::Names;
 use serde::Serialize;
 
+use crate::container::{Encoding, Model};
 pub use crate::drop_training::Dropped;
 use crate::passes::decisions::{BatchNorm, Layer, Outcome};
 
 /// The version of the report's JSON form. It grows when a field changes its meaning or goes; new fields do not count.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// The name and version of the program, as documents give it.
+pub const TOOL: &str = concat!("tfquant ", env!("CARGO_PKG_VERSION"));
 
 /// Everything there is to say about one rewrite.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -111,6 +115,21 @@ pub struct FileSummary {
     pub nodes: usize,
     /// How many functions its library has; they are carried along unchanged.
     pub functions: usize,
+}
+
+impl FileSummary {
+    /// What there is to say of the model's message, as it was opened.
+    #[must_use]
+    pub fn of(model: &Model) -> Self {
+        Self {
+            path: model.path.clone(),
+            container: model.kind.name().to_owned(),
+            encoding: if model.encoding == Encoding::Text { "text" } else { "binary" }.to_owned(),
+            bytes: model.bytes().len() as u64,
+            nodes: model.graph.len(),
+            functions: model.graph.function_count(),
+        }
+    }
 }
 
 /// The layers in numbers.

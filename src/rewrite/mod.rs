@@ -8,7 +8,7 @@ mod warnings;
 
 use std::collections::BTreeMap;
 
-use crate::container::{Encoded, Encoding, Model};
+use crate::container::{Encoded, Model};
 use crate::drop_training::drop_training;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
@@ -34,7 +34,7 @@ pub struct Rewritten<'m> {
 /// use.
 pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rewritten<'m>> {
     options.check()?;
-    let input = summarize(model);
+    let input = FileSummary::of(model);
     let mut dropped = None;
     if options.common.drop_training {
         let (kept, what) = drop_training(model, options.common.is_training)?;
@@ -54,7 +54,7 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     report.input = input;
     report.dropped = dropped;
     let output = model.encode()?;
-    report.output = FileSummary { path: String::new(), bytes: output.len(), ..summarize(model) };
+    report.output = FileSummary { path: String::new(), bytes: output.len(), ..FileSummary::of(model) };
     Ok(Rewritten { report, output })
 }
 
@@ -101,17 +101,4 @@ fn check_anything_done(report: &Report, options: &RewriteOptions) -> Result<()> 
     let what = format!("nothing was {what}: {}", reasons.collect::<Vec<_>>().join(", "));
     Err(Error::new(ErrorKind::Refused, what)
         .hint("see the reason for each with 'tfquant explain'; go on all the same with --allow-nothing"))
-}
-
-/// What there is to say of the model's message, as it was opened.
-#[must_use]
-pub fn summarize(model: &Model) -> FileSummary {
-    FileSummary {
-        path: model.path.clone(),
-        container: model.kind.name().to_owned(),
-        encoding: if model.encoding == Encoding::Text { "text" } else { "binary" }.to_owned(),
-        bytes: model.bytes().len() as u64,
-        nodes: model.graph.len(),
-        functions: model.graph.function_count(),
-    }
 }

@@ -13,7 +13,7 @@ use tfquant::{
 pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 could not (or something was found), 2 wrong usage";
 
 /// The headings of `--help`.
-const WHERE: &str = "Where";
+pub const WHERE: &str = "Where";
 pub const HOW_MUCH: &str = "How much to say";
 const WHAT: &str = "What to do";
 

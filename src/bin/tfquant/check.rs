@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use tfquant::checkpoint::read_index;
 use tfquant::inspect::check::{self, Options, against, checkpoint};
-use tfquant::inspect::{checkpoint_index, file_summary, to_json};
+use tfquant::inspect::{file_summary, to_json};
 
 use crate::args::{EXIT_CODES, InputArgs};
 use crate::models::{open, open_path};
@@ -61,7 +62,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         result.against = Some(file_summary(&train, &train_path));
     }
     if let Some(prefix) = &args.checkpoint {
-        let entries = checkpoint_index::read(prefix)?;
+        let entries = read_index(prefix)?.entries;
         let (comparison, findings) = checkpoint::compare(&model.graph, &entries, &prefix.display().to_string());
         result = result.with(findings);
         result.checkpoint = Some(comparison);

@@ -9,6 +9,7 @@ mod completions;
 mod diff;
 mod explain;
 mod fold;
+mod freeze;
 mod man;
 mod models;
 mod progress;
@@ -39,6 +40,8 @@ enum Verb {
     Rewrite(rewrite::RewriteArgs),
     /// Fold batch norms into the weights of their layers, without quantizing
     Fold(fold::FoldArgs),
+    /// Make one graph without variables and calls out of a model
+    Freeze(freeze::FreezeArgs),
     /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
     Summary(summary::SummaryArgs),
     /// Tell whether a converter will take a graph, and what looks wrong in it
@@ -66,6 +69,7 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Rewrite(args) => rewrite::run(args),
         Verb::Fold(args) => fold::run(args),
+        Verb::Freeze(args) => freeze::run(args),
         Verb::Summary(args) => summary::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Explain(args) => explain::run(args),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Finding;
 use crate::graph::Graph;
+use crate::graph::tensor::{self, Shape};
 use crate::inspect::fake_quant::fake_quants;
-use crate::inspect::tensor::{self, Shape};
 
 /// The variables that hold ranges of fake quantizers, with their dimensions.
 #[must_use]

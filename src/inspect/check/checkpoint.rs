@@ -6,10 +6,10 @@ use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::Finding;
+use crate::checkpoint::Entry;
 use crate::graph::op_class::is_variable;
+use crate::graph::tensor::{self, Shape};
 use crate::graph::{Graph, name::leaf};
-use crate::inspect::checkpoint_index::Entry;
-use crate::inspect::tensor::{self, Shape};
 
 /// The variables of a graph beside the keys of a checkpoint.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -57,9 +57,9 @@ pub fn compare(graph: &Graph, entries: &BTreeMap<String, Entry>, prefix: &str) -
         match entries.get(name) {
             None => missing.push((name.clone(), shape.clone())),
             Some(entry) => {
-                if !compatible(shape, &entry.shape) {
-                    let message =
-                        format!("the variable has the shape {shape}, its value in the checkpoint {}", entry.shape);
+                let stored = stored_shape(entry);
+                if !compatible(shape, &stored) {
+                    let message = format!("the variable has the shape {shape}, its value in the checkpoint {stored}");
                     findings.push(Finding::error("checkpoint_shape_differs", name, message));
                 }
                 comparison.has.push(name.clone());
@@ -104,6 +104,10 @@ pub fn compare(graph: &Graph, entries: &BTreeMap<String, Entry>, prefix: &str) -
     (comparison, findings)
 }
 
+fn stored_shape(entry: &Entry) -> Shape {
+    Shape(Some(entry.dims.clone()))
+}
+
 fn compatible(variable: &Shape, stored: &Shape) -> bool {
     match (&variable.0, &stored.0) {
         (Some(variable), Some(stored)) => {
@@ -130,7 +134,7 @@ impl<'a> Spare<'a> {
     /// The key most like the name, of those that fit the shape.
     fn take(&mut self, name: &str, shape: &Shape) -> Option<String> {
         let keys = self.keys.get_mut(leaf(name))?;
-        let fitting = keys.iter().enumerate().filter(|(_, (_, entry))| compatible(shape, &entry.shape));
+        let fitting = keys.iter().enumerate().filter(|(_, (_, entry))| compatible(shape, &stored_shape(entry)));
         let scored = fitting.map(|(index, (key, _))| (strsim::jaro(name, plain(key)), index));
         let (score, index) = scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))?;
         (score >= ALIKE).then(|| keys.remove(index).0.to_owned())
@@ -143,7 +147,7 @@ impl<'a> Spare<'a> {
         all.sort_by(|a, b| b.0.cmp(a.0));
         let mut by_shape: HashMap<String, Vec<String>> = HashMap::new();
         for (key, entry) in all {
-            by_shape.entry(entry.shape.to_string()).or_default().push((*key).to_owned());
+            by_shape.entry(stored_shape(entry).to_string()).or_default().push((*key).to_owned());
         }
         by_shape
     }

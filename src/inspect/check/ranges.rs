@@ -10,8 +10,8 @@ use hashbrown::HashSet;
 
 use super::Finding;
 use crate::graph::op_class::{canonical_op, is_fake_quant, is_fused_batch_norm, is_variable};
+use crate::graph::tensor::small_floats;
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::inspect::tensor::small_floats;
 use crate::proto::tensorflow::DataType;
 
 /// The part of a graph that its outputs depend on.

@@ -3,9 +3,9 @@
 use hashbrown::HashMap;
 use serde::{Serialize, Serializer};
 
-use super::tensor::{self, Shape};
 use crate::container::Signatures;
 use crate::graph::ends::ranked_ends;
+use crate::graph::tensor::{self, Shape};
 use crate::graph::training::is_saving;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::wire;
