@@ -389,8 +389,8 @@ fn find_weights(
         let error = graph.error(ErrorKind::Refused, "no inputs to quantize: none is called weights", op);
         // This run's own quantizers are new; the input that is no weights may have one already.
         let quantizer = graph.data_input(op, 1).and_then(|weights| wrapped_weights::quantizer(graph, weights));
-        let quantized = quantizer.is_some_and(|quantizer| graph.is_original(quantizer));
-        Refusal::new(Outcome::NoWeights, error.hint(if quantized { QUANTIZED_HINT } else { RULES_HINT }))
+        let is_old = quantizer.is_some_and(|node| graph.is_original(node));
+        Refusal::new(Outcome::NoWeights, error.hint(if is_old { QUANTIZED_HINT } else { RULES_HINT }))
     })
 }
 
