@@ -42,7 +42,7 @@ pub fn is_gradient(name: &str) -> bool {
     let Some((scopes, _)) = name.rsplit_once('/') else { return false };
     scopes.split('/').any(|scope| match scope.strip_prefix("gradients") {
         Some("") => true,
-        Some(rest) => rest.strip_prefix('_').is_some_and(|number| is_number(number)),
+        Some(rest) => rest.strip_prefix('_').is_some_and(is_number),
         None => scope == "gradient_tape",
     })
 }
@@ -63,7 +63,9 @@ impl Gradients {
             return Self::default();
         }
         let mut nodes = vec![false; graph.len()];
-        waiting.iter().for_each(|node| nodes[node.index()] = true);
+        for node in &waiting {
+            nodes[node.index()] = true;
+        }
         while let Some(node) = waiting.pop() {
             for reader in graph.consumers(node) {
                 if !std::mem::replace(&mut nodes[reader.index()], true) {

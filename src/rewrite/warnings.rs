@@ -14,7 +14,7 @@ pub(super) fn before(model: &Model) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if let Some(node) = Gradients::find(graph).first(graph) {
         let message = format!(
-            "the graph holds gradients already ('{}'): rewrite it before the training ops are added, or they bypass the quantizers",
+            "the graph holds gradients already ('{}'), which bypass the quantizers: leave them out with --drop-training, or rewrite it before the training ops are added",
             graph.name(node)
         );
         warnings.push(Warning { code: "gradients_present", message });

@@ -71,7 +71,7 @@ pub fn quantize(
         let is_candidate = |node: NodeId| !is_skipped(node) && !has_folded_twin(graph, graph.name(node));
         more = layers.find_more(graph, &operations, is_candidate);
     }
-    if let Some(scope) = &only.scope {
+    if let Some(scope) = only.scope.as_ref().filter(|_| !only.reference_only) {
         check_scope(scope, || graph.ids().map(|node| graph.name(node)))?;
     }
     let scope = only.scope.as_deref().filter(|scope| !scope.is_empty()).map(with_slash);
