@@ -9,6 +9,7 @@ use crate::graph::op_class::is_fake_quant;
 use crate::graph::{Graph, NodeId, training, verify};
 use crate::options::{Common, RewriteOptions, Rules, TopologyOnly};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome, Quantized};
+use crate::passes::topology::fold::Folded;
 use crate::passes::{names, topology};
 use crate::report::{FileSummary, Report, SCHEMA_VERSION, Summary, Warning};
 
@@ -40,13 +41,16 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     for name in [&options.init_op, &options.update_op].into_iter().flatten() {
         check_free(builder.graph, name)?;
     }
-    let batch_norms = match &options.rules {
-        _ if !options.fold => Vec::new(),
-        Rules::Names(_) => names::fold::fold_batch_norms(&mut builder, common)?,
+    let folded = match &options.rules {
+        _ if !options.fold => Folded::default(),
+        Rules::Names(_) => {
+            Folded { batch_norms: names::fold::fold_batch_norms(&mut builder, common)?, ..Folded::default() }
+        }
         Rules::Topology(only) => topology::fold::fold_batch_norms(&mut builder, common, only)?,
     };
+    let batch_norms = &folded.batch_norms;
     if options.strict_fold {
-        check_all_folded(builder.graph, &batch_norms)?;
+        check_all_folded(builder.graph, batch_norms)?;
     }
     let quantized = match &options.quantize {
         Some(quantize) => {
@@ -54,7 +58,7 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
             match &options.rules {
                 Rules::Names(only) => names::quantize::quantize(&mut builder, common, quantize, only, collection)?,
                 Rules::Topology(only) => {
-                    topology::quantize::quantize(&mut builder, common, quantize, only, collection)?
+                    topology::quantize::quantize(&mut builder, common, quantize, only, collection, &folded)?
                 }
             }
         }
@@ -72,7 +76,7 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     let graph = &model.graph;
     let (checked, mut report) = thread::scope(|scope| {
         let check = thread::Builder::new().spawn_scoped(scope, || verify::check_acyclic(graph));
-        let report = report_of(graph, options, &variables, &initializers, batch_norms, quantized);
+        let report = report_of(graph, options, &variables, &initializers, folded.batch_norms, quantized);
         let checked = match check {
             Ok(running) => running.join().unwrap_or_else(|panic| resume_unwind(panic)),
             Err(_) => verify::check_acyclic(graph),
@@ -112,7 +116,7 @@ fn report_of(
         variables: names(variables),
         initializers: names(initializers),
         update_ops: names(&quantized.updates),
-        warnings: warnings_after(graph, options, variables, &quantized),
+        warnings: warnings_after(graph, options, variables, &batch_norms, &quantized),
         created_global_step: quantized.created_global_step,
         batch_norms,
         layers: quantized.layers,
@@ -194,6 +198,7 @@ fn warnings_after(
     graph: &Graph,
     options: &RewriteOptions,
     variables: &[NodeId],
+    batch_norms: &[BatchNorm],
     quantized: &Quantized,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -202,10 +207,21 @@ fn warnings_after(
     {
         warnings.push(Warning { code: "saver_misses_variables", message: unsaved.message(graph) });
     }
+    warnings.extend(batch_norms.iter().filter_map(changed_by_fold));
     let any_quantized = quantized.layers.iter().any(|layer| layer.outcome == Outcome::Quantized);
     if options.quantize.is_some() && !any_quantized {
         let message = "no layer was quantized".to_owned();
         warnings.push(Warning { code: "nothing_quantized", message });
     }
     warnings
+}
+
+/// A fold after which the network computes something else, as the reference's does.
+fn changed_by_fold(batch_norm: &BatchNorm) -> Option<Warning> {
+    let changes = batch_norm.changes?;
+    let message = format!(
+        "folding '{}' changes what the network computes, as in TensorFlow: {changes}; without --reference-only it is kept",
+        batch_norm.node
+    );
+    Some(Warning { code: "fold_changes_result", message })
 }

@@ -34,7 +34,7 @@ pub fn to_text(report: &Report) -> String {
 
 /// What was decided about a batch norm, and why.
 pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
-    let BatchNorm { node, op, layer, outcome, detail, folded, extension } = batch_norm;
+    let BatchNorm { node, op, layer, outcome, detail, folded, extension, changes } = batch_norm;
     let _ = write!(text, "batch_norm {} ({}): {}", Printable(node), Printable(op), outcome.code());
     if let Some(layer) = layer.as_ref().filter(|_| folded.is_some()) {
         let _ = write!(text, " into {}", Printable(layer));
@@ -47,6 +47,9 @@ pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
     }
     if let Some(detail) = detail {
         let _ = write!(text, ": {}", Printable(detail));
+    }
+    if let Some(changes) = changes {
+        let _ = write!(text, ", changes the result: {changes}");
     }
     text.push('\n');
 }

@@ -44,6 +44,8 @@ use arithmetic::Arithmetic;
 use insert::{Inserted, Inserter, Terms};
 use layers::{Found, Layers};
 
+use super::fold::Folded;
+
 /// Quantizes the layers of the builder's graph. The builder follows TensorFlow 1.15.
 ///
 /// # Errors
@@ -55,6 +57,7 @@ pub fn quantize(
     options: &Quantize,
     only: &TopologyOnly,
     vars_collection: &str,
+    folded: &Folded,
 ) -> Result<Quantized> {
     let graph = &*builder.graph;
     let operations = builder.operations();
@@ -63,7 +66,7 @@ pub fn quantize(
 
     let mut layers = Layers::find(graph, &operations);
     if !only.reference_only {
-        layers.found.retain(|found| !is_left_behind(graph, found));
+        layers.found.retain(|found| !is_left_behind(graph, folded, found));
     }
     let loops = if only.reference_only { Loops::default() } else { Loops::new(graph, &operations) };
     let more = if only.reference_only {
@@ -116,8 +119,10 @@ fn is_extension_candidate(graph: &Graph, loops: &Loops, node: NodeId) -> bool {
 }
 
 /// Whether only a batch norm reads the layer, and its folded twin takes its place for everyone else.
-fn is_left_behind(graph: &Graph, found: &Found) -> bool {
-    has_folded_twin(graph, graph.name(found.layer)) && bare_layers::feeds_batch_norm_alone(graph, found.activation)
+fn is_left_behind(graph: &Graph, folded: &Folded, found: &Found) -> bool {
+    let serves_batch_norms = || graph.consumers(found.activation).all(|reader| folded.left_behind.contains(&reader));
+    has_folded_twin(graph, graph.name(found.layer))
+        && (bare_layers::feeds_batch_norm_alone(graph, found.activation) || serves_batch_norms())
 }
 
 fn has_folded_twin(graph: &Graph, name: &str) -> bool {
