@@ -38,6 +38,9 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     }
     let common = &options.common;
     let mut builder = options.rules.builder(&mut model.graph, &mut model.collections);
+    if matches!(&options.rules, Rules::Topology(only) if only.reference_only) {
+        builder.stay_out_of_loops();
+    }
     for name in [&options.init_op, &options.update_op].into_iter().flatten() {
         check_free(builder.graph, name)?;
     }

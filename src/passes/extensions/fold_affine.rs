@@ -320,8 +320,7 @@ impl Finder<'_> {
 
     /// Whether the step goes channel by channel.
     pub fn fits(&mut self, layer: NodeId, step: Step, node: NodeId) -> bool {
-        let (Some(axes), Some(channels)) =
-            (channel_axis(self.graph, layer), channels(self.graph, self.shapes, layer))
+        let (Some(axes), Some(channels)) = (channel_axis(self.graph, layer), channels(self.graph, self.shapes, layer))
         else {
             return false;
         };

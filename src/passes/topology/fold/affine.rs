@@ -197,7 +197,9 @@ fn parameters(
     }
     // A chain has a scale and ends with a shift.
     let at = chain.root();
-    scale.zip(shift).ok_or_else(|| b.graph.error(ErrorKind::InvalidGraph, "the batch norm does not scale and shift", at))
+    scale
+        .zip(shift)
+        .ok_or_else(|| b.graph.error(ErrorKind::InvalidGraph, "the batch norm does not scale and shift", at))
 }
 
 /// Where parameters come out of conditionals in eval mode. Each node is looked at once.
@@ -262,7 +264,8 @@ fn left(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<BatchNorm> {
     batch_norm.layer = Some(graph.name(of.layer).to_owned());
     if pass.stored.holds(deviation) {
         batch_norm.outcome = FoldOutcome::ShapeUnknown;
-        batch_norm.detail = Some("how many channels there are is not known, or they are not on the layer's axis".to_owned());
+        batch_norm.detail =
+            Some("how many channels there are is not known, or they are not on the layer's axis".to_owned());
     } else {
         batch_norm.outcome = FoldOutcome::TrainingMode;
         batch_norm.detail = Some(
@@ -291,7 +294,9 @@ fn normalised(graph: &Graph, pass: &mut Pass<'_>, product: NodeId) -> Option<(Te
         _ => false,
     };
     let is_vector = pass.shapes.of(graph, scale.into()).is_some_and(|dims| of_vector(&dims));
-    (is_vector && !pass.stored.holds(normalised.node)).then_some((normalised, scale))
+    // The mean is scaled as well.
+    let is_output = pass.shapes.of(graph, normalised).is_some_and(|dims| dims.len() > 1);
+    (is_vector && is_output && !pass.stored.holds(normalised.node)).then_some((normalised, scale))
 }
 
 /// The Rsqrt of a scale that is one, or gamma times one.

@@ -401,7 +401,8 @@ fn check_channels(b: &Builder<'_>, pass: &mut Pass<'_>, found: &FusedMatch) -> R
 
 /// A batch norm of inference inside a conditional: only in eval mode is it known to be meant.
 fn check_branch(graph: &Graph, pass: &Pass<'_>, found: &FusedMatch) -> Result<(), Refusal> {
-    let refuse = |outcome, what: &str| Err(Refusal::fatal(outcome, graph.error(ErrorKind::Refused, what, found.output.node)));
+    let refuse =
+        |outcome, what: &str| Err(Refusal::fatal(outcome, graph.error(ErrorKind::Refused, what, found.output.node)));
     if pass.common.is_training {
         return refuse(
             FoldOutcome::TrainingMode,

@@ -42,7 +42,7 @@ use crate::graph::loops::Loops;
 use crate::graph::{Graph, NodeId};
 use crate::nodes::Builder;
 use crate::options::{Common, TopologyOnly};
-use crate::passes::decisions::BatchNorm;
+use crate::passes::decisions::{BatchNorm, FoldOutcome};
 use crate::passes::extensions::fold_affine::{Finder, Stored};
 use clone::Keeping;
 use shapes::FoldShapes;
@@ -54,6 +54,8 @@ pub struct Folded {
     pub batch_norms: Vec<BatchNorm>,
     /// Nodes that only serve batch norms which were folded.
     pub left_behind: HashSet<NodeId>,
+    /// Layers whose batch norm stays, so that their weights are not those that count.
+    pub unfolded: HashSet<NodeId>,
 }
 
 /// What all parts of folding share.
@@ -98,5 +100,12 @@ pub fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common, only: &Topol
     let mut batch_norms = fused::fold(builder, &mut pass)?;
     let named = unfused::fold(builder, &mut pass)?;
     batch_norms.extend(affine::fold(builder, &mut pass, named)?);
-    Ok(Folded { batch_norms, left_behind: pass.unread })
+    let unfolded = if only.reference_only { HashSet::new() } else { unfolded(builder.graph, &batch_norms) };
+    Ok(Folded { batch_norms, left_behind: pass.unread, unfolded })
+}
+
+/// The layers whose batch norm stays, and is read.
+fn unfolded(graph: &Graph, batch_norms: &[BatchNorm]) -> HashSet<NodeId> {
+    let left = batch_norms.iter().filter(|norm| !matches!(norm.outcome, FoldOutcome::Folded | FoldOutcome::NotRead));
+    left.filter_map(|norm| graph.find(norm.layer.as_ref()?)).collect()
 }

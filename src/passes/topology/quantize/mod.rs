@@ -66,13 +66,14 @@ pub fn quantize(
 
     let mut layers = Layers::find(graph, &operations);
     if !only.reference_only {
-        layers.found.retain(|found| !is_left_behind(graph, folded, found));
+        layers.found.retain(|found| !is_left_behind(graph, folded, found) && !folded.unfolded.contains(&found.layer));
     }
     let loops = if only.reference_only { Loops::default() } else { Loops::new(graph, &operations) };
     let more = if only.reference_only {
         Vec::new()
     } else {
-        layers.find_more(graph, &operations, |node| is_extension_candidate(graph, &loops, node))
+        let is_candidate = |node| !folded.unfolded.contains(&node) && is_extension_candidate(graph, &loops, node);
+        layers.find_more(graph, &operations, is_candidate)
     };
     let scope = only.scope.as_deref().filter(|scope| !scope.is_empty()).map(with_slash);
     let mut pass = Pass {
@@ -84,6 +85,7 @@ pub fn quantize(
         inserter: Inserter::new(common, options, vars_collection),
         quantized_ops: HashSet::new(),
         loops,
+        folded,
     };
     let more = pass.with_shared_weights(builder.graph, more);
     let (mut reported, mut told) = (Vec::new(), HashSet::new());
@@ -155,6 +157,7 @@ struct Pass<'o> {
     /// The nodes that layers' quantizers were inserted after, or would have been.
     quantized_ops: HashSet<NodeId>,
     loops: Loops,
+    folded: &'o Folded,
 }
 
 impl<'o> Pass<'o> {
@@ -358,7 +361,7 @@ impl<'o> Pass<'o> {
             Outcome::InsideLoop
         } else if !Layers::has_weights_of_any_kind(graph, node) {
             Outcome::WeightsUnknown
-        } else if bare_layers::feeds_batch_norm(graph, node) {
+        } else if self.folded.unfolded.contains(&node) || bare_layers::feeds_batch_norm(graph, node) {
             Outcome::BatchNormFollows
         } else if self.only.reference_only && !Layers::has_weights(graph, node) {
             Outcome::WeightsUnknown
