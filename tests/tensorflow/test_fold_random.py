@@ -1,7 +1,5 @@
 """Folding keeps what a network computes: random networks of everything that can stand around a batch norm."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -9,7 +7,6 @@ import tensorflow.compat.v1 as tf
 import support
 
 SIZE, CHANNELS, BATCH = 25, 4, 2
-LAYERS = ["conv", "depthwise", "dense"]
 NORMS = ["fused", "fused_v1", "plain", "plain_no_gamma", "plain_no_beta", "constants", "subtract_divide"]
 SWITCHED = ["fused_switched", "plain_switched"]
 
@@ -245,7 +242,7 @@ def exported(folder, seed, training):
 
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 def test_random_networks_compute_the_same_folded_and_quantized(tfquant, training):
-    for seed in range(40 if training else 120):
+    for seed in range(20 if training else 60):
         network, path, images = exported(tfquant.folder, seed, training)
         expected = run(path, images)
         mode = "training" if training else "eval"
@@ -257,3 +254,39 @@ def test_random_networks_compute_the_same_folded_and_quantized(tfquant, training
             what = f"seed {seed}, {verb}, {network.norms}, {norms}"
             assert [norm["outcome"] for norm in norms] == ["folded"] * len(network.norms), what
             assert_same(run(output, images, quantized), expected, what)
+
+
+def unfused(training):
+    """A layer with a batch norm of single ops on resource variables, called as TF-Slim calls them."""
+    x = tf.placeholder(tf.float32, [BATCH, SIZE, SIZE, CHANNELS], name="input")
+    random = np.random.RandomState(1)
+    with tf.variable_scope("c"):
+        stored = lambda name, shape, low=-1.0: tf.get_variable(
+            name, initializer=random.uniform(low, 1, shape).astype(np.float32), use_resource=True
+        )
+        x = tf.nn.conv2d(x, stored("weights", [3, 3, CHANNELS, 5]), padding="SAME", strides=1)
+        names = ["gamma", "beta", "moving_mean", "moving_variance"]
+        gamma, beta, *averages = [stored(f"BatchNorm/{name}", [5], 0.2) for name in names]
+    with tf.name_scope("c/BatchNorm/"):
+        statistics = tf.nn.moments(x, [0, 1, 2]) if training else averages
+        for index, (average, statistic) in enumerate(zip(averages, statistics)):
+            with tf.name_scope("AssignMovingAvg_1" if index else "AssignMovingAvg"):
+                average.assign_sub((average - statistic) * tf.constant(0.1, name="decay"))
+        x = tf.nn.batch_normalization(x, *statistics, beta, gamma, 1e-3, name="batchnorm_1")
+    with tf.name_scope("c/"):
+        x = tf.nn.relu(x, name="Relu")
+    tf.identity(x, name="output")
+    return {"input:0": random.normal(0, 1, [BATCH, SIZE, SIZE, CHANNELS]).astype(np.float32)}
+
+
+def test_unfused_batch_norms_on_resource_variables_fold_in_training(tfquant):
+    path, output = tfquant.folder / "unfused.meta", tfquant.folder / "folded.meta"
+    with tf.Graph().as_default():
+        images = unfused(training=True)
+        tf.train.export_meta_graph(str(path))
+    options = ["--match", "topology", "--strict-fold", "-q"]
+    tfquant.run("fold", path, "-o", output, *options)
+    assert_same(run(output, images), run(path, images), "unfused")
+    folded = tf.MetaGraphDef.FromString(output.read_bytes()).graph_def
+    reads = {name for node in folded.node if node.name.startswith("c/batch_norm_correction") for name in node.input}
+    assert "c/BatchNorm/moving_variance/Read/ReadVariableOp" in reads, reads

@@ -11,6 +11,7 @@ use super::layout::{along_channels, scale_dims};
 use super::unfused::Named;
 use crate::error::{ErrorKind, Result};
 use crate::graph::name::{leaf, parent};
+use crate::graph::op_class::is_reference_layer;
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::passes::consumers::is_skipped;
@@ -252,20 +253,16 @@ fn left(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<BatchNorm> {
     }
     let (normalised, deviation) = graph.data_inputs(node).find_map(|input| normalised(graph, pass, input.node))?;
     let mut batch_norm = BatchNorm::new(group(graph, node), "batchnorm", FoldOutcome::NoLayer);
-    let mut of = fold_affine::layer_output(graph, normalised);
-    if of.is_none() && matches!(graph.op(normalised.node), "BiasAdd" | "Add" | "AddV2") {
-        of = graph.data_inputs(normalised.node).find_map(|input| fold_affine::layer_output(graph, input));
-    }
-    let Some(of) = of else {
+    let Some(layer) = layer_before(graph, normalised) else {
         let name = graph.name(normalised.node);
         batch_norm.detail = Some(format!("it reads '{name}' ({}), which is no layer", graph.op(normalised.node)));
         return Some(batch_norm);
     };
-    batch_norm.layer = Some(graph.name(of.layer).to_owned());
+    batch_norm.layer = Some(graph.name(layer).to_owned());
     if pass.stored.holds(deviation) {
-        batch_norm.outcome = FoldOutcome::ShapeUnknown;
-        batch_norm.detail =
-            Some("how many channels there are is not known, or they are not on the layer's axis".to_owned());
+        batch_norm.outcome = FoldOutcome::UnknownForm;
+        let what = "what is between layer and batch norm is not known, or the channels are not on the layer's axis";
+        batch_norm.detail = Some(what.to_owned());
     } else {
         batch_norm.outcome = FoldOutcome::TrainingMode;
         batch_norm.detail = Some(
@@ -276,6 +273,27 @@ fn left(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<BatchNorm> {
     }
     Some(batch_norm)
 }
+
+/// The layer that the tensor comes of, through a bias and what rearranges it.
+fn layer_before(graph: &Graph, tensor: TensorRef) -> Option<NodeId> {
+    let mut node = tensor.node;
+    for _ in 0..MAX_NODES {
+        match graph.op(node) {
+            op if is_reference_layer(op) => return Some(node),
+            "Identity" | "BiasAdd" | "Squeeze" | "Reshape" | "ExpandDims" | "BatchToSpaceND" => {
+                node = graph.data_input(node, 0)?.node;
+            }
+            "Add" | "AddV2" => {
+                return graph.data_inputs(node).find_map(|input| Some(fold_affine::layer_output(graph, input)?.layer));
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// More nodes between a layer and a batch norm that stays are not followed.
+const MAX_NODES: usize = 16;
 
 /// What a product scales by one over a deviation, which has one element per channel.
 fn normalised(graph: &Graph, pass: &mut Pass<'_>, product: NodeId) -> Option<(TensorRef, NodeId)> {

@@ -106,6 +106,7 @@ pub fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common, only: &Topol
 
 /// The layers whose batch norm stays, and is read.
 fn unfolded(graph: &Graph, batch_norms: &[BatchNorm]) -> HashSet<NodeId> {
-    let left = batch_norms.iter().filter(|norm| !matches!(norm.outcome, FoldOutcome::Folded | FoldOutcome::NotRead));
+    use FoldOutcome::{Folded, NotRead, NotSelected};
+    let left = batch_norms.iter().filter(|norm| !matches!(norm.outcome, Folded | NotRead | NotSelected));
     left.filter_map(|norm| graph.find(norm.layer.as_ref()?)).collect()
 }
