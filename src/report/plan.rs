@@ -43,7 +43,7 @@ pub fn rules(report: &Report) -> String {
 
 /// What was decided about a batch norm, and why.
 pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
-    let BatchNorm { node, op, layer, outcome, detail, folded, extension } = batch_norm;
+    let BatchNorm { node, op, layer, outcome, detail, folded, extension, changes } = batch_norm;
     let _ = write!(text, "batch_norm {} ({}): {}", Printable(node), Printable(op), outcome.code());
     if let Some(layer) = layer.as_ref().filter(|_| folded.is_some()) {
         let _ = write!(text, " into {}", Printable(layer));
@@ -56,6 +56,9 @@ pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
     }
     if let Some(detail) = detail {
         let _ = write!(text, ": {}", Printable(detail));
+    }
+    if let Some(changes) = changes {
+        let _ = write!(text, ", changes the result: {changes}");
     }
     text.push('\n');
 }

@@ -5,7 +5,7 @@ use crate::graph::op_class::is_fake_quant;
 use crate::graph::training::{self, Gradients};
 use crate::graph::{Graph, NodeId};
 use crate::options::RewriteOptions;
-use crate::passes::decisions::Quantized;
+use crate::passes::decisions::{BatchNorm, Quantized};
 use crate::report::{Output, Warning};
 
 /// What can be said before anything is done.
@@ -36,6 +36,7 @@ pub(super) fn after(
     graph: &Graph,
     options: &RewriteOptions,
     variables: &[NodeId],
+    batch_norms: &[BatchNorm],
     quantized: &Quantized,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -44,12 +45,23 @@ pub(super) fn after(
     {
         warnings.push(Warning { code: "saver_misses_variables", message: unsaved.message(graph) });
     }
+    warnings.extend(batch_norms.iter().filter_map(changed_by_fold));
     let any_quantized = quantized.layers.iter().any(|layer| layer.outcome.is_quantized());
     if options.quantize.is_some() && !any_quantized {
         let message = "no layer was quantized".to_owned();
         warnings.push(Warning { code: "nothing_quantized", message });
     }
     warnings
+}
+
+/// A fold after which the network computes something else, as the reference's does.
+fn changed_by_fold(batch_norm: &BatchNorm) -> Option<Warning> {
+    let changes = batch_norm.changes?;
+    let message = format!(
+        "folding '{}' changes what the network computes, as in TensorFlow: {changes}; without --reference-only it is kept",
+        batch_norm.node
+    );
+    Some(Warning { code: "fold_changes_result", message })
 }
 
 /// Where a reference's rules leave the output's name to the tensor before its quantizer.

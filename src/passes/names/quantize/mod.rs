@@ -468,7 +468,11 @@ fn update_barrier_waits_for_updates(b: &mut Builder<'_>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use crate::cases::rewritten;
-    use crate::options::RewriteOptions;
+    use crate::options::{NamesOnly, RewriteOptions, Rules};
+
+    fn unfolded() -> RewriteOptions {
+        RewriteOptions { fold: false, rules: Rules::Names(NamesOnly::default()), ..RewriteOptions::default() }
+    }
 
     /// A layer by the rules, and one behind it whose weights are called something else.
     const LINES: &str = "
@@ -484,8 +488,7 @@ mod tests {
     ";
 
     fn hint(lines: &str) -> String {
-        let options = RewriteOptions { fold: false, ..RewriteOptions::default() };
-        rewritten(lines, &options).unwrap_err().hint_text().unwrap_or_default().to_owned()
+        rewritten(lines, &unfolded()).unwrap_err().hint_text().unwrap_or_default().to_owned()
     }
 
     #[test]
@@ -505,7 +508,7 @@ mod tests {
         let gradient = "gradients_1/a/Conv2D = Conv2D(a/Relu, a/weights/read)
              gradients_1/a/Relu = Relu(gradients_1/a/Conv2D)";
         let lines = [LINES, gradient].concat();
-        let mut options = RewriteOptions { fold: false, ..RewriteOptions::default() };
+        let mut options = unfolded();
         options.common.skip_unmatched = true;
         let (report, _) = rewritten(&lines, &options).unwrap();
         let outcomes: Vec<&str> = report.layers.iter().map(|layer| layer.outcome.code()).collect();
