@@ -341,6 +341,7 @@ impl<'a> Work<'a> {
                 contents.insert(variable.node, parts);
             }
         }
+        checkpoint.verify()?;
         Ok(contents)
     }
 
