@@ -70,17 +70,13 @@ impl Part {
     /// # Errors
     /// When reading fails.
     pub fn read_to(&self, out: &mut Vec<u8>) -> io::Result<()> {
-        match self.file.as_deref().filter(|_| cfg!(unix)) {
-            Some(file) => {
-                let start = out.len();
-                out.resize(start + self.bytes.len(), 0);
-                read_exact_at(file, &mut out[start..], self.offset)
-            }
-            None => {
-                out.extend_from_slice(&self.bytes);
-                Ok(())
-            }
-        }
+        let Some(file) = self.file.as_deref().filter(|_| cfg!(unix)) else {
+            out.extend_from_slice(&self.bytes);
+            return Ok(());
+        };
+        let start = out.len();
+        out.resize(start + self.bytes.len(), 0);
+        read_exact_at(file, &mut out[start..], self.offset)
     }
 
     /// A range of this one, if it is as long as that.
