@@ -167,9 +167,9 @@ fn variables_of_one_name_keep_their_own_values() {
     let value = |op: &str, input: usize| {
         let node = graph.ids().find(|&node| graph.op(node) == op).unwrap();
         let read = graph.data_input(node, input).unwrap();
-        graph.const_value(read).unwrap().float_val[0]
+        graph.const_value(read).unwrap().float_val[0].to_string()
     };
-    assert_eq!([value("AddV2", 1), value("Mul", 1), value("Sub", 1)], [3.0, 2.0, 5.0]);
+    assert_eq!([value("AddV2", 1), value("Mul", 1), value("Sub", 1)], ["3", "2", "5"]);
     assert_eq!(report["variables"].as_array().unwrap().len(), 3);
 }
 

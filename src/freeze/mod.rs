@@ -340,6 +340,7 @@ impl<'a> Work<'a> {
                 contents.insert(variable.node, parts);
             }
         }
+        checkpoint.verify()?;
         Ok(contents)
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::error::Printable;
 use crate::graph::tensor::Shape;
 use crate::report::{FileSummary, Warning};
 
@@ -87,13 +88,13 @@ pub fn to_text(report: &FreezeReport) -> String {
     );
     for (what, endpoints) in [("input", &report.inputs), ("output", &report.outputs)] {
         for endpoint in endpoints {
-            let was = endpoint.was.as_ref().map(|was| format!(", was {was}")).unwrap_or_default();
+            let was = endpoint.was.as_ref().map(|was| format!(", was {}", Printable(was))).unwrap_or_default();
             let Endpoint { key, tensor, dtype, shape, .. } = endpoint;
-            let _ = writeln!(text, "{what} {key}: {tensor} {dtype} {shape}{was}");
+            let _ = writeln!(text, "{what} {}: {} {dtype} {shape}{was}", Printable(key), Printable(tensor));
         }
     }
     if !report.functions_kept.is_empty() {
-        let _ = writeln!(text, "functions kept: {}", report.functions_kept.join(", "));
+        let _ = writeln!(text, "functions kept: {}", Printable(&report.functions_kept.join(", ")));
     }
     text
 }
