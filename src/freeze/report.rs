@@ -70,22 +70,22 @@ pub struct FrozenVariable {
     pub key: String,
 }
 
-/// The report as text: what was done, then a line for each input and output.
+/// What was done, in one line.
 #[must_use]
-pub fn to_text(report: &FreezeReport) -> String {
-    let mut text = String::new();
+pub fn in_short(report: &FreezeReport) -> String {
     let calls = match report.calls_inlined {
         0 => String::new(),
         1 => ", 1 call put in place".to_owned(),
         calls => format!(", {calls} calls put in place"),
     };
-    let _ = writeln!(
-        text,
-        "froze {} variables ({} bytes){calls}: {} nodes",
-        report.variables.len(),
-        report.variable_bytes,
-        report.output.nodes
-    );
+    let (variables, bytes, nodes) = (report.variables.len(), report.variable_bytes, report.output.nodes);
+    format!("{variables} variables ({bytes} bytes){calls}: {nodes} nodes")
+}
+
+/// The report as text: what was done, then a line for each input and output.
+#[must_use]
+pub fn to_text(report: &FreezeReport) -> String {
+    let mut text = format!("froze {}\n", in_short(report));
     for (what, endpoints) in [("input", &report.inputs), ("output", &report.outputs)] {
         for endpoint in endpoints {
             let was = endpoint.was.as_ref().map(|was| format!(", was {}", Printable(was))).unwrap_or_default();

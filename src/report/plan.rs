@@ -9,7 +9,8 @@ use crate::passes::decisions::{BatchNorm, InsertedFakeQuant, Layer, Outcome, Ste
 /// Everything the rewrite does, or would do.
 #[must_use]
 pub fn to_text(report: &Report) -> String {
-    let mut text = rules(report);
+    let mut text = report.frozen.as_ref().map(|frozen| format!("frozen {frozen}\n")).unwrap_or_default();
+    text.push_str(&rules(report));
     if let Some(dropped) = &report.dropped {
         let _ = writeln!(text, "dropped {dropped}");
     }

@@ -1,6 +1,7 @@
 //! What the user should know although the rewrite went through.
 
 use crate::container::Model;
+use crate::freeze::layers;
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::training::{self, Gradients};
 use crate::graph::{Graph, NodeId};
@@ -22,6 +23,17 @@ pub(super) fn before(model: &Model) -> Vec<Warning> {
     if let Some(node) = graph.ids().find(|&node| is_fake_quant(graph.op(node))) {
         let message = format!("the graph is quantized already ('{}')", graph.name(node));
         warnings.push(Warning { code: "already_quantized", message });
+    }
+    let in_functions = layers::in_functions(model);
+    if let Some(first) = in_functions.first() {
+        let message = format!(
+            "{} layers in functions are left as they are, '{}' ({}) of '{}' first: --freeze puts functions in place (--mode eval)",
+            in_functions.len(),
+            first.node,
+            first.op,
+            first.function
+        );
+        warnings.push(Warning { code: "layers_in_functions", message });
     }
     if !model.other_tag_sets.is_empty() {
         let message =
