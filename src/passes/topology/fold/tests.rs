@@ -316,3 +316,26 @@ fn a_frozen_training_graph_says_so_and_how_to_export_again() {
     let trained = lines.replace("v = Const [4]", "v = VariableV2 [4]");
     assert_eq!(decided(&trained, &skipping(training())).0, "no_moving_averages");
 }
+
+#[test]
+fn the_decay_of_moving_averages_stands_on_either_side() {
+    let averages = "
+        x = Placeholder [2,8,8,3]
+        w = VariableV2 [1,1,3,4]
+        v = VariableV2 [4]
+        mean = VariableV2 [4]
+        empty = Const [0]
+        decay = Const []
+        net/conv = Conv2D(x, w)
+        net/bn = FusedBatchNormV3(net/conv, v, v, empty, empty) is_training=true
+        net/relu = Relu(net/bn)
+        avg/sub = Sub(mean, net/bn:1)
+        avg/mul = Mul(avg/sub, decay)
+        avg_1/sub = Sub(v, net/bn:2)
+        avg_1/mul = Mul(decay, avg_1/sub)
+    ";
+    assert_eq!(decided(averages, &skipping(training())).0, "folded");
+    let mut reference = fold(true);
+    reference.common.is_training = true;
+    assert_eq!(decided(averages, &skipping(reference)).0, "no_moving_averages");
+}
