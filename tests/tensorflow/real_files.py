@@ -30,7 +30,7 @@ TOLERANCE = 2e-4
 FAKE_QUANT = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FakeQuantWithMinMaxArgs")
 QUEUES = ("IteratorGetNext", "QueueDequeueV2", "QueueDequeueManyV2", "QueueDequeueUpToV2", "QueueDequeue")
 SIDE_EFFECTS = re.compile("Assign|Save|Restore|Summary|Write|Print|Assert|NoOp|Queue|Apply|Iterator|Scatter|Barrier")
-TRAINING = re.compile("(^|/)(gradients|Adam|SGD|RMSprop|Momentum|GradientDescent|train_op|save)[_0-9]*(/|$)")
+TRAINING = re.compile("(^|/)(Initializer|gradients|Adam|SGD|RMSprop|Momentum|GradientDescent|train_op|save)[_0-9]*(/|$)")
 # Batch, other unknown dimensions, and the shape of what has no rank.
 GUESSES = [
     (1, 32, (1, 32, 32, 3)),

@@ -339,3 +339,35 @@ fn the_decay_of_moving_averages_stands_on_either_side() {
     reference.common.is_training = true;
     assert_eq!(decided(averages, &skipping(reference)).0, "no_moving_averages");
 }
+
+const CONV1D: &str = "
+    x = Placeholder [?,1,8,3]
+    kernel = Const [3,3,4]
+    axis = Const [0]i
+    v = Const [4]
+    net/w = ExpandDims(kernel, axis)
+    net/conv = Conv2D(x, net/w)
+    net/squeeze = Squeeze(net/conv) squeeze_dims=[1]
+    net/bias = BiasAdd(net/squeeze, v)
+    bn/mul = Mul(net/bias, v)
+    bn/add = AddV2(bn/mul, v)
+    relu = Relu(bn/add)
+";
+
+#[test]
+fn a_batch_norm_behind_a_conv1d_folds() {
+    let (report, model) = rewritten(CONV1D, &eval_by_topology()).unwrap();
+    let [norm] = &report.batch_norms[..] else { panic!("{:?}", report.batch_norms) };
+    assert_eq!(norm.outcome.code(), "folded");
+    let graph = &model.graph;
+    let input = |node: &str, index| graph.name(graph.data_input(graph.find(node).unwrap(), index).unwrap().node);
+    assert_eq!(input("net/squeeze_Fold", 0), "net/conv_Fold");
+    assert_eq!(input("net/add_fold", 0), "net/squeeze_Fold");
+    let squeeze = graph.find("net/squeeze_Fold").unwrap();
+    assert_eq!(graph.attr_ints(squeeze, "squeeze_dims"), Some(vec![1]));
+    let codes: Vec<_> = report.layers.iter().map(|layer| (layer.node.as_str(), layer.outcome.code())).collect();
+    assert!(codes.contains(&("net/conv_Fold", "quantized")), "{codes:?}");
+    let channels_gone = CONV1D.replace("squeeze_dims=[1]", "squeeze_dims=[3]");
+    let (report, _) = rewritten(&channels_gone, &skipping(fold(false))).unwrap();
+    assert!(report.batch_norms.iter().all(|norm| norm.outcome.code() != "folded"));
+}
