@@ -7,7 +7,7 @@
 //!
 //! # When it applies
 //! To `x * scale + shift` and its kin (`(x - mean) / deviation * gamma + beta`) behind Conv2D, DepthwiseConv2dNative and
-//! MatMul, whatever the nodes are called: batch norms of Keras 3, of `tf.nn.batch_normalization`, and those that a converter
+//! MatMul, also behind the Squeeze of a `conv1d`, whatever the nodes are called: batch norms of Keras 3, of `tf.nn.batch_normalization`, and those that a converter
 //! has computed into two constants. In eval mode also where an `is_training` placeholder chooses between the batch's moments
 //! and the moving averages: the averages are taken.
 //!
@@ -55,6 +55,8 @@ impl Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::passes) struct LayerOutput {
     pub layer: NodeId,
+    /// What takes out the axis that a `conv1d` put in.
+    pub squeeze: Option<NodeId>,
     /// The way back from batches to space behind a dilated layer.
     pub batch_to_space: Option<NodeId>,
 }
@@ -78,20 +80,35 @@ impl Chain {
 
 /// The layer whose output the tensor is, also behind Identity and BatchToSpaceND.
 pub(in crate::passes) fn layer_output(graph: &Graph, tensor: TensorRef) -> Option<LayerOutput> {
-    let (mut tensor, mut batch_to_space) = (tensor, None);
+    squeezed_output(graph, tensor).filter(|of| of.squeeze.is_none())
+}
+
+/// The same, also behind the Squeeze of a `conv1d`.
+fn squeezed_output(graph: &Graph, tensor: TensorRef) -> Option<LayerOutput> {
+    let (mut tensor, mut squeeze, mut batch_to_space) = (tensor, None, None);
     for _ in 0..MAX_NODES {
         if tensor.port != 0 {
             return None;
         }
         match graph.op(tensor.node) {
-            op if is_reference_layer(op) => return Some(LayerOutput { layer: tensor.node, batch_to_space }),
+            op if is_reference_layer(op) => return Some(LayerOutput { layer: tensor.node, squeeze, batch_to_space }),
             "Identity" => {}
-            "BatchToSpaceND" if batch_to_space.is_none() => batch_to_space = Some(tensor.node),
+            "Squeeze" if squeeze.is_none() => squeeze = Some(tensor.node),
+            "BatchToSpaceND" if batch_to_space.or(squeeze).is_none() => batch_to_space = Some(tensor.node),
             _ => return None,
         }
         tensor = graph.data_input(tensor.node, 0)?;
     }
     None
+}
+
+/// Which axis of what is scaled and shifted holds the channels, and how many axes there are. Of a Squeeze, only one that
+/// takes out height or width of a layer with its channels last is known.
+pub(in crate::passes) fn output_axes(graph: &Graph, of: LayerOutput) -> Option<(usize, usize)> {
+    let axes = channel_axis(graph, of.layer)?;
+    let Some(squeeze) = of.squeeze else { return Some(axes) };
+    let is_spatial = matches!(graph.attr_ints(squeeze, "squeeze_dims").as_deref(), Some([1 | 2 | -3 | -2]));
+    (axes == (3, 4) && is_spatial).then_some((2, 3))
 }
 
 /// Which axis of a layer's output holds the channels, and how many axes there are; `None` for a data format that is not
@@ -263,7 +280,7 @@ impl Finder<'_> {
         let (mut tensor, step) = self.step(node)?;
         steps.push(step);
         let of = loop {
-            if let Some(of) = layer_output(self.graph, tensor) {
+            if let Some(of) = squeezed_output(self.graph, tensor) {
                 break of;
             }
             if steps.len() == MAX_STEPS || tensor.port != 0 {
@@ -279,7 +296,7 @@ impl Finder<'_> {
         if !steps.iter().any(|step| step.scales()) {
             return None;
         }
-        let fits = steps.iter().zip(&nodes).all(|(&step, &node)| self.fits(of.layer, step, node));
+        let fits = steps.iter().zip(&nodes).all(|(&step, &node)| self.fits(of, step, node));
         fits.then_some(Chain { of, steps, nodes })
     }
 
@@ -291,7 +308,7 @@ impl Finder<'_> {
             let (Some(reader), None) = (readers.next(), readers.next()) else { return };
             let node = reader.consumer;
             let Some((tensor, step)) = self.step(node) else { return };
-            if tensor != TensorRef::from(longer.root()) || !self.fits(longer.of.layer, step, node) {
+            if tensor != TensorRef::from(longer.root()) || !self.fits(longer.of, step, node) {
                 return;
             }
             longer.steps.push(step);
@@ -319,8 +336,8 @@ impl Finder<'_> {
     }
 
     /// Whether the step goes channel by channel.
-    pub fn fits(&mut self, layer: NodeId, step: Step, node: NodeId) -> bool {
-        let (Some(axes), Some(channels)) = (channel_axis(self.graph, layer), channels(self.graph, self.shapes, layer))
+    pub fn fits(&mut self, of: LayerOutput, step: Step, node: NodeId) -> bool {
+        let (Some(axes), Some(channels)) = (output_axes(self.graph, of), channels(self.graph, self.shapes, of.layer))
         else {
             return false;
         };

@@ -33,7 +33,7 @@ pub(in crate::passes) fn bias(finder: &mut Finder<'_>, tensor: TensorRef) -> Opt
     }
     match finder.step(node)? {
         (output, step @ Step::Add(bias)) => {
-            finder.fits(layer_output(graph, output)?.layer, step, node).then_some((output, bias))
+            finder.fits(layer_output(graph, output)?, step, node).then_some((output, bias))
         }
         _ => None,
     }

@@ -6,7 +6,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::Pass;
-use super::clone::{Keeping, batch_to_space, check_layer, clone_layer};
+use super::clone::{Keeping, batch_to_space, check_layer, clone_layer, squeeze};
 use super::layout::{along_channels, scale_dims};
 use super::unfused::Named;
 use crate::error::{ErrorKind, Result};
@@ -123,7 +123,7 @@ fn check(b: &Builder<'_>, pass: &mut Pass<'_>, chain: &Chain) -> Result<(), Refu
         }
     }
     if let Some(back) = chain.of.batch_to_space
-        && let Some((axis, _)) = fold_affine::channel_axis(graph, layer)
+        && let Some((axis, _)) = fold_affine::output_axes(graph, chain.of)
         && !crate::passes::extensions::fold_layout::spares_channels(graph, &mut pass.shapes.cache, back, axis)
     {
         let what = "blocks of channels are put back from batches to space";
@@ -153,6 +153,10 @@ fn insert(b: &mut Builder<'_>, pass: &mut Pass<'_>, inside: &mut Inside, chain: 
         let weights = b.binary("Mul", "mul_fold", weights, scale)?;
         let clone = format!("{}_Fold", leaf(&name));
         let mut output = clone_layer(b, &mut pass.shapes, keeping, layer, &clone, [input, weights])?;
+        if let Some(like) = chain.of.squeeze {
+            let name = format!("{}_Fold", leaf(b.graph.name(like)));
+            output = squeeze(b, &name, output, like)?;
+        }
         if let Some(like) = chain.of.batch_to_space {
             let name = format!("{}_Fold", leaf(b.graph.name(like)));
             output = batch_to_space(b, &name, output, like)?;

@@ -172,3 +172,10 @@ pub(super) fn batch_to_space(b: &mut Builder<'_>, name: &str, x: TensorRef, like
     })?;
     Ok(node.into())
 }
+
+/// `tf.squeeze` of `x` along the axes of another.
+pub(super) fn squeeze(b: &mut Builder<'_>, name: &str, x: TensorRef, like: NodeId) -> Result<TensorRef> {
+    let data_type = b.number_type(x);
+    let axes = b.graph.attr_ints(like, "squeeze_dims").unwrap_or_default();
+    Ok(b.op("Squeeze", name, &[x], |attrs| attrs.data_type("T", data_type).ints("squeeze_dims", &axes))?.into())
+}

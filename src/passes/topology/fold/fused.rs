@@ -324,7 +324,7 @@ fn check(b: &Builder<'_>, pass: &mut Pass<'_>, order: &Order, found: &mut FusedM
     if !is_training(b.graph, at) {
         return Ok(());
     }
-    let moving = moving_averages(b.graph, order, at);
+    let moving = moving_averages(b.graph, pass.keeping, order, at);
     found.moving = Some(moving);
     match moving {
         MovingAverages { mean: Some(mean), variance: Some(variance), decays: [Some(_), Some(_)] } => {
@@ -427,7 +427,7 @@ fn check_float(b: &Builder<'_>, tensor: TensorRef, at: NodeId) -> Result<(), Ref
 }
 
 /// The moving averages that the batch's statistics are fed into. The last update in the graph counts.
-fn moving_averages(graph: &Graph, order: &Order, batch_norm: NodeId) -> MovingAverages {
+fn moving_averages(graph: &Graph, keeping: Keeping, order: &Order, batch_norm: NodeId) -> MovingAverages {
     let mut found = MovingAverages::default();
     for (port, which) in [(1, 0), (2, 1)] {
         let statistic = TensorRef { node: batch_norm, port };
@@ -440,8 +440,13 @@ fn moving_averages(graph: &Graph, order: &Order, batch_norm: NodeId) -> MovingAv
             }
             for product in graph.consumers(difference).filter(|&node| graph.op(node) == "Mul") {
                 let factors: Vec<TensorRef> = graph.data_inputs(product).collect();
-                let [first, decay] = factors[..] else { continue };
-                if first.node == difference && last.is_none_or(|(place, ..)| place <= order.of(product)) {
+                let decay = match factors[..] {
+                    [first, decay] if first.node == difference => decay,
+                    // TensorFlow's own optimizer sorts the factors by name.
+                    [decay, second] if keeping == Keeping::All && second.node == difference => decay,
+                    _ => continue,
+                };
+                if last.is_none_or(|(place, ..)| place <= order.of(product)) {
                     last = Some((order.of(product), average, decay));
                 }
             }

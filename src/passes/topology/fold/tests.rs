@@ -316,3 +316,58 @@ fn a_frozen_training_graph_says_so_and_how_to_export_again() {
     let trained = lines.replace("v = Const [4]", "v = VariableV2 [4]");
     assert_eq!(decided(&trained, &skipping(training())).0, "no_moving_averages");
 }
+
+#[test]
+fn the_decay_of_moving_averages_stands_on_either_side() {
+    let averages = "
+        x = Placeholder [2,8,8,3]
+        w = VariableV2 [1,1,3,4]
+        v = VariableV2 [4]
+        mean = VariableV2 [4]
+        empty = Const [0]
+        decay = Const []
+        net/conv = Conv2D(x, w)
+        net/bn = FusedBatchNormV3(net/conv, v, v, empty, empty) is_training=true
+        net/relu = Relu(net/bn)
+        avg/sub = Sub(mean, net/bn:1)
+        avg/mul = Mul(avg/sub, decay)
+        avg_1/sub = Sub(v, net/bn:2)
+        avg_1/mul = Mul(decay, avg_1/sub)
+    ";
+    assert_eq!(decided(averages, &skipping(training())).0, "folded");
+    let mut reference = fold(true);
+    reference.common.is_training = true;
+    assert_eq!(decided(averages, &skipping(reference)).0, "no_moving_averages");
+}
+
+const CONV1D: &str = "
+    x = Placeholder [?,1,8,3]
+    kernel = Const [3,3,4]
+    axis = Const [0]i
+    v = Const [4]
+    net/w = ExpandDims(kernel, axis)
+    net/conv = Conv2D(x, net/w)
+    net/squeeze = Squeeze(net/conv) squeeze_dims=[1]
+    net/bias = BiasAdd(net/squeeze, v)
+    bn/mul = Mul(net/bias, v)
+    bn/add = AddV2(bn/mul, v)
+    relu = Relu(bn/add)
+";
+
+#[test]
+fn a_batch_norm_behind_a_conv1d_folds() {
+    let (report, model) = rewritten(CONV1D, &eval_by_topology()).unwrap();
+    let [norm] = &report.batch_norms[..] else { panic!("{:?}", report.batch_norms) };
+    assert_eq!(norm.outcome.code(), "folded");
+    let graph = &model.graph;
+    let input = |node: &str, index| graph.name(graph.data_input(graph.find(node).unwrap(), index).unwrap().node);
+    assert_eq!(input("net/squeeze_Fold", 0), "net/conv_Fold");
+    assert_eq!(input("net/add_fold", 0), "net/squeeze_Fold");
+    let squeeze = graph.find("net/squeeze_Fold").unwrap();
+    assert_eq!(graph.attr_ints(squeeze, "squeeze_dims"), Some(vec![1]));
+    let codes: Vec<_> = report.layers.iter().map(|layer| (layer.node.as_str(), layer.outcome.code())).collect();
+    assert!(codes.contains(&("net/conv_Fold", "quantized")), "{codes:?}");
+    let channels_gone = CONV1D.replace("squeeze_dims=[1]", "squeeze_dims=[3]");
+    let (report, _) = rewritten(&channels_gone, &skipping(fold(false))).unwrap();
+    assert!(report.batch_norms.iter().all(|norm| norm.outcome.code() != "folded"));
+}
