@@ -146,6 +146,10 @@ pub struct LayerArgs {
     #[arg(long)]
     pub reference_only: bool,
 
+    /// Make new variables resource variables; done without being asked where the model's own are (--match topology)
+    #[arg(long)]
+    pub resource_variables: bool,
+
     /// Fail when a batch norm stays unfolded
     #[arg(long)]
     pub strict_fold: bool,
@@ -359,6 +363,7 @@ impl LayerArgs {
         let own = [
             (Match::Topology, "--reference-only", self.reference_only),
             (Match::Topology, "--freeze-bn-delay", self.freeze_bn_delay.is_some()),
+            (Match::Topology, "--resource-variables", self.resource_variables),
         ];
         let given = || own.iter().chain(flags).filter(|(_, _, given)| *given);
         // A choice that one generation alone knows is a choice of that generation.
@@ -377,6 +382,7 @@ impl LayerArgs {
             Match::Topology => Rules::Topology(TopologyOnly {
                 reference_only: self.reference_only,
                 freeze_bn_delay: self.freeze_bn_delay,
+                resource_variables: self.resource_variables,
                 ..topology
             }),
         };
