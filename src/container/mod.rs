@@ -176,6 +176,15 @@ impl Model {
         })
     }
 
+    /// Takes all edits back: the model is as it was opened.
+    ///
+    /// # Errors
+    /// Those of reading the graph.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        self.collections.reset();
+        self.graph.reset()
+    }
+
     /// Says where the model begins and ends, by the names of tensors.
     ///
     /// # Errors

@@ -58,8 +58,8 @@ const SAVER_DEF: u32 = 3;
 pub fn drop_training(model: &Model, is_training: bool) -> Result<(Model, Dropped)> {
     let graph = &model.graph;
     let meta_graph = model.meta_graph();
-    let named = if model.ends.outputs.is_empty() { model.signatures().outputs() } else { model.ends.outputs.clone() };
-    let mut outputs: Vec<NodeId> = named.into_iter().map(|tensor| tensor.node).collect();
+    let known = if model.ends.outputs.is_empty() { model.signatures().outputs() } else { model.ends.outputs.clone() };
+    let mut outputs: Vec<NodeId> = known.into_iter().map(|tensor| tensor.node).collect();
     if outputs.is_empty() {
         outputs = ranked_ends(graph);
     }

@@ -110,7 +110,6 @@ pub struct OutputArgs {
 
 /// Which layers there are, and which of them to touch.
 #[derive(Debug, Args)]
-#[allow(clippy::struct_excessive_bools)] // switches
 #[command(next_help_heading = WHAT)]
 #[allow(clippy::struct_excessive_bools)] // switches
 pub struct LayerArgs {

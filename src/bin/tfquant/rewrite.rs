@@ -67,17 +67,19 @@ pub fn transform(
     let mut frozen = None;
     if is_frozen {
         let made = stages.run("freeze", || freezing.freeze(&model, &source.location))?;
-        (model, frozen) = (made.model, Some(in_short(&made.report)));
+        (model, frozen) = (made.model, Some(made.report));
     } else {
         model.name_ends(&input.inputs, &input.outputs)?;
     }
-    if form == Form::NewSavedModel {
-        saved_model::enclose_between_its_ends(&mut model)?;
+    match &frozen {
+        _ if form != Form::NewSavedModel => {}
+        Some(frozen) => saved_model::enclose(&mut model, &frozen.inputs, &frozen.outputs)?,
+        None => saved_model::enclose_between_its_ends(&mut model)?,
     }
     let rewritten = stages.run("rewrite", || rewrite(&mut model, options));
     let mut rewritten = rewritten.map_err(|error| point_to_other_rules(error, &source, input, options))?;
     rewritten.report.dry_run = output.dry_run;
-    rewritten.report.frozen = frozen;
+    rewritten.report.frozen = frozen.as_ref().map(in_short);
     if let Some(target) = &mut targets.plan {
         target.write_document(json::to_json(&rewritten.report).as_bytes())?;
     }

@@ -2,7 +2,7 @@
 
 use crate::cases::{check, eval_by_topology, rewritten, skipping};
 use crate::options::{RewriteOptions, Rules, TopologyOnly};
-use crate::passes::decisions::Outcome;
+use crate::passes::decisions::{Extension, Outcome};
 
 const LAYER: &str = "
     x = Placeholder [2,8,8,3]
@@ -40,7 +40,7 @@ fn decided(lines: &str, options: &RewriteOptions) -> (&'static str, Option<&'sta
     let (report, _) = rewritten(lines, options).unwrap();
     let [norm] = &report.batch_norms[..] else { panic!("{:?}", report.batch_norms) };
     let detail = norm.detail.clone().unwrap_or_default();
-    (norm.outcome.code(), norm.extension.map(|extension| extension.code()), detail)
+    (norm.outcome.code(), norm.extension.map(Extension::code), detail)
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_folded_layer_keeps_its_geometry_but_for_the_reference() {
     let lines = graph(&[LAYER, FUSED]).replace("net/conv = Conv2D(x, w)", geometry);
     for (reference_only, by, dilations) in [(false, Some("fold_layout"), [1, 2, 2, 1]), (true, None, [1; 4])] {
         let (report, model) = rewritten(&lines, &fold(reference_only)).unwrap();
-        assert_eq!(report.batch_norms[0].extension.map(|extension| extension.code()), by);
+        assert_eq!(report.batch_norms[0].extension.map(Extension::code), by);
         let copy = model.graph.find("net/conv_Fold").unwrap();
         assert_eq!(model.graph.attr_ints(copy, "dilations").unwrap(), dilations);
         let warned: Vec<&str> = report.warnings.iter().map(|warning| warning.code).collect();
@@ -207,7 +207,7 @@ fn transposed_weights_are_scaled_along_their_first_axis() {
         net/relu = Relu(net/flat)
     ";
     let (report, model) = rewritten(lines, &strict()).unwrap();
-    assert_eq!(report.batch_norms[0].extension.map(|extension| extension.code()), Some("fold_layout"));
+    assert_eq!(report.batch_norms[0].extension.map(Extension::code), Some("fold_layout"));
     let scale = model.graph.find("net/BatchNorm_Fold/scale_reshape").unwrap();
     let shape = model.graph.data_input(scale, 1).unwrap();
     assert_eq!(model.graph.const_ints(shape).unwrap(), [-1, 1]);
@@ -224,7 +224,7 @@ fn a_dilated_layer_goes_back_from_batches_to_space() {
          net/relu = Relu(net/bn)",
     ]);
     let (report, model) = rewritten(&lines, &strict()).unwrap();
-    assert_eq!(report.batch_norms[0].extension.map(|extension| extension.code()), Some("fold_layout"));
+    assert_eq!(report.batch_norms[0].extension.map(Extension::code), Some("fold_layout"));
     let sum = model.graph.find("net/add_fold").unwrap();
     let back = model.graph.data_input(sum, 0).unwrap().node;
     assert_eq!((model.graph.op(back), model.graph.name(back)), ("BatchToSpaceND", "net/back_Fold"));

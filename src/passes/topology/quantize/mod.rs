@@ -156,7 +156,7 @@ struct Pass<'o> {
     folded: &'o Folded,
 }
 
-impl<'o> Pass<'o> {
+impl Pass<'_> {
     /// What all quantizers have in common, of what `at` yields; the rest is to be filled in.
     fn insertion<'a>(&self, [context, name]: [&'a str; 2], at: &'a Place, role: Role) -> Insertion<'a> {
         Insertion {
