@@ -141,6 +141,7 @@ fn report_of(
         inputs_rewired: quantized.inputs_rewired + folded,
         variables: names(variables),
         initializers: names(initializers),
+        init_op: options.init_op.clone(),
         update_ops: names(&quantized.updates),
         warnings: warnings::after(graph, options, variables, &batch_norms, &quantized),
         created_global_step: quantized.created_global_step,

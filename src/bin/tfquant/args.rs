@@ -16,7 +16,7 @@ pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 could not (or something was 
 /// The headings of `--help`.
 pub const WHERE: &str = "Where";
 pub const HOW_MUCH: &str = "How much to say";
-const WHAT: &str = "What to do";
+pub const WHAT: &str = "What to do";
 
 /// Which file to read, and as what.
 #[derive(Debug, Args)]
@@ -63,9 +63,9 @@ pub enum OutputFormat {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// Ranges follow the data
+    /// What follows the data is updated while the graph runs
     Training,
-    /// Ranges are read from a checkpoint
+    /// It is read from variables, as a checkpoint has it
     Eval,
 }
 
@@ -153,7 +153,7 @@ pub struct LayerArgs {
     #[arg(long)]
     pub strict_fold: bool,
 
-    /// Write the result even if nothing was done to the graph
+    /// Take it for a success even if nothing can be done to the graph
     #[arg(long)]
     pub allow_nothing: bool,
 }
@@ -241,7 +241,7 @@ pub struct FreezingArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = HOW_MUCH)]
 pub struct HtmlArgs {
-    /// Write the graph and what is decided about it as one page that a browser opens from disk
+    /// Write it as a page too, in one file that a browser opens from disk
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }

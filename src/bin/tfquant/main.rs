@@ -53,6 +53,7 @@ enum Verb {
     /// Print the completions for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page
+    #[command(before_help = "Example: tfquant man > tfquant.1", after_help = args::EXIT_CODES)]
     Man,
 }
 
