@@ -160,6 +160,7 @@ pub struct NamesOnly {
 
 /// What only the rules of topology know.
 #[derive(Debug, Clone, Default, Serialize)]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct TopologyOnly {
     /// Whether the ends of layers' ranges are kept at the same distance from zero.
     pub symmetric: bool,
@@ -260,4 +261,23 @@ pub(crate) fn check_op_name(name: &str) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Options, format!("'{name}' is no name for a node"))
         .hint("use letters, digits and _ . - / and begin with a letter or digit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::samples::graph_of;
+
+    #[test]
+    fn new_variables_are_resources_where_most_are() {
+        let settled = |graph: &str, only: &TopologyOnly| only.settled_for(&graph_of(graph)).resource_variables;
+        let open = TopologyOnly::default();
+        let reference = TopologyOnly { reference_only: true, ..TopologyOnly::default() };
+        let asked = TopologyOnly { resource_variables: true, ..reference.clone() };
+        let mostly = "a = VarHandleOp\n b = VarHandleOp\n c = VariableV2";
+        let half = "a = VarHandleOp\n b = VariableV2";
+        assert_eq!([mostly, half, "x = Placeholder"].map(|graph| settled(graph, &open)), [true, false, false]);
+        assert_eq!([&reference, &asked].map(|only| settled(mostly, only)), [false, true]);
+        assert!(settled(half, &asked));
+    }
 }

@@ -59,7 +59,9 @@ pub(super) fn after(
         warnings.push(Warning::new("saver_misses_variables", unsaved.message(graph)));
     }
     warnings.extend(batch_norms.iter().filter_map(changed_by_fold));
-    warnings.extend(gradient_to_register(graph, batch_norms));
+    if options.common.is_training {
+        warnings.extend(gradient_to_register(graph, batch_norms));
+    }
     let any_quantized = quantized.layers.iter().any(|layer| layer.outcome.is_quantized());
     if options.quantize.is_some() && !any_quantized {
         let message = "no layer was quantized".to_owned();
