@@ -33,7 +33,7 @@ fn batch_norms_found_by_name_are_folded_as_tensorflow_does() {
 
 #[test]
 fn layers_found_by_structure_are_folded_and_quantized_as_tensorflow_does() {
-    check("topology", 1016, |set| Some(by_topology(set)));
+    check("topology", 1025, |set| Some(by_topology(set)));
 }
 
 /// Runs every set of every case that is given options; these must be at least `least` many.

@@ -9,7 +9,7 @@ use tfquant::checkpoint::read_index;
 use tfquant::inspect::check::{self, Options, against, checkpoint};
 use tfquant::inspect::{file_summary, to_json};
 
-use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT};
+use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT};
 use crate::models::{open, open_path};
 use crate::terminal;
 
@@ -26,7 +26,7 @@ pub enum Target {
 
 /// What `tfquant check` is told.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: tfquant check model_q.pb --target tflite-int8", after_help = EXIT_CODES)]
+#[command(before_help = "Example: tfquant check model_q.pb --target tflite-int8", after_help = EXIT_CODES_OF_FINDING)]
 pub struct CheckArgs {
     #[command(flatten)]
     pub input: InputArgs,
