@@ -253,14 +253,11 @@ impl Finder<'_> {
             return None;
         }
         let mut chain = self.chain_above(node)?;
-        if !chain.steps.iter().any(|step| step.scales()) {
-            return None;
-        }
         self.extend(&mut chain);
         Some(chain)
     }
 
-    /// The steps from the layer to the node.
+    /// The steps from the layer to the node, one of which scales. (Asked first, since the shapes cost more.)
     fn chain_above(&mut self, node: NodeId) -> Option<Chain> {
         let (mut steps, mut nodes) = (Vec::new(), vec![node]);
         let (mut tensor, step) = self.step(node)?;
@@ -279,6 +276,9 @@ impl Finder<'_> {
         };
         steps.reverse();
         nodes.reverse();
+        if !steps.iter().any(|step| step.scales()) {
+            return None;
+        }
         let fits = steps.iter().zip(&nodes).all(|(&step, &node)| self.fits(of.layer, step, node));
         fits.then_some(Chain { of, steps, nodes })
     }
