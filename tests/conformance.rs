@@ -33,7 +33,7 @@ fn batch_norms_found_by_name_are_folded_as_tensorflow_does() {
 
 #[test]
 fn layers_found_by_structure_are_folded_and_quantized_as_tensorflow_does() {
-    check("topology", 980, |set| Some(by_topology(set)));
+    check("topology", 1025, |set| Some(by_topology(set)));
 }
 
 /// Runs every set of every case that is given options; these must be at least `least` many.
@@ -143,6 +143,7 @@ fn by_topology(set: &OptionSet) -> RewriteOptions {
             "symmetric" => topology.symmetric = value.as_bool().unwrap(),
             "scope" => topology.scope = value.as_str().map(str::to_owned),
             "allow_training_ops" => topology.allow_training_ops = value.as_bool().unwrap(),
+            "resource_variables" => topology.resource_variables = value.as_bool().unwrap(),
             "freeze_bn_delay" => topology.freeze_bn_delay = value.as_i64(),
             other => panic!("no option '{other}'"),
         }

@@ -491,10 +491,10 @@ impl<'a> Work<'a> {
         for input in self.inputs(chosen, frozen) {
             match input {
                 Ok(input) => report.inputs.push(input),
-                Err(key) => report.warnings.push(Warning {
-                    code: "input_unused",
-                    message: format!("the input '{key}' is read by no output and is left out"),
-                }),
+                Err(key) => {
+                    let message = format!("the input '{key}' is read by no output and is left out");
+                    report.warnings.push(Warning::new("input_unused", message));
+                }
             }
         }
         for (output, &end) in chosen.outputs.iter().zip(ends) {
@@ -504,7 +504,7 @@ impl<'a> Work<'a> {
                     "the output '{}' is called {} now: {was} was the output of a call",
                     endpoint.key, endpoint.tensor
                 );
-                report.warnings.push(Warning { code: "output_renamed", message });
+                report.warnings.push(Warning::new("output_renamed", message));
             }
             report.outputs.push(endpoint);
         }

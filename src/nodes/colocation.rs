@@ -103,6 +103,11 @@ impl Builder<'_> {
         self.colocated(alone, body)
     }
 
+    /// Runs `body` with new nodes colocated with nothing.
+    pub(super) fn colocate_with_nothing<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.colocated(Colocation::default(), body)
+    }
+
     fn colocated<T>(&mut self, colocation: Colocation, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let outer = std::mem::replace(&mut self.colocation, colocation);
         let result = body(self);

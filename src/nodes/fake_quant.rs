@@ -73,17 +73,18 @@ impl FakeQuant<'_> {
         let (initial_min, initial_max) = self.initial_range;
         let min = b.model_variable(&format!("{variable_scope}/min"), initial_min, self.vars_collection)?;
         let max = b.model_variable(&format!("{variable_scope}/max"), initial_max, self.vars_collection)?;
-        let range = [min, max];
-        let (ends, updates) = if self.is_training {
+        let updates = if self.is_training {
             let [new_min, new_max] = self.new_range(b)?;
             let min = self.update(b, &End::MIN, variable_scope, &min, new_min)?;
             let max = self.update(b, &End::MAX, variable_scope, &max, new_max)?;
-            ([min.into(), max.into()], Some([min, max]))
+            Some([min, max])
         } else {
-            ([min.read, max.read], None)
+            None
         };
-        let output = b.fake_quant_with_min_max_vars([self.input, ends[0], ends[1]], self.bits, self.narrow_range)?;
-        Ok(Quantized { output, range, updates })
+        let [min_update, max_update] = updates.map_or([None; 2], |updates| updates.map(Some));
+        let ends = [(&min, min_update), (&max, max_update)];
+        let output = b.fake_quant_with_min_max_vars(self.input, ends, self.bits, self.narrow_range)?;
+        Ok(Quantized { output, range: [min, max], updates })
     }
 
     /// The range of the batch, with zero always inside.

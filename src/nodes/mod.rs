@@ -17,6 +17,7 @@ mod names;
 mod ops;
 mod quantization_step;
 mod scope;
+mod update;
 mod variable;
 
 pub use cond::Branch;
@@ -44,6 +45,8 @@ pub struct Builder<'g> {
     pub variables: Vec<Variable>,
     /// Which TensorFlow's builders are followed.
     pub dialect: Dialect,
+    /// Whether new variables are resource variables, as inside `variable_scope(…, use_resource=True)`.
+    pub resource_variables: bool,
     /// The nodes there were at first, in the order TensorFlow makes them in.
     originals: Vec<NodeId>,
     names: NamesInUse,
@@ -84,6 +87,7 @@ impl<'g> Builder<'g> {
             collections,
             variables: Vec::new(),
             dialect,
+            resource_variables: false,
             originals,
             names,
             variable_names: NameSet::default(),

@@ -98,18 +98,20 @@ impl Builder<'_> {
                     Ok([biased, b.shadow_variable(&scope, "local_step", &zeros)?])
                 })
             })?;
-            let difference = b.binary_of("Sub", "sub", biased.read, value, FLOAT)?;
+            let old = b.value_after(&biased, None)?;
+            let difference = b.binary_of("Sub", "sub", old, value, FLOAT)?;
             let step = b.binary_of("Mul", "mul", difference, decay, FLOAT)?;
-            let biased = b.op_scope("AssignSub", |b| b.assign("AssignSub", biased.node, step, FLOAT))?;
-            let steps = b.op_scope("AssignAdd", |b| {
-                let one = b.constant("value", Tensor::Float(1.0))?;
-                b.assign("AssignAdd", local_step.node, one, FLOAT)
-            })?;
+            let biased_update = b.assign_sub(&biased, step)?;
+            let step_update = b.assign_add(&local_step, Tensor::Float(1.0))?;
             let decay = b.binary_with_x("Sub", "sub", Tensor::Float(1.0), decay)?;
-            let power = b.binary_of("Pow", "Pow", decay, steps.into(), FLOAT)?;
+            let power = b.op_scope("Pow", |b| {
+                let steps = b.value_after(&local_step, Some(step_update))?;
+                b.op_here("Pow", &[decay, steps], |attrs| attrs.data_type("T", FLOAT)).map(TensorRef::from)
+            })?;
             let scale = b.binary_with_x("Sub", "sub", Tensor::Float(1.0), power)?;
-            let average = b.binary_of("RealDiv", "truediv", biased.into(), scale, FLOAT)?;
-            b.assign("Assign", variable.node, average, FLOAT)
+            let biased = b.value_after(&biased, Some(biased_update))?;
+            let average = b.binary_of("RealDiv", "truediv", biased, scale, FLOAT)?;
+            b.assign_and_read_here(variable, average)
         })
     }
 

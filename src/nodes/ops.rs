@@ -72,39 +72,23 @@ impl Builder<'_> {
         Ok(node.into())
     }
 
-    /// An op that changes a variable in place (`Assign`, `AssignSub`, `AssignAdd`), colocated with the variable.
-    pub(crate) fn assign(
-        &mut self,
-        op: &str,
-        variable: NodeId,
-        value: TensorRef,
-        data_type: DataType,
-    ) -> Result<NodeId> {
-        let is_assign = op == "Assign";
-        self.colocate_with(variable, |b| {
-            b.op_here(op, &[variable.into(), value], |attrs| {
-                attrs.data_type("T", data_type).bool("use_locking", is_assign);
-                if is_assign { attrs.bool("validate_shape", true) } else { attrs }
-            })
-        })
-    }
-
-    /// `state_ops.assign(variable, value, name=name)` of a float variable.
-    pub(crate) fn assign_last(&mut self, name: &str, variable: &Variable, value: TensorRef) -> Result<NodeId> {
-        self.op_scope(name, |b| b.assign("Assign", variable.node, value, DataType::DtFloat))
-    }
-
-    /// `tf.fake_quant_with_min_max_vars(input, min, max)`.
+    /// `tf.fake_quant_with_min_max_vars(input, min, max)`; the ends are read once their updates are done, where there are any.
     pub(crate) fn fake_quant_with_min_max_vars(
         &mut self,
-        inputs: [TensorRef; 3],
+        input: TensorRef,
+        ends: [(&Variable, Option<NodeId>); 2],
         bits: u8,
         narrow_range: bool,
     ) -> Result<TensorRef> {
         let op = "FakeQuantWithMinMaxVars";
-        let node = self
-            .op(op, op, &inputs, |attrs| attrs.bool("narrow_range", narrow_range).int("num_bits", i64::from(bits)))?;
-        Ok(node.into())
+        self.op_scope(op, |b| {
+            let [min, max] = ends;
+            let inputs = [input, b.value_after(min.0, min.1)?, b.value_after(max.0, max.1)?];
+            let node = b.op_here(op, &inputs, |attrs| {
+                attrs.bool("narrow_range", narrow_range).int("num_bits", i64::from(bits))
+            })?;
+            Ok(node.into())
+        })
     }
 
     /// `step >= <number>`, for an integer tensor.
@@ -118,13 +102,6 @@ impl Builder<'_> {
             let y = b.constant("y", number)?;
             b.op_here("GreaterEqual", &[x, y], |attrs| attrs.data_type("T", step.data_type)).map(TensorRef::from)
         })
-    }
-
-    /// What converting a resource variable to a tensor adds.
-    fn read_variable(&mut self, handle: TensorRef, data_type: DataType) -> Result<TensorRef> {
-        let node =
-            self.op("ReadVariableOp", "ReadVariableOp", &[handle], |attrs| attrs.data_type("dtype", data_type))?;
-        Ok(node.into())
     }
 
     /// `tf.reduce_min` / `tf.reduce_max` of all elements. Without a known rank the axes are computed by Rank and Range.

@@ -28,11 +28,11 @@ impl Builder<'_> {
         self.collect(&variable, [GLOBAL_VARIABLES]);
         let scope = self.graph.name(variable.node).to_owned();
         let tensor = self.existing_scope(Some(&scope), |b| {
-            let step = b.name_scope("AssignAdd", |b| {
-                let one = b.constant("value", Tensor::Int64(1))?;
-                b.assign("AssignAdd", variable.node, one, DataType::DtInt64)
-            })?;
-            b.identity("Identity", TensorRef::from(step), DataType::DtInt64)
+            let step = b.assign_add(&variable, Tensor::Int64(1))?;
+            b.op_scope("Identity", |b| {
+                let steps = b.value_after(&variable, Some(step))?;
+                b.op_here("Identity", &[steps], |attrs| attrs.data_type("T", variable.data_type)).map(TensorRef::from)
+            })
         })?;
         Ok(GlobalStep { tensor, data_type: DataType::DtInt64, is_resource: false, created: Some(variable.node) })
     }

@@ -1,25 +1,32 @@
 //! Variables: `variable_scope.get_variable` and what `tf.Variable` puts into the graph.
 //!
-//! A variable is four nodes: its initial value, a VariableV2, the Assign that initialises it, and the Identity `read`.
+//! A variable is four nodes: its initial value, a VariableV2, the Assign that initialises it, and the Identity `read`. A
+//! resource variable, as `use_resource` makes it, is five: its initial value, a VarHandleOp, `IsInitialized/…`, an
+//! AssignVariableOp, and a ReadVariableOp `Read/…`. [`super::update`] is about their later lives.
 
 use super::Builder;
 use crate::collections::{GLOBAL_VARIABLES, MODEL_VARIABLES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::attr::{Attrs, Tensor};
+use crate::graph::op_class::is_variable;
 use crate::graph::{NodeId, TensorRef};
 use crate::proto::tensorflow::{DataType, VariableAggregation, VariableDef};
 
 /// The nodes of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
-    /// The VariableV2.
+    /// The VariableV2, or the VarHandleOp.
     pub node: NodeId,
-    /// The Assign that initialises it.
+    /// The Assign, or AssignVariableOp, that initialises it.
     pub initializer: NodeId,
     /// The value it is initialised with.
     pub initial_value: TensorRef,
-    /// What readers of its value read: the Identity `…/read`.
+    /// What readers of its value read: the Identity `…/read`, or the ReadVariableOp `…/Read/ReadVariableOp`.
     pub read: TensorRef,
+    /// The type of its value.
+    pub data_type: DataType,
+    /// Whether it is a resource variable.
+    pub is_resource: bool,
     /// How replicas' updates are combined; TensorFlow 1.5 knows nothing of it.
     pub aggregation: VariableAggregation,
 }
@@ -60,6 +67,7 @@ impl Builder<'_> {
                 initial_value_name: graph.tensor_name(variable.initial_value),
                 initializer_name: graph.name(variable.initializer).to_owned(),
                 snapshot_name: graph.tensor_name(variable.read),
+                is_resource: variable.is_resource,
                 aggregation: variable.aggregation as i32,
                 ..VariableDef::default()
             });
@@ -81,7 +89,7 @@ impl Builder<'_> {
 
     /// Whether a global variable has that name, by its node. All variables that are made here are global.
     pub(super) fn is_global_variable(&self, name: &str) -> bool {
-        let is_made_here = |node| !self.graph.is_original(node) && self.graph.op(node) == "VariableV2";
+        let is_made_here = |node| !self.graph.is_original(node) && is_variable(self.graph.op(node));
         self.graph.find(name).is_some_and(is_made_here) || self.collections.has_global_variable(name)
     }
 
@@ -127,12 +135,29 @@ impl Builder<'_> {
                 (tensor, value.data_type())
             }
         };
-        let node = self.op_here("VariableV2", &[], |attrs| {
+        let is_resource = self.resource_variables;
+        let op = if is_resource { "VarHandleOp" } else { "VariableV2" };
+        let shared_name = if is_resource { self.scope_name().to_owned() } else { String::new() };
+        let node = self.op_here(op, &[], |attrs| {
             class(attrs);
-            attrs.str("container", "").data_type("dtype", data_type).shape("shape", &[]).str("shared_name", "")
+            attrs
+                .str("container", "")
+                .data_type("dtype", data_type)
+                .shape("shape", &[])
+                .str("shared_name", &shared_name)
         })?;
-        let initializer = self.op_scope("Assign", |b| b.assign("Assign", node, initial_value, data_type))?;
-        let read = self.colocate_with(node, |b| b.identity("read", node.into(), data_type))?;
-        Ok(Variable { node, initializer, initial_value, read, aggregation: VariableAggregation::None })
+        let (initializer, read) = if is_resource {
+            self.name_scope("IsInitialized", |b| {
+                b.op("VarIsInitializedOp", "VarIsInitializedOp", &[node.into()], |a| a)
+            })?;
+            let assign = |b: &mut Self| b.assign_variable_here(node, initial_value, data_type);
+            let initializer = self.op_scope("Assign", |b| b.colocate_with_nothing(assign))?;
+            (initializer, self.name_scope("Read", |b| b.read_variable(node.into(), data_type))?)
+        } else {
+            let initializer = self.op_scope("Assign", |b| b.assign("Assign", node, initial_value, data_type))?;
+            (initializer, self.colocate_with(node, |b| b.identity("read", node.into(), data_type))?)
+        };
+        let aggregation = VariableAggregation::None;
+        Ok(Variable { node, initializer, initial_value, read, data_type, is_resource, aggregation })
     }
 }

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use crate::collections::{Collections, GLOBAL_VARIABLES, MOVING_AVERAGE_VARIABLES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
+use crate::graph::op_class::is_variable;
 use crate::nodes::{Builder, Dialect};
 
 pub use selection::Selection;
@@ -159,6 +160,7 @@ pub struct NamesOnly {
 
 /// What only the rules of topology know.
 #[derive(Debug, Clone, Default, Serialize)]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct TopologyOnly {
     /// Whether the ends of layers' ranges are kept at the same distance from zero.
     pub symmetric: bool,
@@ -170,16 +172,38 @@ pub struct TopologyOnly {
     pub freeze_bn_delay: Option<i64>,
     /// Whether to go on where TensorFlow 1.15 refuses a graph because an optimizer was added to it already.
     pub allow_training_ops: bool,
+    /// Whether new variables are resource variables, as under `tf.enable_resource_variables()`. Where more is done than
+    /// TensorFlow does, they are that in any case if most of the model's own variables are.
+    pub resource_variables: bool,
+}
+
+impl TopologyOnly {
+    /// The choices in force for that graph, which may decide what is left open.
+    pub(crate) fn settled_for(&self, graph: &Graph) -> Self {
+        let resource_variables = self.resource_variables || !self.reference_only && mostly_resources(graph);
+        Self { resource_variables, ..self.clone() }
+    }
+}
+
+/// Whether more of the graph's variables are resources than are not.
+fn mostly_resources(graph: &Graph) -> bool {
+    let count = |is_one: fn(&str) -> bool| {
+        let is_one = graph.per_op(is_one);
+        graph.ids().filter(|&node| *is_one.of(graph, node)).count()
+    };
+    2 * count(|op| op == "VarHandleOp") > count(is_variable)
 }
 
 impl<'o> Generation<'o> {
     /// The builder of the generation.
     pub(crate) fn builder<'g>(self, graph: &'g mut Graph, collections: &'g mut Collections) -> Builder<'g> {
-        let dialect = match self {
-            Self::Names(_) => Dialect::V1_5,
-            Self::Topology(_) => Dialect::V1_15,
+        let (dialect, resource_variables) = match self {
+            Self::Names(_) => (Dialect::V1_5, false),
+            Self::Topology(only) => (Dialect::V1_15, only.resource_variables),
         };
-        Builder::new(graph, collections, dialect)
+        let mut builder = Builder::new(graph, collections, dialect);
+        builder.resource_variables = resource_variables;
+        builder
     }
 
     /// What `--match` calls it.
@@ -237,4 +261,23 @@ pub(crate) fn check_op_name(name: &str) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Options, format!("'{name}' is no name for a node"))
         .hint("use letters, digits and _ . - / and begin with a letter or digit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::samples::graph_of;
+
+    #[test]
+    fn new_variables_are_resources_where_most_are() {
+        let settled = |graph: &str, only: &TopologyOnly| only.settled_for(&graph_of(graph)).resource_variables;
+        let open = TopologyOnly::default();
+        let reference = TopologyOnly { reference_only: true, ..TopologyOnly::default() };
+        let asked = TopologyOnly { resource_variables: true, ..reference.clone() };
+        let mostly = "a = VarHandleOp\n b = VarHandleOp\n c = VariableV2";
+        let half = "a = VarHandleOp\n b = VariableV2";
+        assert_eq!([mostly, half, "x = Placeholder"].map(|graph| settled(graph, &open)), [true, false, false]);
+        assert_eq!([&reference, &asked].map(|only| settled(mostly, only)), [false, true]);
+        assert!(settled(half, &asked));
+    }
 }

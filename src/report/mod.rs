@@ -68,6 +68,9 @@ pub struct Report {
     pub variables: Names,
     /// The ops that initialise them, in the same order.
     pub initializers: Names,
+    /// The NoOp that runs all of them, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_op: Option<String>,
     /// The ops that update the ranges.
     pub update_ops: Names,
     /// What the user should know.
@@ -176,4 +179,15 @@ pub struct Warning {
     pub code: &'static str,
     /// What is the matter, and what to do about it.
     pub message: String,
+    /// Lines of Python that do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<&'static str>,
+}
+
+impl Warning {
+    /// A warning in words.
+    #[must_use]
+    pub fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, python: None }
+    }
 }

@@ -53,6 +53,9 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
         line("ops added", kinds.join(", "));
     }
     line("inputs rewired", report.inputs_rewired.to_string());
+    if let Some(variables) = new_variables(report) {
+        line("variables", variables);
+    }
     let (input, output) = (&report.input, &report.output);
     line("nodes", format!("{} → {} ({:+})", input.nodes, output.nodes, signed(output.nodes) - signed(input.nodes)));
     line("bytes", format!("{} → {}", input.bytes, output.bytes));
@@ -74,6 +77,22 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
         }
     }
     text
+}
+
+/// How many variables are new, and how they come to their values.
+fn new_variables(report: &Report) -> Option<String> {
+    let count = report.variables.iter().count();
+    let trains = report.options.get("mode").is_some_and(|mode| mode == "training");
+    let advice = match &report.init_op {
+        _ if count == 0 => return None,
+        Some(name) => format!("run '{}' once", Printable(name)),
+        None if !trains => "their values are in a checkpoint of the training rewrite".to_owned(),
+        None if report.output.container == "GraphDef" => {
+            "a GraphDef has no collections: --init-op NAME adds one op that initialises them".to_owned()
+        }
+        None => "leave them out where a float checkpoint is restored (--report lists them)".to_owned(),
+    };
+    Some(format!("{count} new: {advice}"))
 }
 
 /// How many batch norms were left, by reason code.

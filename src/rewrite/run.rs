@@ -19,6 +19,14 @@ use crate::report::{ChosenRules, Output, Report, SCHEMA_VERSION, Summary};
 /// Those of the passes; [`ErrorKind::Options`] if the name of a gathering op is taken. The model is then of no use.
 pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Generation<'_>) -> Result<Report> {
     let mut warnings = warnings::before(model);
+    let settled;
+    let generation = match generation {
+        Generation::Names(_) => generation,
+        Generation::Topology(only) => {
+            settled = only.settled_for(&model.graph);
+            Generation::Topology(&settled)
+        }
+    };
     if let Generation::Topology(only) = generation
         && options.quantize.is_some()
         && !only.allow_training_ops
@@ -133,6 +141,7 @@ fn report_of(
         inputs_rewired: quantized.inputs_rewired + folded,
         variables: names(variables),
         initializers: names(initializers),
+        init_op: options.init_op.clone(),
         update_ops: names(&quantized.updates),
         warnings: warnings::after(graph, options, variables, &batch_norms, &quantized),
         created_global_step: quantized.created_global_step,

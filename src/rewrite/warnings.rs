@@ -7,6 +7,7 @@ use crate::graph::training::{self, Gradients};
 use crate::graph::{Graph, NodeId};
 use crate::options::RewriteOptions;
 use crate::passes::decisions::{BatchNorm, Quantized};
+use crate::passes::topology::fold::GRADIENT_OP;
 use crate::report::{Output, Warning};
 
 /// What can be said before anything is done.
@@ -18,11 +19,11 @@ pub(super) fn before(model: &Model) -> Vec<Warning> {
             "the graph holds gradients already ('{}'), which bypass the quantizers: leave them out with --drop-training, or rewrite it before the training ops are added",
             graph.name(node)
         );
-        warnings.push(Warning { code: "gradients_present", message });
+        warnings.push(Warning::new("gradients_present", message));
     }
     if let Some(node) = graph.ids().find(|&node| is_fake_quant(graph.op(node))) {
         let message = format!("the graph is quantized already ('{}')", graph.name(node));
-        warnings.push(Warning { code: "already_quantized", message });
+        warnings.push(Warning::new("already_quantized", message));
     }
     let in_functions = layers::in_functions(model);
     if let Some(first) = in_functions.first() {
@@ -33,12 +34,12 @@ pub(super) fn before(model: &Model) -> Vec<Warning> {
             first.op,
             first.function
         );
-        warnings.push(Warning { code: "layers_in_functions", message });
+        warnings.push(Warning::new("layers_in_functions", message));
     }
     if !model.other_tag_sets.is_empty() {
         let message =
             format!("the SavedModel's other graphs are left as they are: {}", model.other_tag_sets.join(" | "));
-        warnings.push(Warning { code: "other_graphs", message });
+        warnings.push(Warning::new("other_graphs", message));
     }
     warnings
 }
@@ -55,13 +56,16 @@ pub(super) fn after(
     if !variables.is_empty()
         && let Some(unsaved) = training::unsaved_variables(graph)
     {
-        warnings.push(Warning { code: "saver_misses_variables", message: unsaved.message(graph) });
+        warnings.push(Warning::new("saver_misses_variables", unsaved.message(graph)));
     }
     warnings.extend(batch_norms.iter().filter_map(changed_by_fold));
+    if options.common.is_training {
+        warnings.extend(gradient_to_register(graph, batch_norms));
+    }
     let any_quantized = quantized.layers.iter().any(|layer| layer.outcome.is_quantized());
     if options.quantize.is_some() && !any_quantized {
         let message = "no layer was quantized".to_owned();
-        warnings.push(Warning { code: "nothing_quantized", message });
+        warnings.push(Warning::new("nothing_quantized", message));
     }
     warnings
 }
@@ -73,13 +77,31 @@ fn changed_by_fold(batch_norm: &BatchNorm) -> Option<Warning> {
         "folding '{}' changes what the network computes, as in TensorFlow: {changes}; without --reference-only it is kept",
         batch_norm.node
     );
-    Some(Warning { code: "fold_changes_result", message })
+    Some(Warning::new("fold_changes_result", message))
+}
+
+/// What registers the gradient that folded batch norms ask for, in NHWC or NCHW.
+const FOLD_GRADIENT: &str = include_str!("fold_gradient.py");
+
+/// Batch norms whose batch statistics alone are used have a gradient of another name, which TensorFlow 2 does not know.
+fn gradient_to_register(graph: &Graph, batch_norms: &[BatchNorm]) -> Option<Warning> {
+    let asks = |norm: &&BatchNorm| {
+        let node = graph.find(&norm.node).filter(|_| norm.is_folded());
+        node.and_then(|node| graph.attr_str(node, "_gradient_op_type")).is_some_and(|name| name == GRADIENT_OP)
+    };
+    let first = batch_norms.iter().find(asks)?;
+    let message = format!(
+        "{} folded batch norms, '{}' first, ask for the gradient {GRADIENT_OP}, which TensorFlow 1.15 alone brings along: register it before minimize(), with tf as tensorflow.compat.v1",
+        batch_norms.iter().filter(asks).count(),
+        first.node
+    );
+    Some(Warning { python: Some(FOLD_GRADIENT), ..Warning::new("gradient_to_register", message) })
 }
 
 /// Where a reference's rules leave the output's name to the tensor before its quantizer.
 pub(super) fn of_moved_outputs(outputs: &[Output]) -> impl Iterator<Item = Warning> {
-    outputs.iter().map(|Output { before, after }| Warning {
-        code: "output_moved",
-        message: format!("the output '{before}' is quantized by a node behind it: fetch '{after}' instead"),
+    outputs.iter().map(|Output { before, after }| {
+        let message = format!("the output '{before}' is quantized by a node behind it: fetch '{after}' instead");
+        Warning::new("output_moved", message)
     })
 }

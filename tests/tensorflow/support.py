@@ -1,6 +1,7 @@
 """Runs the binary, loads what it wrote, and knows in numpy what a fake quantizer does."""
 
 import json
+import pathlib
 import subprocess
 
 import numpy as np
@@ -9,16 +10,9 @@ import tensorflow.compat.v1 as tf
 import models
 
 
-@tf.RegisterGradient("FoldFusedBatchNormGrad")
-def fold_fused_batch_norm_grad(op, _, mean_grad, variance_grad, *others):
-    """The gradient of a batch norm whose batch statistics alone are used, as folding leaves it while training.
-
-    The graph asks for it by this name. TensorFlow 1.15's rewriter registered it; whoever trains with another must.
-    """
-    x, mean = op.inputs[0], op.outputs[1]
-    count = tf.cast(tf.size(x) // tf.size(mean), tf.float32)
-    through_variance = variance_grad * 2 * (x - mean) / (count - 1)
-    return mean_grad / count + through_variance, None, None, None, None
+# What tfquant tells whoever trains a rewritten graph to run.
+FOLD_GRADIENT = pathlib.Path(__file__).parents[2] / "src" / "rewrite" / "fold_gradient.py"
+exec(FOLD_GRADIENT.read_text())  # noqa: S102
 
 
 class Tfquant:
@@ -127,6 +121,12 @@ def variable(name):
     found = [variable for variable in tf.global_variables() if variable.op.name == name]
     assert len(found) == 1, f"{len(found)} variables are called {name}"
     return found[0]
+
+
+def value_of(name):
+    """The tensor that yields the value of the variable of that name, which need be in no collection."""
+    is_resource = tf.get_default_graph().get_operation_by_name(name).type == "VarHandleOp"
+    return tensor(f"{name}/Read/ReadVariableOp:0" if is_resource else f"{name}:0")
 
 
 def variables_of(meta_graph):

@@ -70,7 +70,7 @@ def is_live(found, output):
 
 
 def limits(session, fake_quant):
-    return tuple(session.run([f"{name}:0" for name in fake_quant.range_ops]))
+    return tuple(session.run([support.value_of(name) for name in fake_quant.range_ops]))
 
 
 @pytest.mark.parametrize("kind", ["keras", "frozen"])

@@ -11,12 +11,16 @@ use tfquant::{
 };
 
 /// What `--help` ends with.
-pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 could not (or something was found), 2 wrong usage";
+pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 could not, 2 wrong usage";
+/// The same for a verb that looks for something.
+pub const EXIT_CODES_OF_FINDING: &str = "Exit codes: 0 nothing found, 1 something found, or could not, 2 wrong usage";
+/// The same for all verbs together.
+pub const EXIT_CODES_OF_ALL: &str = "Exit codes: 0 done, 1 could not (check, diff: or something found), 2 wrong usage";
 
 /// The headings of `--help`.
 pub const WHERE: &str = "Where";
 pub const HOW_MUCH: &str = "How much to say";
-const WHAT: &str = "What to do";
+pub const WHAT: &str = "What to do";
 
 /// Which file to read, and as what.
 #[derive(Debug, Args)]
@@ -63,9 +67,9 @@ pub enum OutputFormat {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// Ranges follow the data
+    /// What follows the data is updated while the graph runs
     Training,
-    /// Ranges are read from a checkpoint
+    /// It is read from variables, as a checkpoint has it
     Eval,
 }
 
@@ -145,11 +149,15 @@ pub struct LayerArgs {
     #[arg(long)]
     pub reference_only: bool,
 
+    /// Make new variables resource variables; done without being asked where the model's own are (--match topology)
+    #[arg(long)]
+    pub resource_variables: bool,
+
     /// Fail when a batch norm stays unfolded
     #[arg(long)]
     pub strict_fold: bool,
 
-    /// Write the result even if nothing was done to the graph
+    /// Take it for a success even if nothing can be done to the graph
     #[arg(long)]
     pub allow_nothing: bool,
 }
@@ -237,7 +245,7 @@ pub struct FreezingArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = HOW_MUCH)]
 pub struct HtmlArgs {
-    /// Write the graph and what is decided about it as one page that a browser opens from disk
+    /// Write it as a page too, in one file that a browser opens from disk
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
@@ -358,6 +366,7 @@ impl LayerArgs {
         let own = [
             (Match::Topology, "--reference-only", self.reference_only),
             (Match::Topology, "--freeze-bn-delay", self.freeze_bn_delay.is_some()),
+            (Match::Topology, "--resource-variables", self.resource_variables),
         ];
         let given = || own.iter().chain(flags).filter(|(_, _, given)| *given);
         // A choice that one generation alone knows is a choice of that generation.
@@ -376,6 +385,7 @@ impl LayerArgs {
             Match::Topology => Rules::Topology(TopologyOnly {
                 reference_only: self.reference_only,
                 freeze_bn_delay: self.freeze_bn_delay,
+                resource_variables: self.resource_variables,
                 ..topology
             }),
         };

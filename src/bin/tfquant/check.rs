@@ -9,7 +9,7 @@ use tfquant::checkpoint::read_index;
 use tfquant::inspect::check::{self, Options, against, checkpoint};
 use tfquant::inspect::{file_summary, to_json};
 
-use crate::args::{EXIT_CODES, InputArgs};
+use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT};
 use crate::models::{open, open_path};
 use crate::terminal;
 
@@ -26,25 +26,25 @@ pub enum Target {
 
 /// What `tfquant check` is told.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: tfquant check model_q.pb --target tflite-int8", after_help = EXIT_CODES)]
+#[command(before_help = "Example: tfquant check model_q.pb --target tflite-int8", after_help = EXIT_CODES_OF_FINDING)]
 pub struct CheckArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
     /// Converter that is to take the graph
-    #[arg(long, value_enum, default_value = "tflite-uint8")]
+    #[arg(long, value_enum, default_value = "tflite-uint8", help_heading = WHAT)]
     pub target: Target,
 
     /// Compare the ranges of MODEL, an eval graph, with those of this training graph
-    #[arg(long, value_name = "TRAIN")]
+    #[arg(long, value_name = "TRAIN", help_heading = WHAT)]
     pub against: Option<PathBuf>,
 
     /// Compare the variables with the keys of this checkpoint
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", help_heading = WHAT)]
     pub checkpoint: Option<PathBuf>,
 
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = HOW_MUCH)]
     pub json: bool,
 }
 

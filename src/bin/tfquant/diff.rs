@@ -8,13 +8,13 @@ use clap::Args;
 use tfquant::inspect::{diff, to_json};
 use tfquant::page::PageData;
 
-use crate::args::{EXIT_CODES, HtmlArgs, InputArgs};
+use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, HtmlArgs, InputArgs, WHAT};
 use crate::models::{open, open_path, write_page};
 use crate::terminal;
 
 /// What `tfquant diff` is told.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: tfquant diff model.pb model_q.pb", after_help = EXIT_CODES)]
+#[command(before_help = "Example: tfquant diff model.pb model_q.pb", after_help = EXIT_CODES_OF_FINDING)]
 pub struct DiffArgs {
     #[command(flatten)]
     pub input: InputArgs,
@@ -24,11 +24,11 @@ pub struct DiffArgs {
     pub other: PathBuf,
 
     /// Look at the nodes of this scope alone
-    #[arg(long, value_name = "SCOPE")]
+    #[arg(long, value_name = "SCOPE", help_heading = WHAT)]
     pub scope: Option<String>,
 
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = HOW_MUCH)]
     pub json: bool,
 
     #[command(flatten)]

@@ -7,7 +7,7 @@ use clap::Args;
 use tfquant::inspect::{explain, to_json};
 use tfquant::page::PageData;
 
-use crate::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, PassArgs};
+use crate::args::{EXIT_CODES, FreezingArgs, HOW_MUCH, HtmlArgs, InputArgs, PassArgs};
 use crate::models::{open_for_passes, write_page};
 use crate::terminal;
 
@@ -23,11 +23,11 @@ pub struct ExplainArgs {
     pub node: Option<String>,
 
     /// Explain every layer in detail
-    #[arg(long)]
+    #[arg(long, help_heading = HOW_MUCH)]
     pub all: bool,
 
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = HOW_MUCH)]
     pub json: bool,
 
     #[command(flatten)]

@@ -11,13 +11,13 @@ use tfquant::inspect::to_json;
 use tfquant::output::{Output, commit_all};
 use tfquant::{Encoding, Error, ErrorKind, Model, OpenOptions, source};
 
-use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHERE};
+use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
 use crate::progress::Stages;
 use crate::terminal;
 
 /// What is frozen, and where it goes.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: tfquant freeze saved_model/ -o frozen.pb", after_help = EXIT_CODES)]
+#[command(before_help = "Example: tfquant freeze saved_model/ -o frozen.pb", after_help = EXIT_CODES, override_usage = "tfquant freeze [OPTIONS] -o <PATH> <MODEL>")]
 pub struct FreezeArgs {
     #[command(flatten)]
     pub input: InputArgs,
@@ -31,15 +31,15 @@ pub struct FreezeArgs {
     pub output_format: Option<FrozenFormat>,
 
     /// Signature to freeze [default: serving_default, or the only one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = WHAT)]
     pub signature: Option<String>,
 
     /// Checkpoint that holds the variables [default: that of the SavedModel folder]
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", help_heading = WHAT)]
     pub checkpoint: Option<PathBuf>,
 
     /// Put the default in place of every PlaceholderWithDefault
-    #[arg(long)]
+    #[arg(long, help_heading = WHAT)]
     pub use_defaults: bool,
 
     /// Write what was done as JSON

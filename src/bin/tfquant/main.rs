@@ -24,7 +24,7 @@ use clap::{ColorChoice, Parser, Subcommand};
 
 /// Rewrites TensorFlow graph files for simulated quantization.
 #[derive(Debug, Parser)]
-#[command(name = "tfquant", version, arg_required_else_help = true, after_help = args::EXIT_CODES)]
+#[command(name = "tfquant", version, arg_required_else_help = true, after_help = args::EXIT_CODES_OF_ALL)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -53,6 +53,7 @@ enum Verb {
     /// Print the completions for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page
+    #[command(before_help = "Example: tfquant man > tfquant.1", after_help = args::EXIT_CODES)]
     Man,
 }
 
@@ -86,5 +87,24 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_verb_begins_with_an_example_and_ends_with_the_exit_codes() {
+        let mut command = super::Cli::command();
+        command.build();
+        for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+            let name = verb.get_name().to_owned();
+            let help = verb.render_long_help().to_string();
+            assert!(help.starts_with(&format!("Example: tfquant {name}")), "{help}");
+            assert!(help.lines().last().is_some_and(|last| last.starts_with("Exit codes: 0 ")), "{help}");
+            let has_output = verb.get_arguments().any(|argument| argument.get_id() == "output");
+            let is_shown = help.contains(&format!("Usage: tfquant {name} [OPTIONS] -o <PATH> <MODEL>"));
+            assert_eq!(is_shown, has_output, "{help}");
+            let is_option = |argument: &&clap::Arg| !argument.is_positional() && argument.get_id() != "help";
+            let loose: Vec<_> =
+                verb.get_arguments().filter(is_option).filter(|it| it.get_help_heading().is_none()).collect();
+            assert!(loose.is_empty(), "{name}: in no group: {loose:?}");
+        }
     }
 }

@@ -136,5 +136,6 @@ fn tell(report: &Report, every_layer: bool) {
     terminal::say(&text::to_text(report, every_layer));
     for warning in &report.warnings {
         terminal::warn(&warning.message);
+        warning.python.into_iter().for_each(terminal::say);
     }
 }

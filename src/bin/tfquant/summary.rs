@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use tfquant::inspect::{summary, to_json};
 
-use crate::args::{EXIT_CODES, InputArgs};
+use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs};
 use crate::models::open;
 use crate::terminal;
 
@@ -18,11 +18,11 @@ pub struct SummaryArgs {
     pub input: InputArgs,
 
     /// Tell every output, op, variable and function, however many there are
-    #[arg(long)]
+    #[arg(long, help_heading = HOW_MUCH)]
     pub all: bool,
 
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = HOW_MUCH)]
     pub json: bool,
 }
 

@@ -26,7 +26,7 @@ use crate::proto::tensorflow::attr_value::Value;
 const DEFAULT_EPSILON: f32 = 1e-4;
 
 /// The gradient that TensorFlow registers for a batch norm whose batch statistics are used beside its output.
-const GRADIENT_OP: &str = "FoldFusedBatchNormGrad";
+pub(crate) const GRADIENT_OP: &str = "FoldFusedBatchNormGrad";
 
 /// A layer and its batch norm.
 #[derive(Debug, Clone, Copy)]

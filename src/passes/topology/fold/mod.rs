@@ -28,6 +28,7 @@ mod affine;
 mod clone;
 mod correction;
 mod fused;
+pub(crate) use fused::GRADIENT_OP;
 mod layout;
 mod parameters;
 mod shapes;
