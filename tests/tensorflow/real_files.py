@@ -482,7 +482,7 @@ def look_at(path, tfquant, flags):
         except Skip as skip:
             return columns + ["-", "-", "%s; %s" % (why, skip)], False
         except Exception as error:
-            return columns + ["-", "-", "%s; %s" % (why, str(error).split("\n")[0][:300])], True
+            return columns + ["-", "-", "%s; %s" % (why, words(error)[:300])], importable
         return columns + [count, "%.1e" % worst, " ".join([why, note])], not worst <= TOLERANCE
 
 
