@@ -1,0 +1,3 @@
+//! Samples that a graph is run on: arrays in the files that numpy writes.
+
+pub mod npy;
