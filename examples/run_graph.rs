@@ -7,14 +7,14 @@
 //! ```
 //! `cases` takes one case a line: a graph, then `tensor=array.npy` for what is fed, then `tensor>array.npy` for what is to
 //! be written, separated by tabs; it prints `ok` or the error for each. `trace` writes every tensor that the output needs.
-//! `time` prints milliseconds per run and the peak of memory in bytes.
+//! `time` prints milliseconds of a processor per run (Linux) and the peak of memory in bytes.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tfquant::graph::{Graph, TensorRef, name, read};
 use tfquant::interpreter::{Limits, Plan, Session, Tensor};
@@ -110,25 +110,33 @@ fn time(graph: &str, input: &str, input_array: &str, output: &str, threads: usiz
     let (input, output) = (tensor(&graph, input)?, tensor(&graph, output)?);
     let started = Instant::now();
     let plan = Plan::new(&graph, &[input], &[output], &Limits::default())?;
-    let planned = started.elapsed().as_secs_f64() * 1e3;
+    let planned = started.elapsed();
     let feed = [array(input_array)?];
-    let work = || -> tfquant::error::Result<()> {
+    let work = || -> tfquant::error::Result<Duration> {
         let mut session = Session::new(&plan);
+        session.run(&feed, &mut |_, _| Ok(()))?;
+        let started = processor_time();
         for _ in 0..runs {
             session.run(&feed, &mut |_, _| Ok(()))?;
         }
-        Ok(())
+        Ok(processor_time().saturating_sub(started))
     };
-    work()?;
-    let started = Instant::now();
+    let mut spent = Duration::ZERO;
     thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running
-            .into_iter()
-            .try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?.map_err(Box::<dyn Error>::from))
+        running.into_iter().try_for_each(|thread| {
+            spent += thread.join().map_err(|_| "a thread panicked")??;
+            Ok::<(), Box<dyn Error>>(())
+        })
     })?;
-    #[allow(clippy::cast_precision_loss)]
-    let each = started.elapsed().as_secs_f64() * 1e3 / (threads * runs) as f64;
-    println!("plan_ms {planned:.2} ms {each:.2} peak {}", plan.peak_memory());
+    let each = spent / u32::try_from(threads * runs)?;
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    println!("plan_ms {:.2} ms {:.2} peak {}", milliseconds(planned), milliseconds(each), plan.peak_memory());
     Ok(())
+}
+
+/// How long this thread has had a processor, so that what else the machine does is left out.
+fn processor_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or_default())
 }

@@ -28,6 +28,7 @@
 //! ```
 
 pub mod build;
+pub mod calibrate;
 pub mod collections;
 pub mod container;
 pub mod error;

@@ -24,6 +24,8 @@ const MAX_LOOP_DEPTH: usize = 32;
 struct Frame {
     parent: FrameId,
     depth: usize,
+    /// The loops directly in it.
+    inner: Vec<FrameId>,
 }
 
 /// The loops of a graph and who is in them.
@@ -40,7 +42,7 @@ impl Frames {
     /// Finds them. The graph has no cycles but those of its loops.
     pub fn of(graph: &Graph) -> Result<Self> {
         let mut found = Self {
-            frames: vec![Frame { parent: FrameId::ROOT, depth: 0 }],
+            frames: vec![Frame { parent: FrameId::ROOT, depth: 0, inner: Vec::new() }],
             inside: vec![FrameId::ROOT; graph.len()],
             branches: vec![0; graph.len()],
         };
@@ -62,7 +64,7 @@ impl Frames {
             }
             let closes = graph.inputs(node).any(|input| graph.closes_loop(input.node()));
             found.branches[node.index()] = match op {
-                "Switch" | "RefSwitch" => branches + 1,
+                "Switch" | "RefSwitch" | "_SwitchN" => branches + 1,
                 "Exit" | "RefExit" => branches.saturating_sub(1),
                 "Merge" | "RefMerge" if !closes => branches.saturating_sub(1),
                 _ => branches,
@@ -75,8 +77,10 @@ impl Frames {
                     return Err(graph.error(ErrorKind::Refused, what, node));
                 }
                 frame = *named.entry((frame, name)).or_insert_with(|| {
-                    found.frames.push(Frame { parent: frame, depth });
-                    FrameId(u32::try_from(found.frames.len() - 1).unwrap_or(u32::MAX))
+                    let id = FrameId(u32::try_from(found.frames.len()).unwrap_or(u32::MAX));
+                    found.frames.push(Frame { parent: frame, depth, inner: Vec::new() });
+                    found.frames[frame.0 as usize].inner.push(id);
+                    id
                 });
             }
             found.inside[node.index()] = frame;
@@ -110,6 +114,22 @@ impl Frames {
         self.frames[frame.0 as usize].parent
     }
 
+    /// The loops directly in a frame.
+    pub fn directly_in(&self, frame: FrameId) -> Vec<FrameId> {
+        self.frames[frame.0 as usize].inner.clone()
+    }
+
+    /// The frame and all loops in it, however deep.
+    pub fn all_in(&self, frame: FrameId) -> Vec<FrameId> {
+        let mut all = vec![frame];
+        let mut next = 0;
+        while let Some(&frame) = all.get(next) {
+            all.extend(&self.frames[frame.0 as usize].inner);
+            next += 1;
+        }
+        all
+    }
+
     /// Where the node runs.
     pub fn inside(&self, node: NodeId) -> FrameId {
         self.inside[node.index()]
@@ -122,7 +142,9 @@ impl Frames {
 }
 
 fn has_control_flow(graph: &Graph) -> bool {
-    graph.ids().any(|node| matches!(graph.op(node), "Switch" | "RefSwitch" | "Enter" | "RefEnter" | "Merge"))
+    graph
+        .ids()
+        .any(|node| matches!(graph.op(node), "Switch" | "RefSwitch" | "_SwitchN" | "Enter" | "RefEnter" | "Merge"))
 }
 
 #[cfg(test)]

@@ -98,7 +98,10 @@ pub(super) enum Action {
     Pass,
     /// Does nothing.
     Nothing,
-    Switch,
+    /// Hands its first input on to the output that the second chooses.
+    Switch {
+        count: usize,
+    },
     /// The first live input; `order` says which is looked at first.
     Merge {
         order: Vec<usize>,
@@ -145,31 +148,31 @@ impl Plan {
         let budget = Budget::new(limits.memory);
         let mut library = Library::of(graph);
         let mut memory = Memory::new(Arc::clone(&budget));
+        // First whether all of it can be run, then the work of preparing it.
         let mut problems = Vec::new();
-        let main = Compiler::new(graph, feeds, true, &mut library, &mut memory, &mut problems)?.body(fetches)?;
+        Compiler::new(graph, feeds, true, &mut library, &mut memory)?.check(fetches, &mut problems)?;
         let mut functions = Vec::new();
-        // Compiling one may ask for more.
+        // Looking at one may bring up more.
         while let Some(name) = library.wanted.get(functions.len()).cloned() {
-            let mut of_function = Vec::new();
-            let encoded = library.encoded.get(name.as_str()).copied().unwrap_or_default();
-            let function = Function::read(encoded)?;
+            let function = Function::read(library.encoded.get(name.as_str()).copied().unwrap_or_default())?;
             verify::check_acyclic(&function.graph)?;
-            let body = Compiler::new(
-                &function.graph,
-                &function.arguments,
-                false,
-                &mut library,
-                &mut memory,
-                &mut of_function,
-            )?
-            .body(&function.results)
-            .map_err(|error| within_function(error, &name))?;
-            functions.push(body);
+            let mut of_function = Vec::new();
+            Compiler::new(&function.graph, &function.arguments, false, &mut library, &mut memory)?
+                .check(&function.results, &mut of_function)
+                .map_err(|error| within_function(error, &name))?;
             problems.extend(of_function.into_iter().map(|problem| problem.within(&name)));
+            functions.push((name, function));
         }
         if !problems.is_empty() {
             return Err(missing::error(graph, feeds, fetches, &problems));
         }
+        let main = Compiler::new(graph, feeds, true, &mut library, &mut memory)?.body(fetches)?;
+        let bodies = functions.iter().map(|(name, function)| {
+            Compiler::new(&function.graph, &function.arguments, false, &mut library, &mut memory)?
+                .body(&function.results)
+                .map_err(|error| within_function(error, name))
+        });
+        let functions = bodies.collect::<Result<_>>()?;
         Ok(Self { main, functions, budget, limits: *limits })
     }
 
@@ -225,7 +228,6 @@ struct Compiler<'a, 'g> {
     is_main: bool,
     library: &'a mut Library<'g>,
     memory: &'a mut Memory,
-    problems: &'a mut Vec<missing::Problem>,
     frames: Frames,
     /// Whether each node is needed.
     needed: Vec<bool>,
@@ -243,7 +245,6 @@ impl<'a, 'g> Compiler<'a, 'g> {
         is_main: bool,
         library: &'a mut Library<'g>,
         memory: &'a mut Memory,
-        problems: &'a mut Vec<missing::Problem>,
     ) -> Result<Self> {
         Ok(Self {
             graph,
@@ -251,7 +252,6 @@ impl<'a, 'g> Compiler<'a, 'g> {
             is_main,
             library,
             memory,
-            problems,
             frames: Frames::of(graph)?,
             needed: vec![false; graph.len()],
             members: HashMap::new(),
@@ -259,6 +259,28 @@ impl<'a, 'g> Compiler<'a, 'g> {
             slots: HashMap::new(),
             watches: HashMap::new(),
         })
+    }
+
+    /// Finds the nodes that cannot be run, without any work of theirs.
+    fn check(mut self, fetches: &[TensorRef], problems: &mut Vec<missing::Problem>) -> Result<()> {
+        self.mark_needed(fetches);
+        for node in self.graph.ids() {
+            if !self.needed[node.index()] {
+                continue;
+            }
+            let op = self.graph.op(node);
+            let checked = match op {
+                "Const" => Attributes { graph: self.graph, node }.dtype("dtype", DType::F32).map(drop),
+                _ => self.action(node).map(drop),
+            };
+            match checked {
+                Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Container) => {
+                    problems.push(missing::Problem::new(self.graph, node, &error));
+                }
+                other => other.map_err(|error| error.in_node(self.graph.name(node), op))?,
+            }
+        }
+        Ok(())
     }
 
     fn body(mut self, fetches: &[TensorRef]) -> Result<Body> {
@@ -339,19 +361,16 @@ impl<'a, 'g> Compiler<'a, 'g> {
     /// The steps of a frame, in an order in which they can run: what the roots need first, depth first, so that few
     /// tensors are alive at once.
     fn block(&mut self, frame: FrameId, roots: &[Unit]) -> Result<Vec<Step>> {
+        let mut units: Vec<Unit> = roots.to_vec();
+        units.extend(self.members.get(&frame).into_iter().flatten().map(|&node| Unit::Node(node)));
         // All nodes in and under each loop that is directly in this frame.
         let mut within: HashMap<FrameId, Vec<NodeId>> = HashMap::new();
-        let mut units: Vec<Unit> = roots.to_vec();
-        let mut frames: Vec<FrameId> = self.members.keys().copied().collect();
-        frames.sort_unstable();
-        for other in frames {
-            for &node in &self.members[&other] {
-                if let Some(unit) = self.unit(node, frame) {
-                    units.push(unit);
-                    if let Unit::Loop(inner) = unit {
-                        within.entry(inner).or_default().push(node);
-                    }
-                }
+        for inner in self.frames.directly_in(frame) {
+            let nodes: Vec<NodeId> =
+                self.frames.all_in(inner).iter().filter_map(|each| self.members.get(each)).flatten().copied().collect();
+            if !nodes.is_empty() {
+                units.push(Unit::Loop(inner));
+                within.insert(inner, nodes);
             }
         }
         let mut steps = Vec::new();
@@ -463,14 +482,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
     /// Compiles a node; none if it is a constant now.
     fn step(&mut self, node: NodeId) -> Result<Option<Step>> {
         let op = self.graph.op(node);
-        let action = match self.action(node) {
-            Ok(action) => action,
-            Err(problem) if matches!(problem.kind(), ErrorKind::Refused | ErrorKind::Container) => {
-                self.problems.push(missing::Problem::new(self.graph, node, &problem));
-                return Ok(None);
-            }
-            Err(error) => return Err(error.in_node(self.graph.name(node), op)),
-        };
+        let action = self.action(node).map_err(|error| error.in_node(self.graph.name(node), op))?;
         let may_be_dead = self.frames.may_be_dead(node);
         if let Action::Emit(value) = &action
             && !may_be_dead
@@ -553,7 +565,11 @@ impl<'a, 'g> Compiler<'a, 'g> {
             "Identity" | "Snapshot" | "RefIdentity" | "Enter" | "RefEnter" | "Exit" | "RefExit" | "NextIteration"
             | "RefNextIteration" | "LoopCond" => Action::Pass,
             "NoOp" | "Assert" | "ControlTrigger" | "TensorArrayCloseV3" => Action::Nothing,
-            "Switch" | "RefSwitch" => Action::Switch,
+            "Switch" | "RefSwitch" => Action::Switch { count: 2 },
+            "_SwitchN" => match attributes.int("num_outs", 0) {
+                count @ 1..=MAX_BRANCHES => Action::Switch { count: count as usize },
+                count => return Err(invalid(format!("a switch with {count} outputs"))),
+            },
             "Merge" | "RefMerge" => {
                 let inputs: Vec<NodeId> = self.graph.data_inputs(node).map(|tensor| tensor.node).collect();
                 let mut order: Vec<usize> = (0..inputs.len()).collect();
@@ -630,6 +646,8 @@ impl<'a, 'g> Compiler<'a, 'g> {
 }
 
 const MAX_PORT: usize = 1 << 20;
+
+const MAX_BRANCHES: i64 = 1 << 16;
 
 /// Ops that run without what they read: nothing depends on their result.
 fn ignores_inputs(op: &str) -> bool {

@@ -144,11 +144,15 @@ impl<'p> Session<'p> {
             }
             Action::Emit(value) => vec![value.clone()],
             Action::Pass => inputs.0,
-            Action::Switch => {
-                let taken = inputs.scalar::<bool>(1)?;
+            Action::Switch { count } => {
+                let chosen = inputs.take(1)?;
+                let chosen = match chosen.values::<bool>() {
+                    Some(_) => usize::from(is_true(&chosen)),
+                    None => usize::try_from(index_of(&chosen)?).unwrap_or(usize::MAX).min(count - 1),
+                };
                 inputs.0.truncate(1);
-                let mut outputs = vec![Value::Dead, Value::Dead];
-                outputs[usize::from(taken)] = inputs.0.pop().unwrap_or(Value::Dead);
+                let mut outputs = vec![Value::Dead; *count];
+                outputs[chosen] = inputs.0.pop().unwrap_or(Value::Dead);
                 outputs
             }
             Action::Call(function) => self.call(*function, inputs.0, calls, observe)?,
@@ -162,7 +166,7 @@ impl<'p> Session<'p> {
             Action::Branch { functions, is_case } => {
                 let chosen = inputs.take(0)?;
                 let chosen = if *is_case {
-                    let index = inputs_index(&chosen)?;
+                    let index = index_of(&chosen)?;
                     usize::try_from(index).ok().filter(|&index| index < functions.len()).unwrap_or(functions.len() - 1)
                 } else {
                     usize::from(!is_true(&chosen))
@@ -295,7 +299,7 @@ fn is_true(tensor: &Tensor) -> bool {
     }
 }
 
-fn inputs_index(tensor: &Tensor) -> Result<i64> {
+fn index_of(tensor: &Tensor) -> Result<i64> {
     match tensor.to_ints().as_deref() {
         Some(&[index]) => Ok(index),
         _ => Err(invalid("a branch is chosen by what is no integer")),

@@ -103,6 +103,9 @@ pub(super) fn stacked(parts: &[&Tensor], along: usize, memory: &mut Memory) -> R
 
 fn unpack(node: &Attributes<'_>) -> Result<Kernel> {
     let (at, count) = (node.int("axis", 0), size(node.int("num", 0), "the number of parts")?);
+    if count > MAX_PARTS {
+        return Err(invalid(format!("{count} parts")));
+    }
     Ok(Box::new(move |inputs, memory| {
         let x = inputs.tensor(0)?;
         let along = axis(at, x.rank())?;
