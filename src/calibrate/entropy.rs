@@ -63,3 +63,25 @@ fn divergence(histogram: &Histogram, start: usize, end: usize, levels: usize) ->
     }
     divergence
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_far_out_is_cut_off() {
+        // Ever fewer values towards one, and a single one at eight.
+        let mut values: Vec<f32> =
+            (0..60_000u16).map(|index| 1.0 - (1.0 - f32::from(index) / 60_000.0).sqrt()).collect();
+        values.push(8.0);
+        let mut histogram = Histogram::default();
+        histogram.add(&values, [0.0, 8.0]);
+        let [low, high] = best(&histogram, Range { min: 0.0, max: 8.0 }, 255);
+        assert!(low == 0.0 && (1.0..5.0).contains(&high), "{low} {high}");
+        values.pop();
+        let mut histogram = Histogram::default();
+        histogram.add(&values, [0.0, 1.0]);
+        let [_, high] = best(&histogram, Range { min: 0.0, max: 0.997 }, 255);
+        assert!(high > 0.9, "{high}");
+    }
+}

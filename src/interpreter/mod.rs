@@ -32,6 +32,8 @@ mod ops;
 mod plan;
 mod run;
 pub(crate) mod tensor;
+#[cfg(test)]
+mod tests;
 
 pub use plan::{Limits, Plan};
 pub use run::{Observer, Session};

@@ -428,15 +428,20 @@ impl<'a, 'g> Compiler<'a, 'g> {
 
     fn loop_step(&mut self, frame: FrameId) -> Result<Step> {
         let steps = self.block(frame, &[])?;
+        let is = |step: &Step, ops: [&str; 2]| ops.contains(&&*step.op);
         let (enters, steps): (Vec<Step>, Vec<Step>) =
-            steps.into_iter().partition(|step| matches!(&*step.op, "Enter" | "RefEnter"));
-        let members = self.members.get(&frame).cloned().unwrap_or_default();
+            steps.into_iter().partition(|step| is(step, ["Enter", "RefEnter"]));
+        // What comes round replaces what is there when all of this turn have read it.
+        let (round, mut steps): (Vec<Step>, Vec<Step>) =
+            steps.into_iter().partition(|step| is(step, ["NextIteration", "RefNextIteration"]));
+        steps.extend(round);
+        let members = self.members.get(&frame).map(Vec::as_slice).unwrap_or_default();
         let Some(&first) = members.first() else { return Err(invalid("an empty while-loop")) };
-        let condition = members.iter().find(|&&node| self.graph.op(node) == "LoopCond");
-        let Some(&condition) = condition else {
+        let condition = members.iter().copied().find(|&node| self.graph.op(node) == "LoopCond");
+        let Some(node) = condition else {
             return Err(self.graph.error(ErrorKind::InvalidGraph, "a while-loop without a LoopCond", first));
         };
-        let condition = self.slot(condition.into());
+        let condition = self.slot(node.into());
         Ok(Step {
             action: Action::Loop(Box::new(Loop {
                 enters,
@@ -446,7 +451,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
                 exits: Vec::new(),
                 reads: Vec::new(),
             })),
-            ..self.bare_step(first)
+            ..self.bare_step(node)
         })
     }
 

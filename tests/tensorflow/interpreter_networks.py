@@ -96,6 +96,8 @@ def trace(folder):
     worst, where = 0, ""
     for index, (name, expected) in enumerate(zip(names, activations)):
         found = np.load(folder / f"{index}.npy")
+        if name.endswith("FusedBatchNormV3:5"):
+            continue  # for the backward pass alone, and without a meaning on this device
         assert found.shape == np.shape(expected) and found.dtype == expected.dtype, name
         off = np.abs(found.astype(np.float64) - expected).max(initial=0) / max(np.abs(expected).max(initial=0), 1e-30)
         if not off <= worst:
@@ -104,7 +106,7 @@ def trace(folder):
 
 
 def here(*arguments):
-    return subprocess.run([sys.executable, __file__, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([sys.executable, __file__, *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def measured(command):

@@ -147,7 +147,7 @@ def elementwise():
         add(f"{op}", lambda x, op=op: getattr(raw, op)(**{input_name(op): x}), wide * 0.2 if op in (
             "Exp", "Expm1", "Sinh", "Cosh") else wide, tolerance=4e-6)
         add(f"{op} double", lambda x, op=op: getattr(raw, op)(**{input_name(op): x}), unit.astype(np.float64))
-    odd = np.array([np.inf, -np.inf, np.nan, 0, -0.0, 1e-38, 100, -100, 0.5, 1.5, 2.5, -0.5], np.float32)
+    odd = np.array([np.inf, -np.inf, np.nan, 0, -0.0, 2e-38, 100, -100, 0.5, 1.5, 2.5, -0.5], np.float32)
     for op in ["Exp", "Tanh", "Sigmoid", "Relu", "Rint", "Sqrt", "IsNan", "IsInf", "IsFinite", "Sign"]:
         add(f"{op} odd", lambda x, op=op: getattr(raw, op)(**{input_name(op): x}), odd)
     for op in ["Sqrt", "Rsqrt", "Reciprocal", "Inv", "Log", "Log1p"]:
@@ -222,7 +222,8 @@ def reductions():
                 op(input=x, axis=np.array(a, np.int64), keep_dims=k) for op in (raw.Sum, raw.Mean, raw.Max)], ints(3, 4, 5))
     for op in ["Sum", "Mean", "Max", "Prod"]:
         add(f"{op} of nothing", lambda x, op=op: getattr(raw, op)(input=x, axis=[0]), normal(0, 3))
-    add("Mean large", lambda x: raw.Mean(input=x, axis=[1, 2]), normal(1, 120, 120, 3) + 5)
+    add("Mean large", lambda x: raw.Mean(input=x, axis=[1, 2]), normal(1, 120, 120, 3) + 5,
+        tolerance=1e-5)
     for axis in [0, 1, -1]:
         for dtype in [tf.int32, tf.int64]:
             add(f"ArgMax {axis} {dtype.name}", lambda x, a=axis, d=dtype: [
@@ -388,6 +389,8 @@ def control_flow():
     add("cond false", v1(cond), normal(2), np.array(False))
     add("loop nested", v1(nested), normal(3))
     add("loop never", v1(lambda x: tf.while_loop(lambda i, y: i < 0, lambda i, y: (i + 1, y * 2), [0, x])), normal(3))
+    add("loop exchange", v1(lambda x: tf.while_loop(
+        lambda i, a, b: i < 5, lambda i, a, b: (i + 1, b, a + b), [0, x, x + 1])), normal(3))
     add("loop arrays", v1(arrays), normal(3, 4))
     add("loop scan", v1(scanned), normal(4, 2))
 

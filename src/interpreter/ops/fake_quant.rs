@@ -120,3 +120,46 @@ pub(super) const OPS: &[Op] = &[
     Op { name: "FakeQuantWithMinMaxArgs", prepare: args },
     Op { name: "FakeQuantWithMinMaxVarsPerChannel", prepare: per_channel },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What TensorFlow 2.15 makes of these values, as bits, by FakeQuantWithMinMaxVars and by …Args.
+    #[test]
+    fn the_same_bits_as_tensorflow() {
+        let values = [-7.3f32, -1.0, -0.3, -0.0117, 0.0, 0.0058, 0.26, 1.4999, 2.5, 9.0];
+        let wide = Nudged::new(-1.37, 2.91, 0.0, 255.0);
+        let of_wide = [
+            0xbfb0_2b0d,
+            0xbf80_e74e,
+            0xbe9a_af2a,
+            0xbc89_7f42,
+            0,
+            0,
+            0x3e80_e74e,
+            0x3fbf_34f8,
+            0x4020_0e23,
+            0x4039_d5ff,
+        ];
+        assert_eq!(values.map(|value| wide.divide(value).to_bits()), of_wide);
+        assert_eq!(values.map(|value| wide.multiply(value).to_bits()), of_wide);
+        let narrow = Nudged::new(-1.37, 2.91, 1.0, 255.0);
+        let of_narrow = [
+            0xbfae_b474,
+            0xbf7e_8224,
+            0xbe9b_4b12,
+            0xbc8a_09d7,
+            0,
+            0,
+            0x3e81_693a,
+            0x3fbf_f5af,
+            0x401f_9b61,
+            0x403a_914d,
+        ];
+        assert_eq!(values.map(|value| narrow.divide(value).to_bits()), of_narrow);
+        let above_zero = Nudged::new(0.5, 4.0, 0.0, 15.0);
+        let of_above_zero = [0, 0, 0, 0, 0, 0, 0x3e6e_eeef, 0x3fb3_3333, 0x4024_4444, 0x4060_0000];
+        assert_eq!(values.map(|value| above_zero.divide(value).to_bits()), of_above_zero);
+    }
+}

@@ -111,11 +111,6 @@ fn product(inputs: &Inputs, transposed: [bool; 2], memory: &mut Memory) -> Resul
     }
 }
 
-/// The product of two tensors of floats, for ops that are made of it.
-pub(super) fn batch_product(a: &Tensor, b: &Tensor, memory: &mut Memory) -> Result<Tensor> {
-    with_float_type!(a, T => multiplied::<T>(a, b, [false, false], memory))
-}
-
 fn matmul(node: &Attributes<'_>, names: [&str; 2], only_matrices: bool) -> Result<Kernel> {
     let transposed = names.map(|name| node.bool(name, false));
     kernel(move |inputs, memory| {

@@ -48,7 +48,7 @@ fn fused_batch_norm(node: &Attributes<'_>) -> Result<Kernel> {
         let [outer_mean, outer_variance] = outer;
         let mut made: Vec<Value> = vec![y.into()];
         made.extend([outer_mean, outer_variance, mean, saved_variance].map(|values| Tensor::vector(values).into()));
-        made.resize_with(outputs, || Tensor::vector(Vec::<f32>::new()).into());
+        made.resize_with(outputs, || Tensor::scalar(0f32).into());
         Ok(made)
     }))
 }

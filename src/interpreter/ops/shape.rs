@@ -35,15 +35,20 @@ fn reshape(_: &Attributes<'_>) -> Result<Kernel> {
         let known: Vec<usize> = known.collect::<Result<_>>()?;
         let rest = match asked.len() - known.len() {
             0 => 1,
-            1 => match element_count(&known)? {
-                0 => 0,
-                product => x.len() / product,
-            },
+            1 => open_dimension(x.dims(), &known)?,
             _ => return Err(invalid("two dimensions are left open")),
         };
         let dims = asked.iter().map(|&dim| usize::try_from(dim).unwrap_or(rest)).collect();
         x.reshaped(dims)
     })
+}
+
+/// The size that is left for the one open dimension; among zeros, what the others leave.
+fn open_dimension(from: &[usize], known: &[usize]) -> Result<usize> {
+    let has_zero = known.contains(&0);
+    let product = |dims: &[usize]| dims.iter().filter(|&&dim| !has_zero || dim > 0).product::<usize>();
+    element_count(known)?;
+    Ok(product(from) / product(known).max(1))
 }
 
 fn squeeze(node: &Attributes<'_>) -> Result<Kernel> {
