@@ -342,6 +342,24 @@ impl Tensor {
         }
     }
 
+    /// The part at that place of the first dimension, which stays, as one.
+    ///
+    /// # Errors
+    /// When there is no such part.
+    pub fn row(&self, index: usize) -> Result<Self> {
+        let count = self.dims.first().copied().unwrap_or_default();
+        if index >= count {
+            return Err(Error::new(ErrorKind::InvalidGraph, format!("there is no row {index} of {count}")));
+        }
+        let mut dims = self.dims.clone();
+        dims[0] = 1;
+        let length = self.len() / count;
+        let row = with_values!(self, values => {
+            Self::new(&dims, values.get(index * length..(index + 1) * length).unwrap_or_default().to_vec())
+        })?;
+        Ok(row.retyped(self.dtype))
+    }
+
     /// The same elements under other dimensions.
     pub(super) fn reshaped(mut self, dims: Vec<usize>) -> Result<Self> {
         if element_count(&dims)? != self.len() {

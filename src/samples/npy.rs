@@ -74,12 +74,43 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
 /// that no graph is fed with.
 pub fn read(bytes: &[u8]) -> Result<Tensor> {
     let header = header(bytes)?;
-    let content = &bytes[header.start..];
-    let (order, kind) = match header.descr.as_bytes() {
+    decode(&header, &bytes[header.start..])
+}
+
+/// The byte order of a type, and its kind and size.
+fn order_and_kind(descr: &str) -> (u8, &[u8]) {
+    match descr.as_bytes() {
         [order @ (b'<' | b'>' | b'=' | b'|'), kind @ ..] => (*order, kind),
         kind => (b'=', kind),
-    };
-    let array = Array { header: &header, content, is_big_endian: order == b'>' };
+    }
+}
+
+/// How many bytes an element of a type takes.
+///
+/// # Errors
+/// [`ErrorKind::Options`] for a type that no graph is fed with.
+pub fn element_size(descr: &str) -> Result<usize> {
+    match order_and_kind(descr).1 {
+        b"i1" | b"u1" | b"b1" => Ok(1),
+        b"f2" | b"i2" | b"u2" => Ok(2),
+        b"f4" | b"i4" | b"u4" => Ok(4),
+        b"f8" | b"i8" => Ok(8),
+        _ => Err(not_fed(descr)),
+    }
+}
+
+fn not_fed(descr: &str) -> Error {
+    Error::new(ErrorKind::Options, format!("an array of the type '{descr}'"))
+        .hint("save it as float32, an integer type or bool (array.astype('float32'))")
+}
+
+/// The array whose elements are these.
+///
+/// # Errors
+/// As [`read`].
+pub fn decode(header: &Header, content: &[u8]) -> Result<Tensor> {
+    let (order, kind) = order_and_kind(&header.descr);
+    let array = Array { header, content, is_big_endian: order == b'>' };
     match kind {
         b"f4" => array.read(f32::from_le_bytes),
         b"f8" => array.read(f64::from_le_bytes),
@@ -92,8 +123,7 @@ pub fn read(bytes: &[u8]) -> Result<Tensor> {
         b"u2" => array.read(|bytes| i32::from(u16::from_le_bytes(bytes))),
         b"u1" => array.read(u8::from_le_bytes),
         b"b1" => array.read(|[byte]: [u8; 1]| byte != 0),
-        _ => Err(Error::new(ErrorKind::Options, format!("an array of the type '{}'", header.descr))
-            .hint("save it as float32, an integer type or bool (array.astype('float32'))")),
+        _ => Err(not_fed(&header.descr)),
     }
 }
 

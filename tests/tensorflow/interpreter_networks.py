@@ -96,8 +96,8 @@ def trace(folder):
     worst, where = 0, ""
     for index, (name, expected) in enumerate(zip(names, activations)):
         found = np.load(folder / f"{index}.npy")
-        if name.endswith("FusedBatchNormV3:5"):
-            continue  # for the backward pass alone, and without a meaning on this device
+        if "FusedBatchNorm" in name and name[-1] in "345":
+            continue  # for the backward pass alone: without a meaning in inference
         assert found.shape == np.shape(expected) and found.dtype == expected.dtype, name
         off = np.abs(found.astype(np.float64) - expected).max(initial=0) / max(np.abs(expected).max(initial=0), 1e-30)
         if not off <= worst:
