@@ -31,8 +31,8 @@ impl Side {
         let all = left[0];
         let mut side = Self { ends: vec![0.0], costs: vec![left[2]], within: vec![0.0] };
         let step = used.div_ceil(CANDIDATES).max(1);
-        for bin in 0..used {
-            let (count, center) = (counts[bin], center(bin));
+        for (bin, &count) in counts.iter().enumerate().take(used) {
+            let center = center(bin);
             left = [left[0] - count, left[1] - count * center, left[2] - count * center * center];
             if (bin + 1) % step == 0 || bin + 1 == used {
                 let end = ((bin + 1) as f64 * width).min(widest);

@@ -31,7 +31,7 @@ struct Frame {
 /// The loops of a graph and who is in them.
 #[derive(Debug)]
 pub(super) struct Frames {
-    frames: Vec<Frame>,
+    list: Vec<Frame>,
     /// Where each node runs.
     inside: Vec<FrameId>,
     /// How many branches, each of which may not be taken, each node is behind.
@@ -42,7 +42,7 @@ impl Frames {
     /// Finds them. The graph has no cycles but those of its loops.
     pub fn of(graph: &Graph) -> Result<Self> {
         let mut found = Self {
-            frames: vec![Frame { parent: FrameId::ROOT, depth: 0, inner: Vec::new() }],
+            list: vec![Frame { parent: FrameId::ROOT, depth: 0, inner: Vec::new() }],
             inside: vec![FrameId::ROOT; graph.len()],
             branches: vec![0; graph.len()],
         };
@@ -71,15 +71,15 @@ impl Frames {
             };
             if matches!(op, "Enter" | "RefEnter") {
                 let name = graph.attr_str(node, "frame_name").unwrap_or_default();
-                let depth = found.frames[frame.0 as usize].depth + 1;
+                let depth = found.list[frame.0 as usize].depth + 1;
                 if depth > MAX_LOOP_DEPTH {
                     let what = format!("while-loops nested deeper than {MAX_LOOP_DEPTH}");
                     return Err(graph.error(ErrorKind::Refused, what, node));
                 }
                 frame = *named.entry((frame, name)).or_insert_with(|| {
-                    let id = FrameId(u32::try_from(found.frames.len()).unwrap_or(u32::MAX));
-                    found.frames.push(Frame { parent: frame, depth, inner: Vec::new() });
-                    found.frames[frame.0 as usize].inner.push(id);
+                    let id = FrameId(u32::try_from(found.list.len()).unwrap_or(u32::MAX));
+                    found.list.push(Frame { parent: frame, depth, inner: Vec::new() });
+                    found.list[frame.0 as usize].inner.push(id);
                     id
                 });
             }
@@ -96,7 +96,7 @@ impl Frames {
 
     /// The inner one of two frames; `None` if neither is inside the other.
     fn deeper(&self, a: FrameId, b: FrameId) -> Option<FrameId> {
-        let depth = |frame: FrameId| self.frames[frame.0 as usize].depth;
+        let depth = |frame: FrameId| self.list[frame.0 as usize].depth;
         let (inner, outer) = if depth(a) >= depth(b) { (a, b) } else { (b, a) };
         self.is_within(inner, outer).then_some(inner)
     }
@@ -111,12 +111,12 @@ impl Frames {
     }
 
     fn parent(&self, frame: FrameId) -> FrameId {
-        self.frames[frame.0 as usize].parent
+        self.list[frame.0 as usize].parent
     }
 
     /// The loops directly in a frame.
     pub fn directly_in(&self, frame: FrameId) -> Vec<FrameId> {
-        self.frames[frame.0 as usize].inner.clone()
+        self.list[frame.0 as usize].inner.clone()
     }
 
     /// The frame and all loops in it, however deep.
@@ -124,7 +124,7 @@ impl Frames {
         let mut all = vec![frame];
         let mut next = 0;
         while let Some(&frame) = all.get(next) {
-            all.extend(&self.frames[frame.0 as usize].inner);
+            all.extend(&self.list[frame.0 as usize].inner);
             next += 1;
         }
         all

@@ -8,7 +8,8 @@
 pub(crate) fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     // ln 2 in two parts, the first short enough for its products with small integers to be exact.
-    const LN_2_HIGH: f32 = 0.693_359_4;
+    #[allow(clippy::excessive_precision)] // all of its digits
+    const LN_2_HIGH: f32 = 0.693_359_375;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // Adding and subtracting 1.5 · 2^23 rounds to an integer.
     const ROUND: f32 = 12_582_912.0;
@@ -20,7 +21,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let series = series * rest + 8.333_452e-3;
     let series = series * rest + 4.166_579_6e-2;
     let series = series * rest + 1.666_666_5e-1;
-    let series = series * rest + 5.000_000_2e-1;
+    let series = series * rest + 0.5;
     let series = series * rest * rest + rest + 1.0;
     // The integer is in the low bits of the rounded sum. 2^128 is no float: two factors.
     let power = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;

@@ -8,14 +8,19 @@
 //! Each op is a name and a kernel in [`ops`]; [`kernel`] says what that is. [`frames`] and [`function`] find the loops and
 //! functions of a graph. Sizes, shapes and indices are an attacker's: [`tensor`] and [`memory`] bound them.
 
-// Sizes of tensors are bounded (`tensor::MAX_ELEMENTS`), and converting numbers is what a Cast is for.
+// Sizes of tensors are bounded (`tensor::MAX_ELEMENTS`), converting numbers is what a Cast is for, and one macro writes
+// for all types what is needless for some. All kernels have one signature, whether they can fail or not.
 #![allow(
+    clippy::cast_lossless,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     clippy::float_cmp,
-    clippy::many_single_char_names
+    clippy::many_single_char_names,
+    clippy::needless_for_each,
+    clippy::similar_names,
+    clippy::unnecessary_wraps
 )]
 
 mod frames;

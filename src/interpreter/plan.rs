@@ -550,8 +550,8 @@ impl<'a, 'g> Compiler<'a, 'g> {
             }
             _ => return Ok(false),
         };
-        for (port, mut value) in outputs.into_iter().enumerate() {
-            step.round(port, &mut value);
+        for (port, value) in outputs.into_iter().enumerate() {
+            let value = step.round(port, value, self.memory)?;
             let port = u32::try_from(port).unwrap_or(u32::MAX);
             self.constants.insert(TensorRef { node: step.node, port }, value);
         }
@@ -680,23 +680,19 @@ impl Source {
 
 impl Step {
     /// Rounds a result to the half-precision type that it has.
-    pub fn round(&self, port: usize, value: &mut Value) {
-        let (Some(dtype), Value::Tensor(tensor)) = (self.half, &mut *value) else { return };
-        if port > 0 && self.half_first_only || tensor.values::<f32>().is_none() {
-            return;
-        }
-        // Shared elements are another tensor's of the same type, which is rounded already, or a constant's.
+    pub fn round(&self, port: usize, value: Value, memory: &mut Memory) -> Result<Value> {
+        let Some(dtype) = self.half.filter(|_| port == 0 || !self.half_first_only) else { return Ok(value) };
+        let Value::Tensor(mut tensor) = value else { return Ok(value) };
         if let Some(values) = tensor.values_mut::<f32>() {
             values.iter_mut().for_each(|value| *value = literal::round_to(dtype, *value));
-        } else if tensor.dtype() != dtype {
-            let rounded =
-                tensor.values::<f32>().unwrap_or_default().iter().map(|&value| literal::round_to(dtype, value));
-            if let Ok(rounded) = Tensor::new(tensor.dims(), rounded.collect::<Vec<f32>>()) {
-                *tensor = rounded;
-            }
+        } else if tensor.dtype() != dtype
+            && let Some(values) = tensor.values::<f32>()
+        {
+            // Shared ones of the same type are rounded already.
+            let rounded = values.iter().map(|&value| literal::round_to(dtype, value));
+            tensor = Tensor::from_storage(tensor.dims().to_vec(), memory.collect(values.len(), rounded)?)?;
         }
-        let retyped = std::mem::replace(tensor, Tensor::scalar(0f32)).retyped(dtype);
-        *value = retyped.into();
+        Ok(tensor.retyped(dtype).into())
     }
 
     /// The slots it reads and the slots it writes.

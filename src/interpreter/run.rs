@@ -193,8 +193,8 @@ impl<'p> Session<'p> {
         if made.len() < step.outputs.len() {
             return Err(invalid(format!("output {} of {} is read", step.outputs.len() - 1, made.len())));
         }
-        for (port, mut value) in made.into_iter().enumerate() {
-            step.round(port, &mut value);
+        for (port, value) in made.into_iter().enumerate() {
+            let value = step.round(port, value, &mut self.memory)?;
             if step.observed
                 && let Value::Tensor(tensor) = &value
             {

@@ -36,7 +36,7 @@ impl ArraySamples {
     pub fn raw(content: Bytes, descr: &str, dims: &[usize]) -> Result<Self> {
         let size = npy::element_size(descr)?;
         let bytes = dims.iter().try_fold(size, |bytes, &dim| bytes.checked_mul(dim)).filter(|&bytes| bytes > 0);
-        let Some(bytes) = bytes.filter(|&bytes| content.len() % bytes == 0) else {
+        let Some(bytes) = bytes.filter(|&bytes| content.len().is_multiple_of(bytes)) else {
             let what = format!("{} bytes are not a whole number of samples of shape {dims:?}", content.len());
             return Err(Error::new(ErrorKind::Options, what).hint("check --dtype and --shape"));
         };

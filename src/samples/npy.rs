@@ -181,7 +181,8 @@ pub fn write(tensor: &Tensor) -> Vec<u8> {
         DType::I8 => "|i1",
         DType::Bool => "|b1",
     };
-    let sizes: String = tensor.dims().iter().map(|dim| format!("{dim},")).collect();
+    let sizes: Vec<String> = tensor.dims().iter().map(ToString::to_string).collect();
+    let sizes = sizes.join(",") + if sizes.len() == 1 { "," } else { "" };
     let dictionary = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}");
     // The elements start at a multiple of 64.
     let padding = 63 - (MAGIC.len() + 6 + dictionary.len()) % 64;

@@ -168,7 +168,8 @@ macro_rules! comparison {
                     same_type(inputs)?;
                     let (a, b) = (inputs.tensor(0)?, inputs.tensor(1)?);
                     if let Data::Bool(_) = a.data() {
-                        return combine::<bool, bool>(a, b, memory, |$a, $b| $result);
+                        let (a, b) = (&as_numbers(a)?, &as_numbers(b)?);
+                        return combine::<u8, bool>(a, b, memory, |$a, $b| $result);
                     }
                     with_number_type!(a, T => combine::<T, bool>(a, b, memory, |$a, $b| $result))
                 })
@@ -197,6 +198,12 @@ macro_rules! bits {
             },
         }
     };
+}
+
+/// Booleans as zeros and ones.
+fn as_numbers(tensor: &Tensor) -> Result<Tensor> {
+    let values = tensor.values::<bool>().unwrap_or_default();
+    Tensor::new(tensor.dims(), values.iter().map(|&value| u8::from(value)).collect())
 }
 
 fn logical(inputs: &mut Inputs, memory: &mut Memory, function: impl Fn(bool, bool) -> bool + Copy) -> Result<Tensor> {
@@ -251,7 +258,7 @@ pub(super) const OPS: &[Op] = &[
                 let mut dims = vec![1; x.rank() - channel_axis];
                 dims[0] = bias.len();
                 let bias = bias.reshaped(dims)?;
-                with_number_type!(x, T => combine_into::<T>(x, bias, memory, |a, b| Number::add(a, b)))
+                with_number_type!(x, T => combine_into::<T>(x, bias, memory, Number::add))
             })
         },
     },
@@ -265,7 +272,7 @@ pub(super) const OPS: &[Op] = &[
                     if next.dtype() != sum.dtype() || next.dims() != sum.dims() {
                         return Err(invalid("tensors of different types or shapes are added"));
                     }
-                    sum = with_number_type!(sum, T => combine_into::<T>(sum, next, memory, |a, b| Number::add(a, b)))?;
+                    sum = with_number_type!(sum, T => combine_into::<T>(sum, next, memory, Number::add))?;
                 }
                 Ok(sum)
             })

@@ -115,7 +115,8 @@ fn matmul(node: &Attributes<'_>, names: [&str; 2], only_matrices: bool) -> Resul
     let transposed = names.map(|name| node.bool(name, false));
     kernel(move |inputs, memory| {
         if only_matrices {
-            (inputs.dims::<2>(0)?, inputs.dims::<2>(1)?);
+            inputs.dims::<2>(0)?;
+            inputs.dims::<2>(1)?;
         }
         product(inputs, transposed, memory)
     })

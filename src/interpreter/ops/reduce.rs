@@ -168,7 +168,7 @@ fn running(node: &Attributes<'_>, product: bool) -> Result<Kernel> {
         with_number_type!(x, T => {
             let values = x.values::<T>().unwrap_or_default();
             let mut out = memory.unset::<T>(values.len())?;
-            for start in (0..values.len()).filter(|flat| flat / inner % size == 0) {
+            for start in (0..values.len()).filter(|flat| (flat / inner).is_multiple_of(size)) {
                 let mut running = if product { T::ONE } else { T::ZERO };
                 for index in 0..size {
                     let at = start + inner * if reverse { size - 1 - index } else { index };
