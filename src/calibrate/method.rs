@@ -3,15 +3,7 @@
 use super::histogram::{BINS, Histogram};
 use super::statistics::Statistics;
 use super::{entropy, squared_error};
-
-/// A tensor's range. Zero is always inside.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Range {
-    /// The lower end.
-    pub min: f32,
-    /// The upper end.
-    pub max: f32,
-}
+pub use crate::passes::integer::Range;
 
 /// How a range is made.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,6 +4,7 @@
 //! found something), 2 wrong usage.
 
 mod args;
+mod calibrate;
 mod check;
 mod completions;
 mod diff;
@@ -42,6 +43,8 @@ enum Verb {
     Fold(fold::FoldArgs),
     /// Make one graph without variables and calls out of a model
     Freeze(freeze::FreezeArgs),
+    /// Make a float model one with 8-bit ranges, which samples show, for a converter to integers
+    Calibrate(calibrate::CalibrateArgs),
     /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
     Summary(summary::SummaryArgs),
     /// Tell whether a converter will take a graph, and what looks wrong in it
@@ -70,6 +73,7 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Rewrite(args) => rewrite::run(args),
         Verb::Fold(args) => fold::run(args),
         Verb::Freeze(args) => freeze::run(args),
+        Verb::Calibrate(args) => calibrate::run(args),
         Verb::Summary(args) => summary::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Explain(args) => explain::run(args),
