@@ -40,6 +40,7 @@ pub(crate) mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ops::fake_quant::Nudged;
 pub use plan::{Limits, Plan};
 pub use run::{Observer, Session};
 pub use tensor::{Buffer, DType, Data, Element, Storage, Tensor};

@@ -14,6 +14,7 @@ mod freeze;
 mod man;
 mod models;
 mod progress;
+mod ranges;
 mod rewrite;
 mod summary;
 mod targets;
@@ -51,6 +52,8 @@ enum Verb {
     Check(check::CheckArgs),
     /// Tell what the rules say about each layer, and why
     Explain(explain::ExplainArgs),
+    /// Tell the range of every fake quantizer, with its scale and zero point
+    Ranges(ranges::RangesArgs),
     /// Tell how two graphs differ, node by node
     Diff(diff::DiffArgs),
     /// Print the completions for a shell
@@ -77,6 +80,7 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Summary(args) => summary::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Explain(args) => explain::run(args),
+        Verb::Ranges(args) => ranges::run(args),
         Verb::Diff(args) => diff::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man => man::run(),

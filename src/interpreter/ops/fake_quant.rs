@@ -18,7 +18,7 @@ pub(crate) struct Nudged {
     /// As many levels as one unit has.
     inverse: f32,
     /// The level of zero, counted from the lowest.
-    zero: f32,
+    pub zero: f32,
 }
 
 impl Nudged {

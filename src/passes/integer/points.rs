@@ -216,11 +216,14 @@ impl View<'_> {
         if !is_layer {
             return false;
         }
-        let mut reader = Some(reader);
-        while let Some(between) = reader.filter(|&node| is_between_layer_and_bias(self.graph.op(node))) {
-            reader = self.ends.only_reader(between);
+        let (mut reader, mut between, mut from_batch) = (Some(reader), 0, false);
+        while let Some(node) = reader.filter(|&node| is_between_layer_and_bias(self.graph.op(node))) {
+            between += 1;
+            from_batch |= self.graph.op(node) == "BatchToSpaceND";
+            reader = self.ends.only_reader(node);
         }
-        reader.is_some_and(|reader| self.is_bias(reader))
+        // A dilated convolution of one dimension: the converter does not see its bias behind both.
+        reader.is_some_and(|reader| self.is_bias(reader)) && !(from_batch && between > 1)
     }
 
     /// The tensors that a joining op takes by one range.
