@@ -47,7 +47,9 @@ mod wire;
 pub use container::{Encoded, Encoding, MessageKind, Model, OpenOptions};
 pub use error::{Error, ErrorKind, Printable, Result};
 pub use graph::write::Sink;
-pub use options::{Common, NamesOnly, Quantize, RewriteOptions, Rules, Selection, TopologyOnly};
+pub use options::{
+    Common, ConstantRanges, GivenRanges, NamesOnly, Quantize, RewriteOptions, Rules, Selection, TopologyOnly, Weights,
+};
 pub use passes::decisions;
 pub use rewrite::{Rewritten, other_rules, rewrite};
 

@@ -25,7 +25,7 @@ pub mod report;
 mod squared_error;
 mod statistics;
 
-pub use crate::passes::integer::Weights;
+pub use crate::options::Weights;
 pub use collect::{Options, collect};
 pub use feed::Feed;
 pub use histogram::Histogram;

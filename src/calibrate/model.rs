@@ -6,19 +6,21 @@ use serde::Serialize;
 use super::feed::{Feed, Feeds};
 use super::report::{ActivationRange, CalibrationReport, Fed};
 use super::{Method, Options, Statistics, collect};
-use crate::container::{Encoding, MessageKind, Model, OpenOptions};
+use crate::container::Model;
 use crate::error::{Error, ErrorKind, Result};
+use crate::freeze::Frozen;
 use crate::freeze::report::Endpoint;
-use crate::freeze::{FreezeOptions, Frozen, freeze};
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::{Graph, TensorRef, verify};
 use crate::interpreter::{Limits, Plan, Tensor};
+use crate::options::Weights;
 use crate::passes::integer::constants::evaluate;
 use crate::passes::integer::insert::quantize;
 use crate::passes::integer::points::{Points, points};
-use crate::passes::integer::{Range, Weights, fold, weights};
+use crate::passes::integer::{Range, weights};
 use crate::proto::tensorflow::DataType;
 use crate::report::{SCHEMA_VERSION, TOOL, Warning};
+use crate::rewrite::fold_constants;
 
 /// The converter that takes the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
@@ -125,10 +127,7 @@ pub fn calibrate(
     fed(&report.fed);
 
     let outputs = tensors(&model.graph, &frozen.outputs);
-    report.folded = fold::fold(&mut model.graph, &outputs, &options.limits)?.chains;
-    if !report.folded.is_empty() {
-        model = without_leftovers(&model, &frozen.outputs)?;
-    }
+    report.folded = fold_constants(&mut model, &outputs, &options.limits)?;
     let (inputs, outputs) = (tensors(&model.graph, &frozen.inputs), tensors(&model.graph, &frozen.outputs));
     let is_float = |input: &TensorRef| model.graph.tensor_type(*input) == Some(DataType::DtFloat);
     let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
@@ -170,17 +169,6 @@ fn described(method: Method) -> String {
 
 fn tensors(graph: &Graph, ends: &[Endpoint]) -> Vec<TensorRef> {
     ends.iter().filter_map(|end| graph.find_tensor(&end.tensor)).collect()
-}
-
-/// The model as it would be written, without what its outputs do not need any more.
-fn without_leftovers(model: &Model, outputs: &[Endpoint]) -> Result<Model> {
-    let encoded = model.encode()?;
-    let mut bytes = Vec::with_capacity(usize::try_from(encoded.len()).unwrap_or_default());
-    encoded.write(Encoding::Binary, &mut bytes)?;
-    let format = Some((MessageKind::GraphDef, Encoding::Binary));
-    let again = Model::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })?;
-    let outputs = outputs.iter().map(|output| output.tensor.clone()).collect();
-    Ok(freeze(&again, &FreezeOptions { outputs, ..FreezeOptions::default() })?.model)
 }
 
 fn run(

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::fake_quant::{FakeQuant, Range, fake_quants};
@@ -16,6 +15,7 @@ use crate::container::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId};
 use crate::interpreter::Nudged;
+use crate::options::GivenRanges;
 
 /// The ranges of a model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -179,29 +179,15 @@ struct FileChannel {
     max: f32,
 }
 
-/// Ranges by the names of fake quantizers and of the tensors that they round: lower and upper end.
-#[derive(Debug, Clone, Default)]
-pub struct Given {
-    by_name: HashMap<String, [f32; 2]>,
-}
-
-impl Given {
-    /// The range of the first of these names that there is one for.
-    #[must_use]
-    pub fn find(&self, names: &[&str]) -> Option<[f32; 2]> {
-        names.iter().find_map(|&name| self.by_name.get(name).copied())
-    }
-}
-
 /// Reads a file of ranges in JSON.
 ///
 /// # Errors
 /// [`ErrorKind::Options`] with the place at which it is no such file, or with the row whose ends are no range.
-pub fn read(text: &str) -> Result<Given> {
+pub fn read(text: &str) -> Result<GivenRanges> {
     let hint = "'tfquant ranges MODEL --json' writes such a file";
     let file: File = serde_json::from_str(text)
         .map_err(|error| Error::new(ErrorKind::Options, format!("not a file of ranges: {error}")).hint(hint))?;
-    let mut given = Given::default();
+    let mut given = GivenRanges::default();
     for row in file.ranges {
         let [one] = row.channels[..] else { continue };
         let names: Vec<String> = row.node.into_iter().chain(row.tensor).collect();
@@ -210,7 +196,7 @@ pub fn read(text: &str) -> Result<Given> {
             let what = format!("[{}, {}] is no range of '{name}'", one.min, one.max);
             return Err(Error::new(ErrorKind::Options, what).hint("zero must lie in it: min ≤ 0 ≤ max, min < max"));
         }
-        given.by_name.extend(names.into_iter().map(|name| (name, [one.min, one.max])));
+        names.into_iter().for_each(|name| given.insert(name, [one.min, one.max]));
     }
     Ok(given)
 }

@@ -107,6 +107,19 @@ impl Builder<'_> {
         Ok(node.into())
     }
 
+    /// `tf.fake_quant_with_min_max_vars_per_channel(input, min, max)`.
+    pub(crate) fn fake_quant_per_channel(
+        &mut self,
+        inputs: [TensorRef; 3],
+        bits: u8,
+        narrow_range: bool,
+    ) -> Result<TensorRef> {
+        let op = "FakeQuantWithMinMaxVarsPerChannel";
+        let node = self
+            .op(op, op, &inputs, |attrs| attrs.bool("narrow_range", narrow_range).int("num_bits", i64::from(bits)))?;
+        Ok(node.into())
+    }
+
     /// `step >= <number>`, for an integer tensor.
     pub(crate) fn greater_equal(&mut self, name: &str, step: &GlobalStep, number: i64) -> Result<TensorRef> {
         self.op_scope(name, |b| {

@@ -7,10 +7,12 @@
 pub(crate) mod constants;
 pub(crate) mod fold;
 pub(crate) mod insert;
-mod network;
+pub(crate) mod network;
 pub(crate) mod points;
+#[cfg(test)]
+mod tests;
 pub(crate) mod weights;
 
 pub use fold::FoldedChain;
 pub use insert::Range;
-pub use weights::{QuantizedWeights, Weights};
+pub use weights::QuantizedWeights;

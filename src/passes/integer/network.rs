@@ -6,7 +6,7 @@ use crate::graph::{Graph, NodeId, TensorRef};
 
 /// How a layer's weights are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layer {
+pub enum Layer {
     /// `[…, in, out]`.
     Convolution,
     /// `[h, w, in, multiplier]`.

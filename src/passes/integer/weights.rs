@@ -16,22 +16,8 @@ use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::op_class::is_weight_quantizer;
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
 use crate::interpreter::{Limits, Tensor};
+use crate::options::Weights;
 use crate::proto::tensorflow::DataType;
-
-/// How weights are quantized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum Weights {
-    /// Zero in the middle, one range a channel where the layer's kernel takes that.
-    #[default]
-    SymmetricPerChannel,
-    /// Zero in the middle, one range for all.
-    Symmetric,
-    /// From the least to the greatest.
-    Asymmetric,
-    /// Not at all: the converter quantizes them.
-    Raw,
-}
 
 /// A fake quantizer of weights.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -91,8 +77,13 @@ pub(crate) fn quantize(graph: &mut Graph, how: Weights, bits: u8, limits: &Limit
     Ok(quantized)
 }
 
+/// Whether there is a range for each channel of a layer's weights.
+pub(crate) fn is_per_channel(layer: Layer, how: Weights) -> bool {
+    how == Weights::SymmetricPerChannel && matches!(layer, Layer::Convolution | Layer::Depthwise)
+}
+
 /// The ranges of the weights: one, or one for each channel.
-fn ranges(weights: &Tensor, layer: Layer, how: Weights, per_channel: bool) -> Vec<Range> {
+pub(crate) fn ranges(weights: &Tensor, layer: Layer, how: Weights, per_channel: bool) -> Vec<Range> {
     let values = weights.values::<f32>().unwrap_or_default();
     let all = |values: &mut dyn Iterator<Item = f32>| {
         values.fold(Range { min: 0.0, max: 0.0 }, |range, value| Range {
