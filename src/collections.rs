@@ -169,6 +169,11 @@ impl Collections {
         }
     }
 
+    /// Takes all additions back.
+    pub(crate) fn reset(&mut self) {
+        self.added.clear();
+    }
+
     /// The collections that got something new, encoded as CollectionDefs, in the order of their keys. What they held
     /// stays in front, unknown fields included.
     ///

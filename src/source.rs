@@ -4,7 +4,7 @@
 //! only unsafe line of the crate.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,13 +72,13 @@ impl Part {
     /// # Errors
     /// When reading fails.
     pub fn read_to(&self, out: &mut Vec<u8>) -> io::Result<()> {
-        let Some(mut file) = self.file.as_deref() else {
+        let Some(file) = self.file.as_deref().filter(|_| cfg!(unix)) else {
             out.extend_from_slice(&self.bytes);
             return Ok(());
         };
-        file.seek(SeekFrom::Start(self.offset))?;
-        let read = file.take(self.bytes.len() as u64).read_to_end(out)?;
-        if read == self.bytes.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        let start = out.len();
+        out.resize(start + self.bytes.len(), 0);
+        read_exact_at(file, &mut out[start..], self.offset)
     }
 
     /// A range of this one, if it is as long as that.
@@ -88,6 +88,17 @@ impl Part {
         let offset = self.offset + range.start as u64;
         Some(Self { bytes: self.bytes.slice(range), file: self.file.clone(), offset })
     }
+}
+
+/// Reads a range of a file without moving the place where others read it.
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(not(unix))]
+fn read_exact_at(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 impl From<Vec<u8>> for Part {

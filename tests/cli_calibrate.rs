@@ -110,6 +110,6 @@ fn constant_batch_norms_make_the_file_smaller() {
     let output = at(&folder, "folded.pb");
     let run = done(&["fold", FROZEN, "--fold-constants", "-o", &output]);
     assert!(text(&run.stderr).contains("5 batch norms and scales computed into weights and biases"));
-    let folded = fs::read(&output).unwrap();
-    assert!(folded.len() < fs::read(FROZEN).unwrap().len());
+    let smaller = fs::read(&output).unwrap();
+    assert!(smaller.len() < fs::read(FROZEN).unwrap().len());
 }

@@ -295,6 +295,15 @@ fn a_difference_has_a_direction_a_scope_and_an_exit_code() {
     assert!(there.ends_with("nodes: 18 added, 0 removed, 1 changed, 40 the same\n"), "{there}");
     let back = json(&["diff", &output, MODEL, "--json", "--scope", "MobilenetV1/Conv2d_3_pointwise/"]);
     assert_eq!((&back["removed"], &back["added"]), (&18.into(), &0.into()));
+
+    // Between the ends that are named: the first layer alone, and nothing at all.
+    let first = json(&["diff", MODEL, &output, "--json", "--outputs", "MobilenetV1/Conv2d_0/Relu6:0"]);
+    let changed: Vec<&Value> = (first["nodes"].as_array().unwrap().iter())
+        .filter(|node| node["kind"] == "changed")
+        .map(|node| &node["node"])
+        .collect();
+    assert_eq!(changed, ["MobilenetV1/Conv2d_0/Conv2D"]);
+    assert_eq!(tfquant(&["diff", MODEL, &output, "--outputs", "MobilenetV1/Conv2d_0/weights"]).status.code(), Some(0));
 }
 
 #[test]

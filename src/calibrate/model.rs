@@ -225,7 +225,9 @@ fn ranges(
     let constants = evaluate(graph, points.constants.iter().map(|&(tensor, _)| tensor), &options.limits)?;
     for (tensor, group) in &points.constants {
         let values = constants.get(tensor).and_then(Tensor::values::<f32>).unwrap_or_default();
-        values.iter().for_each(|&value| widen(*group, Range { min: value.min(0.0), max: value.max(0.0) }));
+        for &value in values {
+            widen(*group, Range { min: value.min(0.0), max: value.max(0.0) });
+        }
     }
     for range in ranges.values_mut().filter(|range| range.min >= range.max) {
         *range = OF_ZEROS;

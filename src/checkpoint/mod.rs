@@ -1,13 +1,14 @@
 //! Checkpoints of TensorFlow's second format: an `.index` file that says which tensors there are, and data files that
 //! hold their contents.
 //!
-//! [`Checkpoint`] opens one by its prefix and hands out tensors as ranges of the mapped data files, so that none is read
-//! before somebody needs its contents; only checksums are, chunk by chunk. [`index`] reads the `.index` file, [`table`]
-//! the format around it, [`tensor`] contents. [`crate::freeze`] puts the tensors into a graph, `check` compares keys.
+//! [`Checkpoint`] opens one by its prefix and hands out tensors as ranges of the mapped data files, so that none is held;
+//! [`verify`] alone reads them all, chunk by chunk. [`index`] reads the `.index` file, [`table`] the format around it,
+//! [`tensor`] contents. [`crate::freeze`] puts the tensors into a graph, `check` compares keys.
 
 pub mod index;
 mod table;
 pub mod tensor;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::proto::tensorflow::DataType;
 use crate::source::{self, Source};
 pub use index::{Entry, Index, Slice, parse_slice};
 pub use tensor::{Contents, Tensor};
+use verify::Range;
 
 /// Under this key, object-based checkpoints keep the graph of their objects: a string, the TrackableObjectGraph.
 pub const OBJECT_GRAPH: &str = "_CHECKPOINTABLE_OBJECT_GRAPH";
@@ -27,6 +29,8 @@ pub struct Checkpoint {
     prefix: PathBuf,
     index: Index,
     shards: BTreeMap<u32, Source>,
+    /// What was handed out and not compared with its checksum yet.
+    unverified: Vec<Range>,
 }
 
 /// Reads the `.index` file of the checkpoint with that prefix; the file itself may be named as well.
@@ -47,7 +51,12 @@ impl Checkpoint {
     /// # Errors
     /// As [`read_index`].
     pub fn open(prefix: &Path) -> Result<Self> {
-        Ok(Self { prefix: plain_prefix(prefix), index: read_index(prefix)?, shards: BTreeMap::new() })
+        Ok(Self {
+            prefix: plain_prefix(prefix),
+            index: read_index(prefix)?,
+            shards: BTreeMap::new(),
+            unverified: Vec::new(),
+        })
     }
 
     /// What its files' names begin with.
@@ -74,12 +83,12 @@ impl Checkpoint {
         scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1))).map(|(_, key)| key)
     }
 
-    /// The tensor of that key, or a slice of it. What belongs to it in the data files has been read once and its
-    /// checksum found right.
+    /// The tensor of that key, or a slice of it. Its numbers are not to be used before [`Checkpoint::verify`] has compared
+    /// them with their checksum.
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] if there is no such key or slice, with the nearest key; [`ErrorKind::Io`] if a data file is
-    /// missing; [`ErrorKind::Malformed`] if its contents are damaged.
+    /// missing; [`ErrorKind::Malformed`] if it is too short or holds damaged strings.
     pub fn tensor(&mut self, key: &str, slice: Option<&Slice>) -> Result<Tensor> {
         let Some(entry) = self.index.entries.get(key).cloned() else { return Err(self.missing(key)) };
         match slice {
@@ -105,7 +114,20 @@ impl Checkpoint {
         let range = start.and_then(|start| Some(start..start.checked_add(usize::try_from(entry.size).ok()?)?));
         let range = range.filter(|range| range.end <= shard.bytes.len());
         let range = range.ok_or_else(|| damaged(&format!("'{key}' reaches past the end of its data file")))?;
-        tensor::read(key, entry, &shard.part(range), big_endian)
+        let part = shard.part(range);
+        let tensor = tensor::read(key, entry, &part, big_endian)?;
+        if matches!(tensor.contents, Contents::Numbers(_)) {
+            self.unverified.push(Range { key: key.to_owned(), part, crc32c: entry.crc32c });
+        }
+        Ok(tensor)
+    }
+
+    /// Reads all that was handed out and compares it with its checksums.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] for a tensor that is damaged; [`ErrorKind::Io`] if one cannot be read.
+    pub fn verify(&mut self) -> Result<()> {
+        verify::verify(&std::mem::take(&mut self.unverified))
     }
 
     /// A tensor that was saved in parts.

@@ -1,8 +1,6 @@
 //! The contents of a checkpoint's tensors: ranges of data files where they can stay where they are, bytes of our own where
 //! parts have to be interleaved, numbers turned around, or strings told apart.
 
-use std::io;
-
 use bytes::Bytes;
 
 use super::{Entry, damaged, element_bytes, mask};
@@ -45,40 +43,14 @@ pub(super) fn read(key: &str, entry: &Entry, part: &Part, big_endian: bool) -> R
         if elements.checked_mul(width as u64) != Some(entry.size) {
             return Err(damaged(&format!("'{key}' has not the size that its type and shape have")));
         }
-        if mask(checksum(part).map_err(|error| unreadable(key, error))?) != entry.crc32c {
-            return Err(wrong_checksum(key));
-        }
         let numbers = if big_endian && width > 1 { turned(entry.data_type, width, part) } else { part.clone() };
         Contents::Numbers(if numbers.bytes.is_empty() { Vec::new() } else { vec![numbers] })
     };
     Ok(Tensor { data_type: entry.data_type, dims: entry.dims.clone(), contents })
 }
 
-fn wrong_checksum(key: &str) -> Error {
+pub(super) fn wrong_checksum(key: &str) -> Error {
     damaged(&format!("the checksum of '{key}' is wrong"))
-}
-
-fn unreadable(key: &str, error: io::Error) -> Error {
-    Error::io(format!("cannot read '{key}' of the checkpoint"), error).hint("check the disk")
-}
-
-/// So many bytes are read at a time.
-const CHUNK_BYTES: usize = 1 << 18;
-
-/// The checksum of a range. It is read through a small buffer, not through the map, so that what was checked does not
-/// count as this process's memory.
-fn checksum(part: &Part) -> io::Result<u32> {
-    let (mut crc, mut start, mut chunk) = (0, 0, Vec::new());
-    while start < part.bytes.len() {
-        let end = part.bytes.len().min(start + CHUNK_BYTES);
-        chunk.clear();
-        if let Some(range) = part.slice(start..end) {
-            range.read_to(&mut chunk)?;
-        }
-        crc = crc32c::crc32c_append(crc, &chunk);
-        start = end;
-    }
-    Ok(crc)
 }
 
 /// A copy with the bytes of every number the other way round; complex numbers are two each.

@@ -3,7 +3,7 @@
 use super::Model;
 use crate::error::Result;
 use crate::graph::ends::unread_ends;
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, Input, NodeId, TensorRef};
 
 /// The ends that the user named; none where the graph and its signatures shall tell.
 #[derive(Debug, Clone, Default)]
@@ -63,5 +63,26 @@ impl Model {
             }
         }
         before
+    }
+
+    /// By node, whether it lies between the inputs and the outputs that the user named; `None` if none were named.
+    #[must_use]
+    pub fn between_ends(&self) -> Option<Vec<bool>> {
+        let Ends { inputs, outputs } = &self.ends;
+        if inputs.is_empty() && outputs.is_empty() {
+            return None;
+        }
+        let graph = &self.graph;
+        let mut between = vec![outputs.is_empty(); graph.len()];
+        let mut waiting: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
+        while let Some(node) = waiting.pop() {
+            if !std::mem::replace(&mut between[node.index()], true) {
+                waiting.extend(graph.inputs(node).map(Input::node));
+            }
+        }
+        for node in self.before_inputs() {
+            between[node.index()] = false;
+        }
+        Some(between)
     }
 }

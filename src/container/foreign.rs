@@ -197,7 +197,9 @@ mod tests {
 
     fn message(fields: &[(u32, &[u8])]) -> Vec<u8> {
         let mut out = Vec::new();
-        fields.iter().for_each(|(number, value)| put_bytes(&mut out, *number, value));
+        for (number, value) in fields {
+            put_bytes(&mut out, *number, value);
+        }
         out
     }
 

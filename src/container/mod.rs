@@ -176,6 +176,24 @@ impl Model {
         })
     }
 
+    /// Takes all edits back: the model is as it was opened.
+    ///
+    /// # Errors
+    /// Those of reading the graph.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        self.collections.reset();
+        self.graph.reset()
+    }
+
+    /// Says where the model begins and ends, by the names of tensors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Options`], with the nearest name, for one that the graph does not have.
+    pub fn name_ends(&mut self, inputs: &[String], outputs: &[String]) -> Result<()> {
+        self.ends = Ends::find(&self.graph, inputs, outputs)?;
+        Ok(())
+    }
+
     /// Opens a file or SavedModel folder; `-` is standard input.
     ///
     /// # Errors

@@ -26,6 +26,10 @@ impl Signatures {
         for part in Fields::new(meta_graph).map_while(Result::ok).filter(|part| part.is_message(SIGNATURE_DEF)) {
             let entry = &meta_graph[part.value()];
             let Some((key, range)) = map_entry(entry) else { continue };
+            // What a loader runs to initialise is nothing that is read.
+            if key.starts_with("__saved_model_") {
+                continue;
+            }
             let Ok(signature) = SignatureDef::decode(&entry[range]) else { continue };
             let find = |(name, info): (&String, &TensorInfo)| Some((format!("{key}:{name}"), named_by(graph, info)?));
             signatures.inputs.extend(signature.inputs.iter().filter_map(find));

@@ -95,7 +95,7 @@ pub enum TextError {
 /// Reads a message in text format and returns it in canonical binary form.
 ///
 /// ```
-/// # use tfquant::container::text::{MessageKind, parse};
+/// # use tfquant::internals::text::{MessageKind, parse};
 /// let graph = parse(r#"node { name: "x" op: "NoOp" }"#, MessageKind::GraphDef).unwrap();
 /// assert_eq!(graph, b"\x0a\x09\x0a\x01x\x12\x04NoOp");
 /// ```

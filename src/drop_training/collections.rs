@@ -19,7 +19,7 @@ type IsDropped<'a> = &'a dyn Fn(&str) -> bool;
 /// The encoded CollectionDef without what is dropped, and how many values it lost.
 pub fn without(key: &str, definition: &[u8], is_dropped: IsDropped<'_>) -> (Vec<u8>, usize) {
     let context = Context::of(key);
-    let mut lost = 0;
+    let mut lost_values = 0;
     let mut out = Vec::new();
     for part in Fields::new(definition).map_while(Result::ok) {
         if !part.is_message(NODE_LIST) && !part.is_message(BYTES_LIST) {
@@ -39,14 +39,16 @@ pub fn without(key: &str, definition: &[u8], is_dropped: IsDropped<'_>) -> (Vec<
             match replaced {
                 None => kept.extend_from_slice(&list[value.span()]),
                 Some(message) => {
-                    lost += 1;
-                    message.iter().for_each(|message: &Vec<u8>| put_bytes(&mut kept, LIST_VALUE, message));
+                    lost_values += 1;
+                    if let Some(message) = message {
+                        put_bytes(&mut kept, LIST_VALUE, &message);
+                    }
                 }
             }
         }
         put_bytes(&mut out, part.number, &kept);
     }
-    (out, lost)
+    (out, lost_values)
 }
 
 /// The encoded VariableDefs of a collection; of a collection of anything else, messages that are none.

@@ -58,8 +58,8 @@ const SAVER_DEF: u32 = 3;
 pub fn drop_training(model: &Model, is_training: bool) -> Result<(Model, Dropped)> {
     let graph = &model.graph;
     let meta_graph = model.meta_graph();
-    let named = if model.ends.outputs.is_empty() { model.signatures().outputs() } else { model.ends.outputs.clone() };
-    let mut outputs: Vec<NodeId> = named.into_iter().map(|tensor| tensor.node).collect();
+    let known = if model.ends.outputs.is_empty() { model.signatures().outputs() } else { model.ends.outputs.clone() };
+    let mut outputs: Vec<NodeId> = known.into_iter().map(|tensor| tensor.node).collect();
     if outputs.is_empty() {
         outputs = ranked_ends(graph);
     }
@@ -196,7 +196,9 @@ fn not_initial(graph: &Graph) -> Vec<bool> {
     };
     let mut waiting: Vec<NodeId> = graph.ids().filter(|&node| is_fed(node) || gradients.contain(node)).collect();
     let mut reached = vec![false; graph.len()];
-    waiting.iter().for_each(|node| reached[node.index()] = true);
+    for node in &waiting {
+        reached[node.index()] = true;
+    }
     while let Some(node) = waiting.pop() {
         for reader in graph.consumers(node) {
             if !std::mem::replace(&mut reached[reader.index()], true) {
@@ -260,7 +262,9 @@ mod tests {
         use crate::wire::put_bytes;
         let message = |fields: &[(u32, &[u8])]| {
             let mut out = Vec::new();
-            fields.iter().for_each(|(number, value)| put_bytes(&mut out, *number, value));
+            for (number, value) in fields {
+                put_bytes(&mut out, *number, value);
+            }
             out
         };
         let is_dropped = |name: &str| node_name(name).starts_with("gone");

@@ -136,8 +136,8 @@ pub struct Flat<'a> {
 
 /// More nodes than this are a library that grows exponentially, not a network.
 pub const MAX_NODES: usize = 4_000_000;
-/// All names together; nested scopes can make them long.
-const MAX_NAME_BYTES: usize = 1 << 30;
+/// All names and copied attributes together; a body that is called often enough can make them many.
+const MAX_MADE_BYTES: usize = 1 << 30;
 
 impl<'a> Flat<'a> {
     pub fn new() -> Self {
@@ -205,9 +205,9 @@ pub fn too_many() -> Error {
         .hint("functions that call each other many times over cannot be put into one graph")
 }
 
-/// Refuses names that nested scopes make longer than any file.
-pub fn check_name_bytes(bytes: usize) -> Result<()> {
-    if bytes <= MAX_NAME_BYTES { Ok(()) } else { Err(too_many()) }
+/// Refuses what bodies that are called over and over would make larger than any file.
+pub fn check_made_bytes(bytes: usize) -> Result<()> {
+    if bytes <= MAX_MADE_BYTES { Ok(()) } else { Err(too_many()) }
 }
 
 /// Whether a type is that of handles.

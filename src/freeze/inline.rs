@@ -6,13 +6,14 @@
 //!
 //! In functions, control edges order side effects: asserts, prints, summaries, reads of variables before writes. A frozen
 //! network has nothing left to order, so the nodes of a body lose them, and the asserts nobody else asks for with them.
-//! A body with Switch and Merge keeps them, since there they also say what runs at all.
+//! A body with Switch and Merge keeps them, since there they also say what runs at all. What stops gradients, and the
+//! Identity nodes through which a body returns its results, are passed by.
 
 use std::borrow::Cow;
 
 use hashbrown::HashMap;
 
-use super::flat::{Attributes, CONTROL, Flat, FlatNode, MAX_NODES, Ref, check_name_bytes, is_resource, too_many};
+use super::flat::{Attributes, CONTROL, Flat, FlatNode, MAX_NODES, Ref, check_made_bytes, is_resource, too_many};
 use super::library::{self, BodyNode, Function, Library, Spelled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::attr::Attrs;
@@ -164,7 +165,9 @@ fn enter(library: &Library<'_>, function: usize, sizes: &mut [Size], open: &mut 
             callees.extend(call.callees().into_iter().map(|callee| callee.function));
         }
     }
-    open.push(OpenBody { function, callees: callees.into_iter(), size: nodes.len() });
+    // Inputs take their place as well: as much as a node for every few.
+    let size = nodes.iter().map(|node| 1 + node.inputs.len() / 8).sum();
+    open.push(OpenBody { function, callees: callees.into_iter(), size });
     Ok(())
 }
 
@@ -183,7 +186,8 @@ pub struct Inliner<'a, 'l> {
     pub flat: Flat<'a>,
     library: &'l Library<'a>,
     pending: Vec<Pending<'a>>,
-    name_bytes: usize,
+    /// Names, and attributes that had to be copied.
+    made_bytes: usize,
 }
 
 /// Scopes do not grow longer than this; below, a body starts again with its function's name.
@@ -191,7 +195,7 @@ const MAX_SCOPE_BYTES: usize = 128;
 
 impl<'a, 'l> Inliner<'a, 'l> {
     pub fn new(flat: Flat<'a>, library: &'l Library<'a>) -> Self {
-        Self { flat, library, pending: Vec::new(), name_bytes: 0 }
+        Self { flat, library, pending: Vec::new(), made_bytes: 0 }
     }
 
     /// Notes that the node is a call.
@@ -286,10 +290,11 @@ impl<'a, 'l> Inliner<'a, 'l> {
         for node in &function.nodes {
             let inputs = self.inputs(function, node, &locals, first, keeps_control)?;
             let name = format!("{scope}{}", node.name.strip_prefix(strip).unwrap_or(node.name));
-            self.name_bytes += name.len();
-            check_name_bytes(self.name_bytes)?;
+            self.made_bytes += name.len() + if is_generic { node.def.len() } else { 0 };
+            check_made_bytes(self.made_bytes)?;
             let attributes =
                 if is_generic { Attributes::Made(substituted(node.def, callee)) } else { Attributes::File(node.def) };
+            let forwards = stops_gradients(node.op).then(|| inputs.iter().take(1).copied().collect());
             let name = self.flat.claim(&name);
             let id = self.flat.push(FlatNode {
                 name,
@@ -300,7 +305,7 @@ impl<'a, 'l> Inliner<'a, 'l> {
                 region,
                 inlined: true,
                 changed: true,
-                forwards: None,
+                forwards,
             })?;
             if let Some(call) = call(library, node.name, node.op, node.def)? {
                 self.add(id, call, scope.clone(), keeps_control);
@@ -312,7 +317,22 @@ impl<'a, 'l> Inliner<'a, 'l> {
             let spelled = spelled.ok_or_else(|| broken(function, &format!("it does not return '{}'", output.name)))?;
             returned.extend(resolve(library, function, spelled, &locals, first)?);
         }
+        for result in &returned {
+            self.pass_by(*result, first);
+        }
         Ok(returned)
+    }
+
+    /// A body returns its results through Identity nodes, which say nothing once it is in place.
+    fn pass_by(&mut self, result: Ref, first: u32) {
+        let node = &mut self.flat.nodes[result.index()];
+        let is_of_body = result.node >= first && node.op == "Identity" && node.forwards.is_none();
+        if let [input] = node.inputs[..]
+            && is_of_body
+            && !input.is_control()
+        {
+            node.forwards = Some(vec![input]);
+        }
     }
 
     fn bounded(&mut self, scope: &str, function: &str) -> String {
@@ -339,6 +359,11 @@ impl<'a, 'l> Inliner<'a, 'l> {
         }
         Ok(inputs)
     }
+}
+
+/// Whether the op passes on its input, and says something of gradients alone.
+fn stops_gradients(op: &str) -> bool {
+    matches!(op, "StopGradient" | "PreventGradient")
 }
 
 /// The ops that TensorFlow 1 builds conditionals and loops of.

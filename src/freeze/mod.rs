@@ -15,6 +15,7 @@ mod flat;
 mod inline;
 pub mod layers;
 mod library;
+pub mod on_the_way;
 mod prune;
 pub mod report;
 mod restore;
@@ -340,6 +341,7 @@ impl<'a> Work<'a> {
                 contents.insert(variable.node, parts);
             }
         }
+        checkpoint.verify()?;
         Ok(contents)
     }
 

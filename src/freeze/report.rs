@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::error::Printable;
 use crate::graph::tensor::Shape;
 use crate::report::{FileSummary, Warning};
 
@@ -69,31 +70,31 @@ pub struct FrozenVariable {
     pub key: String,
 }
 
-/// The report as text: what was done, then a line for each input and output.
+/// What was done, in one line.
 #[must_use]
-pub fn to_text(report: &FreezeReport) -> String {
-    let mut text = String::new();
+pub fn in_short(report: &FreezeReport) -> String {
     let calls = match report.calls_inlined {
         0 => String::new(),
         1 => ", 1 call put in place".to_owned(),
         calls => format!(", {calls} calls put in place"),
     };
-    let _ = writeln!(
-        text,
-        "froze {} variables ({} bytes){calls}: {} nodes",
-        report.variables.len(),
-        report.variable_bytes,
-        report.output.nodes
-    );
+    let (variables, bytes, nodes) = (report.variables.len(), report.variable_bytes, report.output.nodes);
+    format!("{variables} variables ({bytes} bytes){calls}: {nodes} nodes")
+}
+
+/// The report as text: what was done, then a line for each input and output.
+#[must_use]
+pub fn to_text(report: &FreezeReport) -> String {
+    let mut text = format!("froze {}\n", in_short(report));
     for (what, endpoints) in [("input", &report.inputs), ("output", &report.outputs)] {
         for endpoint in endpoints {
-            let was = endpoint.was.as_ref().map(|was| format!(", was {was}")).unwrap_or_default();
+            let was = endpoint.was.as_ref().map(|was| format!(", was {}", Printable(was))).unwrap_or_default();
             let Endpoint { key, tensor, dtype, shape, .. } = endpoint;
-            let _ = writeln!(text, "{what} {key}: {tensor} {dtype} {shape}{was}");
+            let _ = writeln!(text, "{what} {}: {} {dtype} {shape}{was}", Printable(key), Printable(tensor));
         }
     }
     if !report.functions_kept.is_empty() {
-        let _ = writeln!(text, "functions kept: {}", report.functions_kept.join(", "));
+        let _ = writeln!(text, "functions kept: {}", Printable(&report.functions_kept.join(", ")));
     }
     text
 }

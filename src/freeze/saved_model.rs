@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::report::{Endpoint, FreezeReport};
+use super::report::Endpoint;
 use super::signature::DEFAULT;
 use crate::container::{MessageKind, Model};
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::tensor::{Shape, data_type_name};
+use crate::graph::{NodeId, TensorRef};
 use crate::proto::tensorflow::{
     SignatureDef, TensorInfo, TensorShapeProto, meta_graph_def::MetaInfoDef, tensor_info::Encoding,
     tensor_shape_proto::Dim,
@@ -26,13 +28,13 @@ const METHOD: &str = "tensorflow/serving/predict";
 /// The loader wants to know which TensorFlow wrote the file; this is the one whose ops are written.
 const TENSORFLOW_VERSION: &str = "2.15.0";
 
-/// Makes a GraphDef the graph of a new SavedModel, tagged `serve`, with the signature `serving_default` between the
-/// report's inputs and outputs.
+/// Makes a GraphDef the graph of a new SavedModel, tagged `serve`, with the signature `serving_default` between these
+/// inputs and outputs.
 ///
 /// # Errors
 /// [`ErrorKind::Container`] if the model is something else already; [`ErrorKind::Refused`] if the graph has lost one of
 /// the tensors.
-pub fn enclose(model: &mut Model, report: &FreezeReport) -> Result<()> {
+pub fn enclose(model: &mut Model, inputs: &[Endpoint], outputs: &[Endpoint]) -> Result<()> {
     if model.kind != MessageKind::GraphDef {
         return Err(Error::new(
             ErrorKind::Container,
@@ -40,7 +42,7 @@ pub fn enclose(model: &mut Model, report: &FreezeReport) -> Result<()> {
         )
         .hint("freeze it first"));
     }
-    for endpoint in report.inputs.iter().chain(&report.outputs) {
+    for endpoint in inputs.iter().chain(outputs) {
         if model.graph.find_tensor(&endpoint.tensor).is_none() {
             return Err(Error::new(ErrorKind::Refused, format!("the graph has no '{}' any more", endpoint.tensor))
                 .hint("write it as a GraphDef"));
@@ -55,8 +57,8 @@ pub fn enclose(model: &mut Model, report: &FreezeReport) -> Result<()> {
     let mut before = Vec::new();
     put_bytes(&mut before, field::META_INFO_DEF, &meta_info.encode_to_vec());
     let signature = SignatureDef {
-        inputs: infos(&report.inputs),
-        outputs: infos(&report.outputs),
+        inputs: infos(inputs),
+        outputs: infos(outputs),
         method_name: METHOD.to_owned(),
         ..SignatureDef::default()
     };
@@ -84,4 +86,31 @@ fn infos(endpoints: &[Endpoint]) -> BTreeMap<String, TensorInfo> {
         }
     };
     endpoints.iter().map(|endpoint| (endpoint.key.clone(), info(endpoint))).collect()
+}
+
+/// Makes a GraphDef the graph of a new SavedModel, as [`enclose`] does: between the ends that were named, or that show.
+///
+/// # Errors
+/// Those of [`enclose`].
+pub fn enclose_between_its_ends(model: &mut Model) -> Result<()> {
+    let graph = &model.graph;
+    let endpoint = |tensor: TensorRef| {
+        let data_type = graph.tensor_type(tensor).map_or(0, |data_type| data_type as i32);
+        Endpoint {
+            key: graph.name(tensor.node).to_owned(),
+            tensor: graph.tensor_name(tensor),
+            was: None,
+            data_type,
+            dtype: data_type_name(data_type),
+            shape: Shape(graph.static_shape(tensor).map(|dims| dims.iter().map(|dim| dim.unwrap_or(-1)).collect())),
+        }
+    };
+    let placeholder = |node: &NodeId| graph.op(*node) == "Placeholder";
+    let inputs: Vec<Endpoint> = if model.ends.inputs.is_empty() {
+        graph.ids().filter(placeholder).map(|node| endpoint(node.into())).collect()
+    } else {
+        model.ends.inputs.iter().map(|&tensor| endpoint(tensor)).collect()
+    };
+    let outputs: Vec<Endpoint> = model.outputs().into_iter().map(endpoint).collect();
+    enclose(model, &inputs, &outputs)
 }

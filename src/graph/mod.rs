@@ -654,6 +654,21 @@ impl Graph {
         self.contents.insert(node, parts);
     }
 
+    /// Takes all edits back: the graph is as it was read, contents that lie elsewhere included.
+    ///
+    /// # Errors
+    /// Those of [`read::parse`], which took these very bytes before.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        let (source, contents) = (self.source.clone(), std::mem::take(&mut self.contents));
+        // What was inserted is given back before the graph is read again.
+        *self = read::parse(Bytes::new())?;
+        *self = read::parse(source)?;
+        for (node, parts) in contents {
+            self.set_contents(node, parts);
+        }
+        Ok(())
+    }
+
     /// Makes `consumers` read `to` wherever they read `from`; says how many input slots changed.
     ///
     /// TensorFlow's `graph_editor.reroute_ts([to], [from], can_modify=consumers)`.

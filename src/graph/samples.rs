@@ -57,7 +57,7 @@ fn node_of(line: &str) -> Vec<u8> {
         }
     }
     let is_given = |key: &str| rest.split_whitespace().any(|word| word.split('=').next() == Some(key));
-    for key in ["T", "dtype"].into_iter().filter(|key| !is_given(key) && !(op == "Const" && *key == "dtype")) {
+    for key in ["T", "dtype"].into_iter().filter(|key| !(is_given(key) || op == "Const" && *key == "dtype")) {
         attrs.data_type(key, DataType::DtFloat);
     }
     if op.contains("Conv") || op.contains("Pool") {

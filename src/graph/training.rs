@@ -42,7 +42,7 @@ pub fn is_gradient(name: &str) -> bool {
     let Some((scopes, _)) = name.rsplit_once('/') else { return false };
     scopes.split('/').any(|scope| match scope.strip_prefix("gradients") {
         Some("") => true,
-        Some(rest) => rest.strip_prefix('_').is_some_and(|number| is_number(number)),
+        Some(rest) => rest.strip_prefix('_').is_some_and(is_number),
         None => scope == "gradient_tape",
     })
 }
@@ -63,7 +63,9 @@ impl Gradients {
             return Self::default();
         }
         let mut nodes = vec![false; graph.len()];
-        waiting.iter().for_each(|node| nodes[node.index()] = true);
+        for node in &waiting {
+            nodes[node.index()] = true;
+        }
         while let Some(node) = waiting.pop() {
             for reader in graph.consumers(node) {
                 if !std::mem::replace(&mut nodes[reader.index()], true) {
@@ -175,16 +177,16 @@ pub fn unsaved_variables(graph: &Graph) -> Option<Unsaved> {
     let savers: Vec<NodeId> =
         graph.ids().filter(|&node| matches!(graph.op(node), "SaveV2" | "Save" | "SaveSlices")).collect();
     let &saver = savers.first()?;
-    let mut saved: HashSet<String> = HashSet::new();
+    let mut names_saved: HashSet<String> = HashSet::new();
     for &saver in &savers {
-        saved.extend(strings(graph, graph.data_input(saver, 1)?)?);
+        names_saved.extend(strings(graph, graph.data_input(saver, 1)?)?);
         let first_tensor = if graph.op(saver) == "Save" { 2 } else { 3 };
-        saved.extend(graph.data_inputs(saver).skip(first_tensor).map(|input| variable_behind(graph, input)));
+        names_saved.extend(graph.data_inputs(saver).skip(first_tensor).map(|input| variable_behind(graph, input)));
     }
     // What a metric counts up is local to a run: no Saver saves it.
     let is_metric = |node: NodeId| graph.consumers(node).any(|reader| graph.op(reader).starts_with("AssignAdd"));
     let is_missed =
-        |&node: &NodeId| is_variable(graph.op(node)) && !saved.contains(graph.name(node)) && !is_metric(node);
+        |&node: &NodeId| is_variable(graph.op(node)) && !names_saved.contains(graph.name(node)) && !is_metric(node);
     let variables: Vec<NodeId> = graph.ids().filter(is_missed).collect();
     (!variables.is_empty()).then_some(Unsaved { saver, variables })
 }

@@ -31,7 +31,7 @@ pub struct Diff {
     pub a: FileSummary,
     /// The second file.
     pub b: FileSummary,
-    /// The scope outside of which nothing was looked at.
+    /// The scope outside of which nothing was looked at. (Neither was what lies outside of the ends that the user named.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// How many nodes are the same.
@@ -126,12 +126,13 @@ pub fn diff(a: &Model, b: &Model, paths: [&str; 2], scope: Option<&str>) -> Resu
     if let Some(scope) = scope {
         check_scope(scope, || names(&a.graph).chain(names(&b.graph)))?;
     }
-    let mut nodes = diff_nodes(&a.graph, &b.graph, scope);
+    let (a_part, b_part) = (Part::new(a, scope), Part::new(b, scope));
+    let mut nodes = diff_nodes(&a_part, &b_part);
     nodes.sort_by(|a, b| a.node.cmp(&b.node));
-    let looked_at = b.graph.ids().filter(|&node| inside(b.graph.name(node), scope)).count();
+    let looked_at = b_part.nodes().count();
     let count = |kind| nodes.iter().filter(|node| node.kind == kind).count();
     let (added, removed, changed) = (count(Kind::Added), count(Kind::Removed), count(Kind::Changed));
-    let others = if scope.is_none() { diff_others(a, b) } else { Vec::new() };
+    let others = if b_part.is_all() { diff_others(a, b) } else { Vec::new() };
     Ok(Diff {
         schema_version: SCHEMA_VERSION,
         tool: TOOL.to_owned(),
@@ -152,16 +153,40 @@ fn names(graph: &Graph) -> impl Iterator<Item = &str> {
     graph.ids().map(|node| graph.name(node))
 }
 
-fn inside(name: &str, scope: Option<&str>) -> bool {
-    scope.is_none_or(|scope| name.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+/// What of a graph is looked at.
+struct Part<'a> {
+    graph: &'a Graph,
+    scope: Option<&'a str>,
+    between_ends: Option<Vec<bool>>,
 }
 
-fn diff_nodes(a: &Graph, b: &Graph, scope: Option<&str>) -> Vec<NodeDiff> {
-    let gone = a
-        .ids()
-        .filter(|&node| inside(a.name(node), scope) && b.find(a.name(node)).is_none())
+impl<'a> Part<'a> {
+    fn new(model: &'a Model, scope: Option<&'a str>) -> Self {
+        Self { graph: &model.graph, scope, between_ends: model.between_ends() }
+    }
+
+    fn is_all(&self) -> bool {
+        self.scope.is_none() && self.between_ends.is_none()
+    }
+
+    fn has(&self, node: NodeId) -> bool {
+        let rest = |scope| self.graph.name(node).strip_prefix(scope);
+        self.scope.is_none_or(|scope| rest(scope).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with('/')))
+            && self.between_ends.as_ref().is_none_or(|between| between[node.index()])
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.graph.ids().filter(|&node| self.has(node))
+    }
+}
+
+fn diff_nodes(a_part: &Part, b_part: &Part) -> Vec<NodeDiff> {
+    let (a, b) = (a_part.graph, b_part.graph);
+    let gone = a_part
+        .nodes()
+        .filter(|&node| b.find(a.name(node)).is_none())
         .map(|node| node_diff(a, node, Kind::Removed, Vec::new()));
-    let there = b.ids().filter(|&node| inside(b.name(node), scope)).filter_map(|node| match a.find(b.name(node)) {
+    let there = b_part.nodes().filter_map(|node| match a.find(b.name(node)) {
         None => Some(node_diff(b, node, Kind::Added, Vec::new())),
         Some(before) => {
             let changes = changes(a, before, b, node);

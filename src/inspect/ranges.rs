@@ -196,7 +196,9 @@ pub fn read(text: &str) -> Result<GivenRanges> {
             let what = format!("[{}, {}] is no range of '{name}'", one.min, one.max);
             return Err(Error::new(ErrorKind::Options, what).hint("zero must lie in it: min ≤ 0 ≤ max, min < max"));
         }
-        names.into_iter().for_each(|name| given.insert(name, [one.min, one.max]));
+        for name in names {
+            given.insert(name, [one.min, one.max]);
+        }
     }
     Ok(given)
 }

@@ -12,6 +12,7 @@ use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::endpoints::{self, Endpoint, Endpoints};
 use crate::container::{Model, Signatures};
 use crate::error::Printable;
+use crate::freeze::layers::{self, FunctionLayer};
 use crate::graph::op_class::{is_reference_layer, is_variable};
 use crate::graph::tensor::{self, Shape, data_type_name, element_bytes};
 use crate::graph::training::{Gradients, is_gradient, is_saving};
@@ -127,6 +128,8 @@ pub struct Quantization {
     pub bits: BTreeMap<i64, usize>,
     /// How many Conv2D, DepthwiseConv2dNative and MatMul ops there are.
     pub layers: usize,
+    /// The layers in functions, which passes see once the model is frozen.
+    pub in_functions: Vec<FunctionLayer>,
 }
 
 /// Looks a model over. `path` is what the user called it.
@@ -154,7 +157,7 @@ pub fn summarize<'a>(model: &'a Model, path: &str) -> Summary<'a> {
         ops: ops.iter().map(owned).collect(),
         loops: loops(graph),
         functions: graph.functions().map(|(name, _)| name.to_owned()).collect(),
-        quantization: quantization(graph, &quants),
+        quantization: quantization(model, &quants),
         biggest: Tensors { graph, nodes: biggest(graph, &tensors) },
     }
 }
@@ -272,7 +275,8 @@ fn count(graph: &Graph, tensors: &[NodeId]) -> Parameters {
     parameters
 }
 
-fn quantization(graph: &Graph, quants: &[FakeQuant]) -> Quantization {
+fn quantization(model: &Model, quants: &[FakeQuant]) -> Quantization {
+    let graph = &model.graph;
     let mut bits: BTreeMap<i64, usize> = BTreeMap::new();
     for quant in quants {
         *bits.entry(quant.bits).or_default() += 1;
@@ -280,7 +284,8 @@ fn quantization(graph: &Graph, quants: &[FakeQuant]) -> Quantization {
     let is_layer = graph.per_op(is_reference_layer);
     let gradients = Gradients::find(graph);
     let layers = graph.ids().filter(|&node| *is_layer.of(graph, node) && !gradients.contain(node)).count();
-    Quantization { state: State::of(quants), fake_quants: quants.len(), bits, layers }
+    let in_functions = layers::in_functions(model);
+    Quantization { state: State::of(quants), fake_quants: quants.len(), bits, layers, in_functions }
 }
 
 /// The summary for people and grep: a fact a line, its kind first. Outputs, ops and variables past the first `most` are
@@ -304,6 +309,18 @@ pub fn to_text(summary: &Summary<'_>, most: Option<usize>) -> String {
         text.line("fake quants", &bits.collect::<Vec<_>>().join(", "));
     }
     text.line("layers", &format!("{} Conv2D, DepthwiseConv2dNative and MatMul", quantization.layers));
+    let in_functions = &quantization.in_functions;
+    if !in_functions.is_empty() {
+        text.line(
+            "layers",
+            &format!("{} in functions: they are seen in a frozen graph (tfquant freeze)", in_functions.len()),
+        );
+        text.list(
+            "in function",
+            in_functions.iter().map(|layer| format!("{} {} ({})", layer.function, layer.node, layer.op)),
+            most,
+        );
+    }
     let parameters = &summary.parameters;
     text.line("parameters", &format!("{} elements, {} bytes", parameters.elements, parameters.bytes));
     for (dtype, part) in &parameters.by_dtype {

@@ -28,8 +28,9 @@ pub use variable::Variable;
 use std::collections::BTreeMap;
 
 use crate::collections::Collections;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Attrs;
+use crate::graph::loops::Loops;
 use crate::graph::{Graph, Input, NameHash, NameSet, NewNode, NodeId, TensorRef};
 use colocation::Colocation;
 
@@ -58,6 +59,8 @@ pub struct Builder<'g> {
     control: Option<ControlRegion>,
     /// The device that nodes request which are colocated with nothing.
     device: String,
+    /// The nodes inside while-loops that no new node may read.
+    loops: Loops,
     /// Inside a branch of a conditional: the node that lets its constants run.
     pivot: Option<NodeId>,
     attrs: Attrs,
@@ -89,10 +92,29 @@ impl<'g> Builder<'g> {
             name: String::new(),
             colocation: Colocation::default(),
             device: String::new(),
+            loops: Loops::default(),
             control: None,
             pivot: None,
             attrs: Attrs::default(),
             inputs: Vec::new(),
+        }
+    }
+
+    /// From now on, new nodes may not read what is inside a while-loop, as TensorFlow's `CheckInputFromValidContext` has it.
+    pub fn stay_out_of_loops(&mut self) {
+        self.loops = Loops::new(self.graph, &self.originals);
+    }
+
+    /// Refuses a new node that would read what is inside a while-loop.
+    fn check_loops(&self, name: &str, inputs: &[TensorRef]) -> Result<()> {
+        match inputs.iter().find(|input| self.loops.contain(input.node)) {
+            None => Ok(()),
+            Some(input) => {
+                let what = format!("the node is inside a while-loop, and the new node '{name}' outside would read it");
+                Err(self.graph.error(ErrorKind::Refused, what, input.node).hint(
+                    "TensorFlow refuses it too: leave out --reference-only, and layers inside loops stay as they are",
+                ))
+            }
         }
     }
 
@@ -218,6 +240,7 @@ impl<'g> Builder<'g> {
         inputs: &[TensorRef],
         attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
     ) -> Result<NodeId> {
+        self.check_loops(name, inputs)?;
         let mut all = std::mem::take(&mut self.inputs);
         all.clear();
         all.extend(inputs.iter().copied().map(Input::Data));

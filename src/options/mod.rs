@@ -20,6 +20,7 @@ pub use selection::Selection;
 
 /// What to do to a model.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct RewriteOptions {
     /// What every pass asks.
     pub common: Common,

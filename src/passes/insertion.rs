@@ -22,6 +22,7 @@ pub(super) const WIDE_MIN: f32 = -6.0;
 
 /// A fake quantizer to insert: the arguments of TensorFlow's `_InsertQuantOp`.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools)] // as many as TensorFlow's function has
 pub(super) struct Insertion<'a> {
     /// The scope of the layer; the quantizer's nodes go below it. Empty at the root.
     pub context: &'a str,

@@ -40,6 +40,9 @@ pub struct Report {
     pub dry_run: bool,
     /// The options in force.
     pub options: BTreeMap<String, serde_json::Value>,
+    /// What was frozen on the way, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
     /// Which generation of rules was chosen, and why.
     pub rules: ChosenRules,
     /// What was left out because it only trains, saves or watches, if that was asked for.

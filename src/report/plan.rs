@@ -9,7 +9,8 @@ use crate::passes::decisions::{BatchNorm, InsertedFakeQuant, Layer, Outcome, Ste
 /// Everything the rewrite does, or would do.
 #[must_use]
 pub fn to_text(report: &Report) -> String {
-    let mut text = rules(report);
+    let mut text = report.frozen.as_ref().map(|frozen| format!("frozen {frozen}\n")).unwrap_or_default();
+    text.push_str(&rules(report));
     if let Some(dropped) = &report.dropped {
         let _ = writeln!(text, "dropped {dropped}");
     }
@@ -43,7 +44,7 @@ pub fn rules(report: &Report) -> String {
 
 /// What was decided about a batch norm, and why.
 pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
-    let BatchNorm { node, op, layer, outcome, detail, folded, extension } = batch_norm;
+    let BatchNorm { node, op, layer, outcome, detail, folded, extension, changes } = batch_norm;
     let _ = write!(text, "batch_norm {} ({}): {}", Printable(node), Printable(op), outcome.code());
     if let Some(layer) = layer.as_ref().filter(|_| folded.is_some()) {
         let _ = write!(text, " into {}", Printable(layer));
@@ -56,6 +57,9 @@ pub fn push_batch_norm(text: &mut String, batch_norm: &BatchNorm) {
     }
     if let Some(detail) = detail {
         let _ = write!(text, ": {}", Printable(detail));
+    }
+    if let Some(changes) = changes {
+        let _ = write!(text, ", changes the result: {changes}");
     }
     text.push('\n');
 }

@@ -17,6 +17,9 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
     let mut line = |label: &str, value: String| {
         let _ = writeln!(text, "{label:<16}{value}");
     };
+    if let Some(frozen) = &report.frozen {
+        line("frozen", frozen.clone());
+    }
     line("rules", format!("{}: {}", report.rules.chosen, Printable(&report.rules.reason)));
     if let Some(dropped) = &report.dropped {
         line("dropped", dropped.to_string());

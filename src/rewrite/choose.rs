@@ -1,10 +1,10 @@
 //! Which generation of rules suits a model: `--match auto`.
 //!
 //! The rules of names where they accept the whole graph and leave no batch norm that those of topology would fold; else
-//! those of topology, which leave with its reason what they cannot take. A model's rules are found out by trying them on
-//! copies; what an untouched node costs to copy is its entry in the graph.
+//! those of topology, which leave with its reason what they cannot take. Which rules fit is found out by trying: where those
+//! of names refuse the graph, it is read again, which costs less than a copy that is mostly of no use.
 
-use super::{Error, ErrorKind, Generation, Model, Result, run::run};
+use super::{ErrorKind, Generation, Model, Result, run::run};
 use crate::options::{NamesOnly, RewriteOptions, Rules, TopologyOnly};
 use crate::passes::decisions::{BatchNorm, FoldOutcome};
 use crate::report::Report;
@@ -16,40 +16,45 @@ use crate::report::Report;
 pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &NamesOnly) -> Result<Report> {
     let mut strict = options.clone();
     strict.common.skip_unmatched = false;
-    let mut by_names = model.clone();
-    let reason = match run(&mut by_names, &strict, Generation::Names(only)) {
+    let reason = match run(model, &strict, Generation::Names(only)) {
         Ok(report) => match shortfall(&report, options) {
-            None => return Ok(chosen(by_names, model, report, "they accept the whole graph".to_owned())),
-            Some(shortfall) => {
-                let mut by_topology = model.clone();
-                if let Ok(other) = run_by_topology(&mut by_topology, options)
-                    && does_more(&other, &report)
-                {
-                    return Ok(chosen(by_topology, model, other, shortfall));
-                }
-                let reason = format!("{shortfall}, and by structure no more is done");
-                return Ok(chosen(by_names, model, report, reason));
-            }
+            None => return Ok(chosen(report, "they accept the whole graph".to_owned())),
+            Some(shortfall) => return by_structure_if_more(model, options, report, shortfall),
         },
-        Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Options) => refusal(&error),
+        Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Options) => format!("by names, {error}"),
         Err(error) => return Err(error),
     };
-    let mut report = run_by_topology(model, options)?;
+    model.reset()?;
+    Ok(chosen(run_by_topology(model, options)?, reason))
+}
+
+/// Rewrites by structure instead, if more is done so than was done by names.
+fn by_structure_if_more(
+    model: &mut Model,
+    options: &RewriteOptions,
+    by_names: Report,
+    shortfall: String,
+) -> Result<Report> {
+    let mut other = model.clone();
+    other.reset()?;
+    if let Ok(by_structure) = run_by_topology(&mut other, options)
+        && does_more(&by_structure, &by_names)
+    {
+        *model = other;
+        return Ok(chosen(by_structure, shortfall));
+    }
+    Ok(chosen(by_names, format!("{shortfall}, and by structure no more is done")))
+}
+
+fn chosen(mut report: Report, reason: String) -> Report {
     report.rules.reason = reason;
-    Ok(report)
+    report
 }
 
 fn run_by_topology(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
     let mut lenient = options.clone();
     lenient.common.skip_unmatched = true;
     run(model, &lenient, Generation::Topology(&TopologyOnly::default()))
-}
-
-/// Puts the rewritten copy in the model's place.
-fn chosen(rewritten: Model, model: &mut Model, mut report: Report, reason: String) -> Report {
-    report.rules.reason = reason;
-    *model = rewritten;
-    report
 }
 
 /// What the rules of names did not do, if anything.
@@ -71,10 +76,6 @@ fn does_more(report: &Report, other: &Report) -> bool {
         |report: &Report, node: &str| report.batch_norms.iter().any(|norm| norm.node == node && norm.is_folded());
     let folds_more = || other.batch_norms.iter().filter(|norm| is_left(norm)).any(|norm| is_folded(report, &norm.node));
     other.summary.quantized == 0 && report.summary.quantized > 0 || folds_more()
-}
-
-fn refusal(error: &Error) -> String {
-    format!("by names, {error}")
 }
 
 /// What other rules would do to a model that the rules of names refused: a promise that holds for the command with that

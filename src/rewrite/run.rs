@@ -9,6 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::graph::{Graph, NodeId, TensorRef, verify};
 use crate::options::{Common, Generation, RewriteOptions};
 use crate::passes::decisions::{BatchNorm, Quantized};
+use crate::passes::topology::fold::Folded;
 use crate::passes::{constant_ranges, names, output_names, topology};
 use crate::report::{ChosenRules, Output, Report, SCHEMA_VERSION, Summary};
 
@@ -30,12 +31,17 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     let common = &Common { selection, ..options.common.clone() };
     let outputs = if options.quantize.is_some() { model.outputs() } else { Vec::new() };
     let mut builder = generation.builder(&mut model.graph, &mut model.collections);
+    if matches!(generation, Generation::Topology(only) if only.reference_only) {
+        builder.stay_out_of_loops();
+    }
     for name in [&options.init_op, &options.update_op].into_iter().flatten() {
         check_free(builder.graph, name)?;
     }
-    let batch_norms = match generation {
-        _ if !options.fold => Vec::new(),
-        Generation::Names(_) => names::fold::fold_batch_norms(&mut builder, common)?,
+    let folded = match generation {
+        _ if !options.fold => Folded::default(),
+        Generation::Names(_) => {
+            Folded { batch_norms: names::fold::fold_batch_norms(&mut builder, common)?, ..Folded::default() }
+        }
         Generation::Topology(only) => topology::fold::fold_batch_norms(&mut builder, common, only)?,
     };
     let mut quantized = match &options.quantize {
@@ -44,7 +50,7 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
             match generation {
                 Generation::Names(only) => names::quantize::quantize(&mut builder, common, quantize, only, collection)?,
                 Generation::Topology(only) => {
-                    topology::quantize::quantize(&mut builder, common, quantize, only, collection)?
+                    topology::quantize::quantize(&mut builder, common, quantize, only, collection, &folded)?
                 }
             }
         }
@@ -67,7 +73,7 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     let graph = &model.graph;
     let (checked, mut report) = thread::scope(|scope| {
         let check = thread::Builder::new().spawn_scoped(scope, || verify::check_acyclic(graph));
-        let report = report_of(graph, options, generation, &variables, &initializers, batch_norms, quantized);
+        let report = report_of(graph, options, generation, &variables, &initializers, folded.batch_norms, quantized);
         let checked = match check {
             Ok(running) => running.join().unwrap_or_else(|panic| resume_unwind(panic)),
             Err(_) => verify::check_acyclic(graph),
@@ -131,7 +137,7 @@ fn report_of(
         variables: names(variables),
         initializers: names(initializers),
         update_ops: names(&quantized.updates),
-        warnings: warnings::after(graph, options, variables, &quantized),
+        warnings: warnings::after(graph, options, variables, &batch_norms, &quantized),
         created_global_step: quantized.created_global_step,
         batch_norms,
         layers: quantized.layers,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use tfquant::freeze::on_the_way::OnTheWay;
 use tfquant::inspect::ranges;
 use tfquant::{
     Common, ConstantRanges, Encoding, Error, ErrorKind, GivenRanges, MessageKind, NamesOnly, OpenOptions, Quantize,
@@ -57,6 +58,8 @@ pub enum InputFormat {
 pub enum OutputFormat {
     Binary,
     Text,
+    /// A new SavedModel folder with the signature serving_default
+    SavedModel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,7 +88,7 @@ pub struct OutputArgs {
     #[arg(short, long, value_name = "PATH", required_unless_present = "dry_run")]
     pub output: Option<PathBuf>,
 
-    /// Write binary or text [default: text when the output ends in .pbtxt]
+    /// Write binary or text, or a GraphDef as a SavedModel [default: text when the output ends in .pbtxt, else binary]
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub output_format: Option<OutputFormat>,
 
@@ -108,7 +111,6 @@ pub struct OutputArgs {
 
 /// Which layers there are, and which of them to touch.
 #[derive(Debug, Args)]
-#[allow(clippy::struct_excessive_bools)] // switches
 #[command(next_help_heading = WHAT)]
 #[allow(clippy::struct_excessive_bools)] // switches
 pub struct LayerArgs {
@@ -346,6 +348,23 @@ fn range(text: &str) -> Result<[f32; 2], String> {
     }
 }
 
+/// Whether a model is frozen before the passes see it, and from where.
+#[derive(Debug, Args)]
+#[command(next_help_heading = WHAT)]
+pub struct FreezingArgs {
+    /// Freeze the model first; done without being asked where the layers are in functions (--mode eval)
+    #[arg(long)]
+    pub freeze: bool,
+
+    /// Signature to freeze [default: serving_default, or the only one]
+    #[arg(long, value_name = "NAME")]
+    pub signature: Option<String>,
+
+    /// Checkpoint that holds the variables to freeze [default: that of the SavedModel folder]
+    #[arg(long, value_name = "PREFIX")]
+    pub checkpoint: Option<PathBuf>,
+}
+
 /// A page to look at.
 #[derive(Debug, Args)]
 #[command(next_help_heading = HOW_MUCH)]
@@ -378,6 +397,24 @@ impl InputArgs {
             outputs: self.outputs.clone(),
         }
     }
+
+    /// How to open an input whose ends may have names that are found only when it is frozen.
+    pub fn open_options_without_ends(&self) -> OpenOptions {
+        OpenOptions { inputs: Vec::new(), outputs: Vec::new(), ..self.open_options() }
+    }
+}
+
+impl FreezingArgs {
+    /// The library's form of it.
+    pub fn on_the_way(&self, input: &InputArgs) -> OnTheWay {
+        OnTheWay {
+            asked_for: self.freeze,
+            signature: self.signature.clone(),
+            checkpoint: self.checkpoint.clone(),
+            inputs: input.inputs.clone(),
+            outputs: input.outputs.clone(),
+        }
+    }
 }
 
 impl OutputArgs {
@@ -386,7 +423,7 @@ impl OutputArgs {
         let is_text_path = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "pbtxt");
         match self.output_format {
             Some(OutputFormat::Text) => Encoding::Text,
-            Some(OutputFormat::Binary) => Encoding::Binary,
+            Some(OutputFormat::Binary | OutputFormat::SavedModel) => Encoding::Binary,
             None if self.output.as_ref().is_some_and(is_text_path) => Encoding::Text,
             None => folder_of.unwrap_or(Encoding::Binary),
         }

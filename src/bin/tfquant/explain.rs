@@ -7,8 +7,8 @@ use clap::Args;
 use tfquant::inspect::{explain, to_json};
 use tfquant::page::PageData;
 
-use crate::args::{EXIT_CODES, HtmlArgs, InputArgs, PassArgs};
-use crate::models::{open, write_page};
+use crate::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, PassArgs};
+use crate::models::{open_for_passes, write_page};
 use crate::terminal;
 
 /// What `tfquant explain` is told.
@@ -34,12 +34,15 @@ pub struct ExplainArgs {
     pub html: HtmlArgs,
 
     #[command(flatten)]
+    pub freezing: FreezingArgs,
+
+    #[command(flatten)]
     pub passes: PassArgs,
 }
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let options = args.passes.rewrite_options()?;
-    let (model, path) = open(&args.input)?;
+    let (model, path) = open_for_passes(&args.input, &args.freezing, options.common.is_training)?;
     let (rewritten, report) = explain::plan(&model, &options)?;
     if let Some(path) = &args.html.html {
         write_page(path, &PageData::of_rewrite(&rewritten.graph, &report))?;

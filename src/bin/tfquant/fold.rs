@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use tfquant::{NamesOnly, TopologyOnly};
 
-use crate::args::{EXIT_CODES, HtmlArgs, InputArgs, LayerArgs, OutputArgs};
+use crate::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, LayerArgs, OutputArgs};
 use crate::rewrite::transform;
 
 /// What `tfquant fold` is told.
@@ -23,10 +23,13 @@ pub struct FoldArgs {
     pub html: HtmlArgs,
 
     #[command(flatten)]
+    pub freezing: FreezingArgs,
+
+    #[command(flatten)]
     pub layers: LayerArgs,
 }
 
 pub fn run(args: &FoldArgs) -> Result<ExitCode> {
     let options = args.layers.rewrite_options(NamesOnly::default(), TopologyOnly::default(), &[])?;
-    transform(&args.input, &args.output, None, args.html.html.as_deref(), &options)
+    transform(&args.input, &args.output, [None, args.html.html.as_deref()], &args.freezing, &options)
 }

@@ -80,7 +80,7 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     };
     let mut frozen = stages.run("freeze", || freeze(&model, &options))?;
     if args.format() == FrozenFormat::SavedModel {
-        saved_model::enclose(&mut frozen.model, &frozen.report)?;
+        saved_model::enclose(&mut frozen.model, &frozen.report.inputs, &frozen.report.outputs)?;
     }
     let message = frozen.model.encode()?;
     frozen.report.input.path = args.input.model.display().to_string();

@@ -7,7 +7,7 @@ use tfquant::output::write_file;
 use tfquant::page::{self, PageData};
 use tfquant::{Model, source};
 
-use crate::args::InputArgs;
+use crate::args::{FreezingArgs, InputArgs};
 
 /// Opens the model that a verb looks at; says what the user called it.
 pub fn open(input: &InputArgs) -> Result<(Model, String)> {
@@ -18,6 +18,19 @@ pub fn open(input: &InputArgs) -> Result<(Model, String)> {
 pub fn open_path(path: &Path, input: &InputArgs) -> Result<(Model, String)> {
     let source = source::open(path)?;
     Ok((Model::open_source(&source, &input.open_options())?, path.display().to_string()))
+}
+
+/// Opens the model that passes are asked about, frozen first where they need that.
+pub fn open_for_passes(input: &InputArgs, freezing: &FreezingArgs, is_training: bool) -> Result<(Model, String)> {
+    let source = source::open(&input.model)?;
+    let mut model = Model::open_source(&source, &input.open_options_without_ends())?;
+    let freezing = freezing.on_the_way(input);
+    if freezing.is_needed(&model, &source.location, is_training)? {
+        model = freezing.freeze(&model, &source.location)?.model;
+    } else {
+        model.name_ends(&input.inputs, &input.outputs)?;
+    }
+    Ok((model, input.model.display().to_string()))
 }
 
 /// Writes the page that `--html` asks for.

@@ -5,15 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use tfquant::freeze::report::in_short;
+use tfquant::freeze::saved_model;
 use tfquant::page::PageData;
 use tfquant::report::{Report, json, plan as plan_text, text};
 use tfquant::source::{self, Source};
 use tfquant::{Error, ErrorKind, Model, RewriteOptions, Rewritten, Rules, other_rules, rewrite};
 
-use crate::args::{EXIT_CODES, HtmlArgs, InputArgs, OutputArgs, PassArgs};
+use crate::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, OutputArgs, PassArgs};
 use crate::models::render;
 use crate::progress::Stages;
-use crate::targets::{ModelTarget, Targets};
+use crate::targets::{Form, ModelTarget, Targets};
 use crate::terminal;
 
 /// What `tfquant rewrite` is told.
@@ -35,29 +37,49 @@ pub struct RewriteArgs {
     pub html: HtmlArgs,
 
     #[command(flatten)]
+    pub freezing: FreezingArgs,
+
+    #[command(flatten)]
     pub passes: PassArgs,
 }
 
 pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
     let options = args.passes.rewrite_options()?;
-    transform(&args.input, &args.output, args.plan.as_deref(), args.html.html.as_deref(), &options)
+    let documents = [args.plan.as_deref(), args.html.html.as_deref()];
+    transform(&args.input, &args.output, documents, &args.freezing, &options)
 }
 
 /// Opens, rewrites, writes and reports.
 pub fn transform(
     input: &InputArgs,
     output: &OutputArgs,
-    plan: Option<&Path>,
-    html: Option<&Path>,
+    [plan, html]: [Option<&Path>; 2],
+    freezing: &FreezingArgs,
     options: &RewriteOptions,
 ) -> Result<ExitCode> {
     let mut stages = Stages::new(!output.quiet);
     let source = source::open(&input.model)?;
-    let mut model = stages.run("read", || Model::open_source(&source, &input.open_options()))?;
-    let mut targets = Targets::open(output, plan, html, &source.location, model.encoding)?;
+    let mut model = stages.run("read", || Model::open_source(&source, &input.open_options_without_ends()))?;
+    let freezing = freezing.on_the_way(input);
+    let is_frozen = freezing.is_needed(&model, &source.location, options.common.is_training)?;
+    let form = Form::of(output, is_frozen);
+    let mut targets = Targets::open(output, plan, html, &source.location, model.encoding, form)?;
+    let mut frozen = None;
+    if is_frozen {
+        let made = stages.run("freeze", || freezing.freeze(&model, &source.location))?;
+        (model, frozen) = (made.model, Some(made.report));
+    } else {
+        model.name_ends(&input.inputs, &input.outputs)?;
+    }
+    match &frozen {
+        _ if form != Form::NewSavedModel => {}
+        Some(frozen) => saved_model::enclose(&mut model, &frozen.inputs, &frozen.outputs)?,
+        None => saved_model::enclose_between_its_ends(&mut model)?,
+    }
     let rewritten = stages.run("rewrite", || rewrite(&mut model, options));
     let mut rewritten = rewritten.map_err(|error| point_to_other_rules(error, &source, input, options))?;
     rewritten.report.dry_run = output.dry_run;
+    rewritten.report.frozen = frozen.as_ref().map(in_short);
     if let Some(target) = &mut targets.plan {
         target.write_document(json::to_json(&rewritten.report).as_bytes())?;
     }

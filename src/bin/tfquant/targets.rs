@@ -6,7 +6,7 @@ use tfquant::output::{Output, commit_all};
 use tfquant::source::Location;
 use tfquant::{Encoding, Error, ErrorKind, Result};
 
-use crate::args::OutputArgs;
+use crate::args::{OutputArgs, OutputFormat};
 
 /// The model, and the documents about it that were asked for.
 pub struct Targets {
@@ -22,6 +22,28 @@ pub struct ModelTarget {
     pub encoding: Encoding,
 }
 
+/// What kind of message is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The container that came in.
+    AsItCame,
+    /// A GraphDef, whatever came in.
+    GraphDef,
+    /// A SavedModel folder of its own.
+    NewSavedModel,
+}
+
+impl Form {
+    /// The form that these arguments ask for, of a model that is frozen first or not.
+    pub fn of(args: &OutputArgs, is_frozen: bool) -> Self {
+        match args.output_format {
+            Some(OutputFormat::SavedModel) => Self::NewSavedModel,
+            _ if is_frozen => Self::GraphDef,
+            _ => Self::AsItCame,
+        }
+    }
+}
+
 impl Targets {
     /// Opens them all, so that one that cannot be written is known at once.
     pub fn open(
@@ -30,9 +52,10 @@ impl Targets {
         html: Option<&Path>,
         input: &Location,
         input_encoding: Encoding,
+        form: Form,
     ) -> Result<Self> {
         let targets = Self {
-            model: ModelTarget::open(args, input, input_encoding)?,
+            model: ModelTarget::open(args, input, input_encoding, form)?,
             report: args.report.as_deref().map(Output::open_document).transpose()?,
             plan: plan.map(Output::open_document).transpose()?,
             html: html.map(Output::open_document).transpose()?,
@@ -68,10 +91,15 @@ impl Targets {
 }
 
 impl ModelTarget {
-    fn open(args: &OutputArgs, input: &Location, input_encoding: Encoding) -> Result<Option<Self>> {
+    fn open(args: &OutputArgs, input: &Location, input_encoding: Encoding, form: Form) -> Result<Option<Self>> {
         let Some(path) = args.output.as_deref().filter(|_| !args.dry_run) else { return Ok(None) };
         let in_folder = matches!(input, Location::SavedModelFolder { .. }).then_some(input_encoding);
-        let encoding = args.encoding(in_folder);
-        Ok(Some(Self { output: Output::open(path, input, encoding)?, encoding }))
+        let encoding = args.encoding(in_folder.filter(|_| form == Form::AsItCame));
+        let output = match form {
+            Form::AsItCame => Output::open(path, input, encoding)?,
+            Form::GraphDef => Output::open_document(path)?,
+            Form::NewSavedModel => Output::open_saved_model(path)?,
+        };
+        Ok(Some(Self { output, encoding }))
     }
 }

@@ -4,6 +4,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::ranges::Reached;
 use super::{Finding, Target};
+use crate::container::Model;
+use crate::freeze::layers;
 use crate::graph::op_class::{is_fake_quant, is_fused_batch_norm, is_reference_layer};
 use crate::graph::training;
 use crate::graph::{Graph, NodeId, TensorRef};
@@ -45,6 +47,19 @@ fn uninitialized(graph: &Graph, quants: &[FakeQuant]) -> Vec<Finding> {
             Finding::error("uninitialized_range", graph.name(variable), message)
         })
         .collect()
+}
+
+/// Layers that are not in the graph itself: what is checked of it says nothing of them.
+pub(super) fn body_in_functions(model: &Model) -> Option<Finding> {
+    let layers = layers::in_functions(model);
+    let first = layers.first()?;
+    let message = format!(
+        "{} layers are in functions, '{}' ({}) first, and are not checked: check what tfquant freeze makes of the model",
+        layers.len(),
+        first.node,
+        first.op
+    );
+    Some(Finding::error("body_in_functions", &first.function, message))
 }
 
 /// Variables that the graph's Savers do not save.

@@ -126,8 +126,13 @@ pub fn check(model: &Model, path: &str, options: &Options) -> Check {
     let quants = fake_quants(graph);
     let state = State::of(&quants);
     let mut findings = lints::of_graph(graph, &quants, state);
+    let in_functions = lints::body_in_functions(model);
+    let sees_the_body = in_functions.is_none();
+    findings.extend(in_functions);
     let reached = ranges::Reached::new(graph, &model.ends.inputs, &outputs);
-    findings.extend(ranges::lacking(&reached));
+    if sees_the_body {
+        findings.extend(ranges::lacking(&reached));
+    }
     findings.extend(lints::of_ranges(&reached, &quants, options.target));
     Check {
         model: file_summary(model, path),

@@ -27,6 +27,9 @@ pub struct BatchNorm {
     /// The rule by which it was folded although the reference leaves it, or leaves its layer's input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extension: Option<Extension>,
+    /// What the network computes otherwise once it is folded: where the reference's rule is asked for, and changes that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<&'static str>,
 }
 
 coded! {
@@ -37,7 +40,8 @@ coded! {
         NoLayer = "no_layer": "what it normalises is not the output of a layer that can be folded",
         UnknownForm = "unknown_form": "single ops that are not together the batch norm the rules know",
         TrainingMode = "training_mode": "the rules do not fold one that normalises by the batch",
-        ExtraConsumer = "extra_consumer": "others read its output too, or nobody does",
+        ExtraConsumer = "extra_consumer": "others read its output too",
+        NotRead = "not_read": "nothing in the graph reads its output, so that there is nowhere to fold it to",
         NoActivation = "no_activation": "neither an activation nor a bypass Add reads its output",
         ShapeUnknown = "shape_unknown": "a shape that must be known is not",
         ShapeMismatch = "shape_mismatch": "the folded weights or the bias would not have the shape they must have",
@@ -46,6 +50,7 @@ coded! {
         Transposed = "transposed": "the layer's weights are read transposed, with the channels on the wrong axis",
         NotFloat = "not_float": "layer and batch norm do not both compute in float32",
         NoMovingAverages = "no_moving_averages": "in training mode, but what updates its moving averages is not found",
+        FrozenTraining = "frozen_training": "frozen from the training graph: it normalises by the batch, not by moving averages",
         InsideLoop = "inside_loop": "inside a while-loop, which new constants do not enter",
     }
 }
@@ -77,6 +82,13 @@ fn hint(outcome: FoldOutcome) -> &'static str {
             "end the layer's scope with Relu6, Relu or Identity, or leave the batch norm unfolded \
              (--skip-unmatched, --no-fold-batch-norms)"
         }
+        FoldOutcome::FrozenTraining => {
+            "export again for inference: build the model with training=False (is_training=False, \
+             learning phase 0), restore the checkpoint, then freeze; or leave it unfolded (--skip-unmatched, --exclude)"
+        }
+        FoldOutcome::TrainingMode => {
+            "rewrite the graph in eval mode (--mode eval), or build it with is_training=True instead of a placeholder"
+        }
         FoldOutcome::ShapeUnknown => {
             "give the weights a shape that is known when the graph is built, and export it again"
         }
@@ -85,6 +97,20 @@ fn hint(outcome: FoldOutcome) -> &'static str {
 }
 
 impl BatchNorm {
+    /// One of that outcome, of which nothing else is known yet.
+    pub(in crate::passes) fn new(node: impl Into<String>, op: impl Into<String>, outcome: FoldOutcome) -> Self {
+        Self {
+            node: node.into(),
+            op: op.into(),
+            layer: None,
+            outcome,
+            detail: None,
+            folded: None,
+            extension: None,
+            changes: None,
+        }
+    }
+
     /// Takes note of why it cannot be folded; the error, unless such a batch norm is to be left as it is.
     pub(in crate::passes) fn record_refusal(&mut self, refusal: Refusal, skip_unmatched: bool) -> Result<()> {
         if refusal.fatal && !skip_unmatched {

@@ -13,6 +13,9 @@ coded! {
         Activation = "activation": "an activation that the reference does not know",
         SharedWeights = "shared_weights": "several layers share its weights",
         FoldBias = "fold_bias": "a batch norm behind a bias is folded",
+        FoldAffine = "fold_affine": "a batch norm of single ops is recognised by its structure",
+        FoldSwitch = "fold_switch": "of a conditional, the batch norm of inference is folded",
+        FoldLayout = "fold_layout": "dilations, data format or transposition are kept, which the reference loses",
         FoldChain = "fold_chain": "a folded layer reads the folded layer before it",
     }
 }

@@ -76,6 +76,7 @@ coded! {
         RankUnknown = "rank_unknown": "the number of axes of a tensor to quantize is not known",
         OutOfScope = "out_of_scope": "outside of --scope",
         AlreadyQuantized = "already_quantized": "quantized already",
+        Gradient = "gradient": "a gradient, which stays exact",
         BatchStatistics = "batch_statistics": "yields the batch's statistics alone, which stay exact",
         BatchNormFollows = "batch_norm_follows": "a batch norm that was not folded reads it",
         InsideLoop = "inside_loop": "inside a while-loop",

@@ -6,8 +6,11 @@
 pub mod activations;
 pub mod bare_layers;
 pub mod const_weights;
+pub mod fold_affine;
 pub mod fold_bias;
 pub mod fold_chain;
+pub mod fold_layout;
+pub mod fold_switch;
 pub mod folded_weights;
 pub mod layer_ops;
 pub mod shared_weights;

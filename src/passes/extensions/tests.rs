@@ -1,6 +1,6 @@
 //! What the rules past the reference do to small graphs, and that they stay out of the reference's way.
 
-use crate::cases::{check, eval_by_topology, reference_only, rewritten};
+use crate::cases::{check, eval_by_topology, reference_only, rewritten, skipping};
 use crate::options::Selection;
 use crate::options::{RewriteOptions, Rules, TopologyOnly};
 
@@ -310,7 +310,7 @@ fn the_reference_s_own_layers_bear_no_extension() {
 }
 
 #[test]
-fn a_layer_inside_a_loop_is_left_alone_where_the_reference_mixes_frames() {
+fn a_layer_inside_a_loop_is_left_alone_where_the_reference_refuses() {
     let lines = "
         x = Placeholder [?,8,8,3]
         handle = VarHandleOp [3,3,3,3]
@@ -322,8 +322,9 @@ fn a_layer_inside_a_loop_is_left_alone_where_the_reference_mixes_frames() {
         exit = Exit(while/relu)
     ";
     check(lines, &eval_by_topology(), "layer while/conv: inside_loop");
-    let (report, _) = rewritten(lines, &reference_only()).unwrap();
-    assert!(!report.layers[0].fake_quants.is_empty());
+    let refused = rewritten(lines, &skipping(reference_only())).unwrap_err().to_string();
+    assert!(refused.contains("'while/read'"), "{refused}");
+    assert!(refused.contains("'while/weights_quant/FakeQuantWithMinMaxVars'"), "{refused}");
 }
 
 #[test]

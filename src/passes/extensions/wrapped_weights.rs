@@ -52,8 +52,7 @@ pub(in crate::passes) fn stored(graph: &Graph, read: TensorRef) -> Option<Stored
         let way = way(graph, at.node)?;
         match way {
             Way::Identity => identities += 1,
-            Way::Reshaped => rule = Some(Extension::WrappedWeights),
-            Way::Carried(_) => rule = Some(Extension::WrappedWeights),
+            Way::Reshaped | Way::Carried(_) => rule = Some(Extension::WrappedWeights),
         }
         at = graph.data_input(at.node, way.input())?;
         if matches!(way, Way::Carried(_)) {

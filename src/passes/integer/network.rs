@@ -39,11 +39,9 @@ impl Layer {
     pub fn channels(self, dims: &[usize]) -> Option<(usize, usize)> {
         let at = |from_end: usize| dims.len().checked_sub(from_end).map(|axis| dims[axis]);
         Some(match self {
-            Self::Convolution => (at(1)?, 1),
+            Self::Convolution | Self::MatMul { transposed: false } => (at(1)?, 1),
             Self::Depthwise => (at(2)?.checked_mul(at(1)?)?, 1),
-            Self::Transposed => (at(2)?, at(1)?),
-            Self::MatMul { transposed: false } => (at(1)?, 1),
-            Self::MatMul { transposed: true } => (at(2)?, at(1)?),
+            Self::Transposed | Self::MatMul { transposed: true } => (at(2)?, at(1)?),
         })
     }
 }

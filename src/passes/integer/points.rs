@@ -108,7 +108,9 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let view = View { graph, ends: Ends::new(graph, outputs), constants: &constants };
     let mut points = Points::default();
     let mut live = vec![false; graph.len()];
-    fed.iter().for_each(|input| live[input.node.index()] = true);
+    for input in fed {
+        live[input.node.index()] = true;
+    }
     let mut chosen: Vec<TensorRef> = inputs.to_vec();
     for &node in &order {
         if live[node.index()] || !graph.data_inputs(node).any(|input| live[input.node.index()]) {
@@ -144,7 +146,9 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
             .filter_map(|tensor| places.get(&tensor).copied())
             .collect();
         let Some(&first) = made.first() else { continue };
-        made.iter().for_each(|&other| groups.join(first, other));
+        for &other in &made {
+            groups.join(first, other);
+        }
         if !matches!(graph.op(node), "Maximum" | "Minimum") {
             let beside = operands.iter().filter(|tensor| {
                 constants.contain(tensor.node) && graph.tensor_type(**tensor) == Some(DataType::DtFloat)

@@ -67,7 +67,7 @@ impl Checks<'_> {
             return Err(self.leave(FoldOutcome::Atrous, "the layer is dilated, which folding does not carry over"));
         }
         if graph.attr_str(layer, "data_format").is_some_and(|format| format.starts_with("NC")) {
-            return Err(self.leave(FoldOutcome::DataFormat, "the layer's channels are not on the last axis"));
+            return Err(self.leave(FoldOutcome::DataFormat, "the layer is NCHW: its channels are not on the last axis"));
         }
         if graph.op(layer) == "MatMul" && graph.attr_bool(layer, "transpose_b") == Some(true) {
             return Err(self.leave(FoldOutcome::Transposed, "the layer's weights are transposed as they are read"));

@@ -146,15 +146,7 @@ fn new_record(graph: &Graph, node: NodeId) -> BatchNorm {
         Some((op, name)) => (FoldOutcome::NoLayer, Some(format!("it reads '{name}' ({op}), which is no layer"))),
         None => (FoldOutcome::NoLayer, None),
     };
-    BatchNorm {
-        node: graph.name(node).to_owned(),
-        op: graph.op(node).to_owned(),
-        layer: None,
-        outcome,
-        detail,
-        folded: None,
-        extension: None,
-    }
+    BatchNorm { detail, ..BatchNorm::new(graph.name(node), graph.op(node), outcome) }
 }
 
 fn fold_match(
@@ -208,15 +200,19 @@ fn plan(graph: &Graph, shapes: &mut ShapeCache, found: FusedMatch) -> Result<Pla
 /// Exactly one input of one node may read what is replaced.
 fn check_read_once(graph: &Graph, found: &FusedMatch) -> Result<(), Refusal> {
     let mut readers = graph.tensor_consumers(found.output);
-    let what = match (readers.next(), readers.next()) {
+    let (outcome, what) = match (readers.next(), readers.next()) {
         (Some(_), None) => return Ok(()),
-        (None, _) => "nothing reads the output of the batch norm, so folding has nowhere to go".to_owned(),
+        (None, _) => (
+            FoldOutcome::NotRead,
+            "nothing reads the output of the batch norm, so folding has nowhere to go".to_owned(),
+        ),
         (Some(one), Some(other)) => {
             let (one, other) = (graph.name(one), graph.name(other));
-            format!("the output of the batch norm is read more than once ('{one}', '{other}')")
+            let what = format!("the output of the batch norm is read more than once ('{one}', '{other}')");
+            (FoldOutcome::ExtraConsumer, what)
         }
     };
-    Err(Refusal::fatal(FoldOutcome::ExtraConsumer, graph.error(ErrorKind::Refused, what, found.output.node)))
+    Err(Refusal::fatal(outcome, graph.error(ErrorKind::Refused, what, found.output.node)))
 }
 
 /// Adds the folded layer; returns the name of the node that replaces the batch norm's output.

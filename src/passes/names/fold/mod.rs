@@ -29,11 +29,16 @@ mod fused;
 mod tests;
 mod unfused;
 
+use hashbrown::HashSet;
+
 use crate::error::Result;
+use crate::graph::name::parent;
 use crate::graph::shape::ShapeCache;
 use crate::nodes::Builder;
 use crate::options::Common;
-use crate::passes::decisions::BatchNorm;
+use crate::passes::consumers::is_skipped;
+use crate::passes::decisions::{BatchNorm, FoldOutcome};
+use crate::passes::extensions::fold_affine::{Finder, Stored};
 
 /// Folds the batch norms of the builder's graph; says of each whether, and why not.
 ///
@@ -44,5 +49,30 @@ pub fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common) -> Result<Ve
     let mut shapes = ShapeCache::default();
     let mut found = fused::fold(builder, &mut shapes, common)?;
     found.extend(unfused::fold(builder, &mut shapes, common)?);
+    let others = nameless(builder, &mut shapes, &found);
+    found.extend(others);
     Ok(found)
+}
+
+/// Batch norms of single ops that are not called as the rules know them, so that they stay.
+fn nameless(builder: &Builder<'_>, shapes: &mut ShapeCache, found: &[BatchNorm]) -> Vec<BatchNorm> {
+    let (graph, operations) = (&*builder.graph, builder.operations());
+    let known: HashSet<&str> =
+        found.iter().flat_map(|norm| [Some(norm.node.as_str()), norm.layer.as_deref()]).flatten().collect();
+    let stored = Stored::new(graph, &operations, true);
+    let mut finder = Finder { graph, shapes, stored: &stored };
+    let mut seen = HashSet::new();
+    let mut others = Vec::new();
+    for node in operations.into_iter().filter(|&node| graph.is_original(node) && !is_skipped(graph.name(node))) {
+        let Some(chain) = finder.chain(node) else { continue };
+        let layer = graph.name(chain.of.layer);
+        let is_known = known.contains(layer) || known.contains(parent(graph.name(node)).unwrap_or_default());
+        if !is_known && seen.insert(chain.of.layer) {
+            let mut batch_norm = BatchNorm::new(graph.name(node), "batchnorm", FoldOutcome::UnknownForm);
+            batch_norm.layer = Some(layer.to_owned());
+            batch_norm.detail = Some("its scope is not called BatchNorm, by which the rules know it".to_owned());
+            others.push(batch_norm);
+        }
+    }
+    others
 }

@@ -69,8 +69,7 @@ pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut ShapeCache, common: &Common
 }
 
 fn new_record(node: String) -> BatchNorm {
-    let op = "batchnorm".to_owned();
-    BatchNorm { node, op, layer: None, outcome: FoldOutcome::UnknownForm, detail: None, folded: None, extension: None }
+    BatchNorm::new(node, "batchnorm", FoldOutcome::UnknownForm)
 }
 
 /// The layers' scopes that hold a batch norm, each once, in graph order; and the batch norms whose scope is not called

@@ -10,15 +10,15 @@ use crate::passes::insertion::{self, Insertion, check_float, few_names};
 
 /// Inserts fake quantizers one after the other, remembering what they share.
 pub(super) struct Inserter<'o> {
-    inserter: insertion::Inserter<'o>,
+    shared: insertion::Inserter<'o>,
     global_step: Option<GlobalStep>,
     shapes: ShapeCache,
 }
 
 impl<'o> Inserter<'o> {
     pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
-        let inserter = insertion::Inserter::new(common, quantize, vars_collection);
-        Self { inserter, global_step: None, shapes: ShapeCache::default() }
+        let shared = insertion::Inserter::new(common, quantize, vars_collection);
+        Self { shared, global_step: None, shapes: ShapeCache::default() }
     }
 
     /// The global step that had to be created for a delay.
@@ -28,7 +28,7 @@ impl<'o> Inserter<'o> {
 
     /// All that was inserted.
     pub fn finish(self) -> insertion::Inserter<'o> {
-        self.inserter
+        self.shared
     }
 
     /// TensorFlow's `_InsertQuantOp`.
@@ -37,7 +37,7 @@ impl<'o> Inserter<'o> {
         check_float(b.graph, producer)?;
         let rank = b.graph.rank_with(producer.into(), &mut self.shapes);
         let global_step = &mut self.global_step;
-        let inserted = self.inserter.insert(b, insertion, rank, |b| match global_step {
+        let inserted = self.shared.insert(b, insertion, rank, |b| match global_step {
             Some(step) => Ok(*step),
             None => Ok(*global_step.insert(b.get_or_create_global_step()?)),
         })?;

@@ -53,8 +53,7 @@ pub fn quantize(
 ) -> Result<Quantized> {
     let graph = &*builder.graph;
     let gradients = Gradients::find(graph);
-    let is_candidate = |&node: &NodeId| is_layer_op(graph, node) && !gradients.contain(node);
-    let candidates: Vec<NodeId> = graph.ids().filter(is_candidate).collect();
+    let candidates: Vec<NodeId> = graph.ids().filter(|&node| is_layer_op(graph, node)).collect();
     common.selection.check(candidates.iter().map(|&node| graph.name(node)))?;
 
     let mut pass = Pass {
@@ -62,6 +61,7 @@ pub fn quantize(
         options,
         only,
         consumers: Consumers::new(graph),
+        gradients,
         inserter: Inserter::new(common, options, vars_collection),
         add_contexts: Vec::new(),
         seen_add_contexts: HashSet::new(),
@@ -120,6 +120,7 @@ struct Pass<'o> {
     options: &'o Quantize,
     only: &'o NamesOnly,
     consumers: Consumers,
+    gradients: Gradients,
     inserter: Inserter<'o>,
     add_contexts: Vec<String>,
     seen_add_contexts: HashSet<String>,
@@ -133,8 +134,14 @@ impl Pass<'_> {
             layer.outcome = outcome;
         } else {
             match self.find_layer(b, op, &mut layer.steps) {
+                Ok(_) if self.gradients.contain(op) => layer.outcome = Outcome::Gradient,
                 Ok(found) => layer.fake_quants = self.quantize_layer(b, op, &found)?,
-                Err(refusal) => self.skip_or_refuse(&mut layer, refusal)?,
+                Err(mut refusal) => {
+                    if self.gradients.contain(op) {
+                        refusal.error = refusal.error.hint(GRADIENT_HINT);
+                    }
+                    self.skip_or_refuse(&mut layer, refusal)?;
+                }
             }
         }
         if matches!(layer.outcome, Outcome::Quantized | Outcome::FoldedTwin) {
@@ -344,6 +351,9 @@ fn check_insertion(
 
 const QUANTIZED_HINT: &str = "the layer is quantized already; rewrite the graph from before it was quantized";
 
+const GRADIENT_HINT: &str =
+    "it is a gradient, which no rule covers: leave out what trains (--drop-training), or go on (--skip-unmatched)";
+
 const RULES_HINT: &str = "the rules go by TF-Slim's names; leave the layer out with --exclude or --skip-unmatched";
 
 impl Refusal {
@@ -379,8 +389,8 @@ fn find_weights(
         let error = graph.error(ErrorKind::Refused, "no inputs to quantize: none is called weights", op);
         // This run's own quantizers are new; the input that is no weights may have one already.
         let quantizer = graph.data_input(op, 1).and_then(|weights| wrapped_weights::quantizer(graph, weights));
-        let quantized = quantizer.is_some_and(|quantizer| graph.is_original(quantizer));
-        Refusal::new(Outcome::NoWeights, error.hint(if quantized { QUANTIZED_HINT } else { RULES_HINT }))
+        let is_old = quantizer.is_some_and(|node| graph.is_original(node));
+        Refusal::new(Outcome::NoWeights, error.hint(if is_old { QUANTIZED_HINT } else { RULES_HINT }))
     })
 }
 
@@ -453,4 +463,55 @@ fn update_barrier_waits_for_updates(b: &mut Builder<'_>) -> Result<()> {
     }
     b.graph.add_control_inputs(barrier, &updates);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cases::rewritten;
+    use crate::options::{NamesOnly, RewriteOptions, Rules};
+
+    fn unfolded() -> RewriteOptions {
+        RewriteOptions { fold: false, rules: Rules::Names(NamesOnly::default()), ..RewriteOptions::default() }
+    }
+
+    /// A layer by the rules, and one behind it whose weights are called something else.
+    const LINES: &str = "
+        x = Placeholder [?,8,8,3]
+        a/weights = VariableV2 [3,3,3,3]
+        a/weights/read = Identity(a/weights)
+        a/Conv2D = Conv2D(x, a/weights/read)
+        a/Relu = Relu(a/Conv2D)
+        b/kernel = VariableV2 [3,3,3,3]
+        b/kernel/read = Identity(b/kernel)
+        b/Conv2D = Conv2D(a/Relu, b/kernel/read)
+        b/Relu = Relu(b/Conv2D)
+    ";
+
+    fn hint(lines: &str) -> String {
+        rewritten(lines, &unfolded()).unwrap_err().hint_text().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn only_quantized_weights_make_a_layer_quantized_already() {
+        assert_eq!(hint(LINES), super::RULES_HINT);
+        let quantized = LINES.replace("Conv2D(a/Relu, b/kernel/read)", "Conv2D(a/Relu, wq)").replace(
+            "b/Conv2D =",
+            "low = Const -1.0
+             wq = FakeQuantWithMinMaxVars(b/kernel/read, low, low)
+             b/Conv2D =",
+        );
+        assert_eq!(hint(&quantized), super::QUANTIZED_HINT);
+    }
+
+    #[test]
+    fn gradients_are_never_quantized() {
+        let gradient = "gradients_1/a/Conv2D = Conv2D(a/Relu, a/weights/read)
+             gradients_1/a/Relu = Relu(gradients_1/a/Conv2D)";
+        let lines = [LINES, gradient].concat();
+        let mut options = unfolded();
+        options.common.skip_unmatched = true;
+        let (report, _) = rewritten(&lines, &options).unwrap();
+        let outcomes: Vec<&str> = report.layers.iter().map(|layer| layer.outcome.code()).collect();
+        assert_eq!(outcomes, ["quantized", "no_weights", "gradient"]);
+    }
 }

@@ -1,26 +1,69 @@
 //! The copies of a layer that read folded weights, as `nn_ops` of TensorFlow 1.15 make them.
 //!
-//! They are made anew, not copied: attributes that TensorFlow's folding does not pass on have their defaults.
+//! They are made anew, not copied. By the reference's rules alone, attributes that TensorFlow's folding does not pass on have
+//! their defaults; else all that the layer computes by is kept ([`crate::passes::extensions::fold_layout`]).
 
 use super::shapes::FoldShapes;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
-use crate::graph::{NodeId, TensorRef};
+use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::proto::tensorflow::DataType;
+
+/// What of a layer its copy has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// All that it computes by.
+    All,
+    /// What TensorFlow's folding passes on.
+    AsReference,
+}
+
+/// The attributes that TensorFlow's folding does not pass on.
+struct Geometry {
+    data_format: String,
+    dilations: Vec<i64>,
+    explicit_paddings: Vec<i64>,
+}
+
+impl Geometry {
+    fn of(graph: &Graph, layer: NodeId) -> Self {
+        Self {
+            data_format: graph.attr_str(layer, "data_format").unwrap_or_else(|| "NHWC".to_owned()),
+            dilations: graph.attr_ints(layer, "dilations").filter(|by| !by.is_empty()).unwrap_or_else(|| vec![1; 4]),
+            explicit_paddings: graph.attr_ints(layer, "explicit_paddings").unwrap_or_default(),
+        }
+    }
+
+    fn plain(data_format: String) -> Self {
+        Self { data_format, dilations: vec![1; 4], explicit_paddings: Vec::new() }
+    }
+}
 
 /// A copy of `layer` named `name` that reads `input` and `weights`.
 pub(super) fn clone_layer(
     b: &mut Builder<'_>,
     shapes: &mut FoldShapes,
+    keeping: Keeping,
     layer: NodeId,
     name: &str,
-    [input, weights]: [TensorRef; 2],
+    inputs: [TensorRef; 2],
 ) -> Result<TensorRef> {
+    let mut geometry = Geometry::of(b.graph, layer);
     match b.graph.op(layer) {
-        "Conv2D" => conv2d(b, layer, name, input, weights),
-        "DepthwiseConv2dNative" => depthwise(b, shapes, layer, name, [input, weights]),
-        "MatMul" => mat_mul(b, shapes, layer, name, [input, weights]),
+        "Conv2D" => {
+            if keeping == Keeping::AsReference {
+                geometry = Geometry::plain(geometry.data_format);
+            }
+            conv2d(b, layer, name, inputs, &geometry)
+        }
+        "DepthwiseConv2dNative" => {
+            if keeping == Keeping::AsReference {
+                geometry = Geometry::plain("NHWC".to_owned());
+            }
+            depthwise(b, shapes, layer, name, inputs, &geometry)
+        }
+        "MatMul" => mat_mul(b, shapes, layer, name, inputs),
         _ => Err(b
             .graph
             .error(ErrorKind::Refused, "batch norms are not folded into such a layer", layer)
@@ -29,8 +72,8 @@ pub(super) fn clone_layer(
 }
 
 /// Whether [`clone_layer`] can copy the layer, found out before anything is inserted.
-pub(super) fn check_layer(b: &Builder<'_>, layer: NodeId) -> Result<()> {
-    if b.graph.attr_str(layer, "padding").as_deref() == Some("EXPLICIT") {
+pub(super) fn check_layer(b: &Builder<'_>, keeping: Keeping, layer: NodeId) -> Result<()> {
+    if keeping == Keeping::AsReference && b.graph.attr_str(layer, "padding").as_deref() == Some("EXPLICIT") {
         return Err(b
             .graph
             .error(ErrorKind::Refused, "the explicit padding would be lost in the folded layer", layer)
@@ -39,15 +82,21 @@ pub(super) fn check_layer(b: &Builder<'_>, layer: NodeId) -> Result<()> {
     Ok(())
 }
 
-fn conv2d(b: &mut Builder<'_>, layer: NodeId, name: &str, input: TensorRef, weights: TensorRef) -> Result<TensorRef> {
-    let data_type = b.common_type(input, weights)?;
-    let text = |name: &str, default: &str| b.graph.attr_str(layer, name).unwrap_or_else(|| default.to_owned());
-    let (data_format, padding) = (text("data_format", "NHWC"), text("padding", "SAME"));
+fn conv2d(
+    b: &mut Builder<'_>,
+    layer: NodeId,
+    name: &str,
+    inputs: [TensorRef; 2],
+    geometry: &Geometry,
+) -> Result<TensorRef> {
+    let data_type = b.common_type(inputs[0], inputs[1])?;
+    let padding = b.graph.attr_str(layer, "padding").unwrap_or_else(|| "SAME".to_owned());
     let strides = b.graph.attr_ints(layer, "strides").unwrap_or_default();
     let use_cudnn = b.graph.attr_bool(layer, "use_cudnn_on_gpu").unwrap_or(true);
-    let node = b.op("Conv2D", name, &[input, weights], |attrs| {
-        attrs.data_type("T", data_type).str("data_format", &data_format).ints("dilations", &[1; 4]);
-        attrs.ints("explicit_paddings", &[]).str("padding", &padding).ints("strides", &strides);
+    let node = b.op("Conv2D", name, &inputs, |attrs| {
+        attrs.data_type("T", data_type).str("data_format", &geometry.data_format);
+        attrs.ints("dilations", &geometry.dilations).ints("explicit_paddings", &geometry.explicit_paddings);
+        attrs.str("padding", &padding).ints("strides", &strides);
         attrs.bool("use_cudnn_on_gpu", use_cudnn)
     })?;
     Ok(node.into())
@@ -59,6 +108,7 @@ fn depthwise(
     layer: NodeId,
     name: &str,
     inputs: [TensorRef; 2],
+    geometry: &Geometry,
 ) -> Result<TensorRef> {
     let data_type = b.common_type(inputs[0], inputs[1])?;
     let filter = shapes.complete(b.graph, inputs[1]);
@@ -73,7 +123,11 @@ fn depthwise(
         };
         b.constant("dilation_rate", Tensor::Int32s(&[1, 1]))?;
         let node = b.op_here("DepthwiseConv2dNative", &inputs, |attrs| {
-            attrs.data_type("T", data_type).str("data_format", "NHWC").ints("dilations", &[1; 4]);
+            attrs.data_type("T", data_type).str("data_format", &geometry.data_format);
+            attrs.ints("dilations", &geometry.dilations);
+            if !geometry.explicit_paddings.is_empty() {
+                attrs.ints("explicit_paddings", &geometry.explicit_paddings);
+            }
             attrs.str("padding", &padding).ints("strides", &strides)
         })?;
         Ok(node.into())
@@ -117,4 +171,11 @@ pub(super) fn batch_to_space(b: &mut Builder<'_>, name: &str, x: TensorRef, like
         attrs.data_type("T", of_x).data_type("Tblock_shape", of_block).data_type("Tcrops", of_crops)
     })?;
     Ok(node.into())
+}
+
+/// `tf.squeeze` of `x` along the axes of another.
+pub(super) fn squeeze(b: &mut Builder<'_>, name: &str, x: TensorRef, like: NodeId) -> Result<TensorRef> {
+    let data_type = b.number_type(x);
+    let axes = b.graph.attr_ints(like, "squeeze_dims").unwrap_or_default();
+    Ok(b.op("Squeeze", name, &[x], |attrs| attrs.data_type("T", data_type).ints("squeeze_dims", &axes))?.into())
 }

@@ -2,21 +2,21 @@
 
 use hashbrown::HashSet;
 
-use super::clone::{batch_to_space, check_layer, clone_layer};
+use super::Pass;
+use super::clone::{Keeping, batch_to_space, check_layer, clone_layer};
 use super::correction::{Epsilon, Statistics, lacks};
+use super::layout::{along_channels, scale_dims};
 use super::shapes::FoldShapes;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
-use crate::graph::loops::Loops;
 use crate::graph::name::{leaf, parent};
 use crate::graph::op_class::is_fused_batch_norm;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
-use crate::options::{Common, TopologyOnly};
-use crate::passes::decisions::Extension;
-use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
-use crate::passes::extensions::fold_bias;
+use crate::passes::decisions::{BatchNorm, Extension, FoldOutcome, Refusal};
+use crate::passes::extensions::fold_affine::{channel_axis, channels, layer_output};
 use crate::passes::extensions::fold_chain::Replaced;
+use crate::passes::extensions::{fold_bias, fold_layout, fold_switch};
 use crate::passes::graph_matcher::{Match, PatternId, Patterns};
 use crate::proto::tensorflow::AttrValue;
 use crate::proto::tensorflow::DataType;
@@ -35,8 +35,10 @@ struct FusedMatch {
     batch_norm: NodeId,
     /// The layer's output.
     layer_output: TensorRef,
-    /// Whether a BatchToSpaceND follows the layer.
-    is_atrous: bool,
+    /// What the batch norm normalises.
+    normalised: TensorRef,
+    /// The BatchToSpaceND that follows the layer.
+    batch_to_space: Option<NodeId>,
     /// What is read instead once it is folded.
     output: TensorRef,
     input: TensorRef,
@@ -49,6 +51,8 @@ struct FusedMatch {
     variance: TensorRef,
     /// In training mode: the moving averages.
     moving: Option<MovingAverages>,
+    /// The batch norm of training that a conditional has beside it.
+    other_branch: Option<NodeId>,
 }
 
 /// The tensors of the updates `average - (average - statistic) * decay`.
@@ -67,22 +71,14 @@ struct LayerPatterns {
     input: PatternId,
     weights: PatternId,
     batch_to_space: PatternId,
-    bias: Option<BiasPatterns>,
     batch_norm: PatternId,
     reshaped_output: PatternId,
     statistics: [PatternId; 4],
 }
 
-/// A BiasAdd between layer and batch norm, and what it adds.
-#[derive(Clone, Copy)]
-struct BiasPatterns {
-    add: PatternId,
-    bias: PatternId,
-}
-
 impl LayerPatterns {
-    /// The patterns of the reference, or those with a BiasAdd between layer and batch norm.
-    fn new(with_bias: bool) -> Self {
+    /// The patterns of the reference.
+    fn new() -> Self {
         let mut p = Patterns::new();
         let (input, weights) = (p.any(), p.any());
         let layer = p.op("Conv2D|DepthwiseConv2dNative|MatMul", &[input, weights]);
@@ -90,12 +86,7 @@ impl LayerPatterns {
         let batch_to_space = p.op("BatchToSpaceND", &[layer, any, any]);
         let either = p.one_of(&[batch_to_space, layer]);
         let behind_identity = p.op("Identity", &[either]);
-        let mut layer_output = p.one_of(&[behind_identity, layer, batch_to_space]);
-        let bias = with_bias.then(|| {
-            let bias = p.any();
-            layer_output = p.op("BiasAdd", &[layer_output, bias]);
-            BiasPatterns { add: layer_output, bias }
-        });
+        let layer_output = p.one_of(&[behind_identity, layer, batch_to_space]);
         let reshaped = p.op("Reshape", &[layer_output, any]);
         let normalised = p.one_of(&[reshaped, layer_output]);
         let statistics = [p.any(), p.any(), p.any(), p.any()];
@@ -103,7 +94,7 @@ impl LayerPatterns {
         let batch_norm = p.op("FusedBatchNorm|FusedBatchNormV3", &[normalised, gamma, beta, mean, variance]);
         let reshaped_output = p.op("Reshape", &[batch_norm, any]);
         let root = p.one_of(&[reshaped_output, batch_norm]);
-        Self { patterns: p, root, layer, input, weights, batch_to_space, bias, batch_norm, reshaped_output, statistics }
+        Self { patterns: p, root, layer, input, weights, batch_to_space, batch_norm, reshaped_output, statistics }
     }
 
     /// The layer and batch norm at the node, if they are there and somebody reads the result.
@@ -118,79 +109,146 @@ impl LayerPatterns {
         let output = if graph.op(layer) == "MatMul" { found.node(self.reshaped_output)? } else { batch_norm };
         let output = TensorRef::from(output);
         graph.tensor_consumers(output).next()?;
-        let bias = match self.bias {
-            Some(patterns) if fold_bias::is_foldable(graph, found.node(patterns.add)?) => {
-                Some(found.tensor(patterns.bias)?)
-            }
-            Some(_) => return None,
-            None => None,
-        };
         let [gamma, beta, mean, variance] = self.statistics.map(|pattern| found.tensor(pattern));
         Some(FusedMatch {
             layer,
             batch_norm,
             layer_output: found.tensor(self.layer)?,
-            is_atrous: found.node(self.batch_to_space).is_some(),
+            normalised: graph.data_input(batch_norm, 0)?,
+            batch_to_space: found.node(self.batch_to_space),
             output,
             input: found.tensor(self.input)?,
             weights: found.tensor(self.weights)?,
-            bias,
+            bias: None,
             gamma: gamma?,
             beta: beta?,
             mean: mean?,
             variance: variance?,
             moving: None,
+            other_branch: None,
         })
     }
 }
 
+/// A layer and batch norm in a form that the reference does not know: behind a bias, in a conditional.
+fn find_more(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<FusedMatch> {
+    let (batch_norm, other_branch) = match graph.op(node) {
+        op if is_fused_batch_norm(op) => (node, None),
+        "Merge" => {
+            let [inference, training] = fold_switch::branches(graph, node)?;
+            (inference, Some(training))
+        }
+        "Reshape" => (graph.data_input(node, 0).filter(|input| input.port == 0)?.node, None),
+        _ => return None,
+    };
+    let parameters: Vec<TensorRef> = graph.data_inputs(batch_norm).collect();
+    let (&[mut normalised, gamma, beta, mean, variance], true) =
+        (parameters.as_slice(), is_fused_batch_norm(graph.op(batch_norm)))
+    else {
+        return None;
+    };
+    graph.tensor_consumers(node.into()).next()?;
+    if other_branch.is_some() {
+        normalised = fold_switch::switched(graph, normalised)?;
+    }
+    let mut below = normalised;
+    if graph.op(below.node) == "Reshape" {
+        below = graph.data_input(below.node, 0)?;
+    }
+    let bias = fold_bias::bias(&mut pass.finder(graph), below);
+    if let Some((tensor, _)) = bias {
+        below = tensor;
+    }
+    let of = layer_output(graph, below)?;
+    // A fully connected layer's batch norm yields an image of one pixel, which a Reshape makes a matrix again.
+    if (graph.op(of.layer) == "MatMul") != (graph.op(node) == "Reshape") {
+        return None;
+    }
+    Some(FusedMatch {
+        layer: of.layer,
+        batch_norm,
+        layer_output: of.layer.into(),
+        normalised,
+        batch_to_space: of.batch_to_space,
+        output: node.into(),
+        input: graph.data_input(of.layer, 0)?,
+        weights: graph.data_input(of.layer, 1)?,
+        bias: bias.map(|(_, bias)| bias),
+        gamma,
+        beta,
+        mean,
+        variance,
+        moving: None,
+        other_branch,
+    })
+}
+
+impl FusedMatch {
+    /// The rule past the reference by which it is folded.
+    fn extension(&self, graph: &Graph) -> Option<Extension> {
+        if self.other_branch.is_some() {
+            Some(Extension::FoldSwitch)
+        } else if self.bias.is_some() {
+            Some(Extension::FoldBias)
+        } else {
+            self.lost_by_reference(graph).map(|_| Extension::FoldLayout)
+        }
+    }
+
+    fn lost_by_reference(&self, graph: &Graph) -> Option<&'static str> {
+        fold_layout::lost_by_reference(graph, self.layer, self.batch_to_space)
+    }
+}
+
 /// Finds and folds all of them.
-pub(super) fn fold(
-    b: &mut Builder<'_>,
-    shapes: &mut FoldShapes,
-    loops: &Loops,
-    common: &Common,
-    only: &TopologyOnly,
-) -> Result<Vec<BatchNorm>> {
+pub(super) fn fold(b: &mut Builder<'_>, pass: &mut Pass<'_>) -> Result<Vec<BatchNorm>> {
     let operations = b.operations();
     let mut report: Vec<BatchNorm> = Vec::new();
     let mut matches = Vec::new();
     let mut matched_layers = HashSet::new();
     let mut normalised = HashSet::new();
-    let patterns = LayerPatterns::new(false);
-    let more_patterns = (!only.reference_only).then(|| LayerPatterns::new(true));
+    let patterns = LayerPatterns::new();
     let order = Order::new(b.graph, &operations);
+    let extended = pass.keeping == Keeping::All;
     for &node in &operations {
-        let more = || more_patterns.as_ref().and_then(|patterns| patterns.find(b.graph, node));
-        let Some(mut found) = patterns.find(b.graph, node).or_else(more) else { continue };
-        let left_alone = if !common.selection.contains(b.graph.name(found.layer)) {
+        let more = |pass: &mut Pass<'_>| {
+            let found = extended.then(|| find_more(b.graph, pass, node)).flatten();
+            found.filter(|found| !matched_layers.contains(&found.layer))
+        };
+        let Some(mut found) = patterns.find(b.graph, node).or_else(|| more(pass)) else { continue };
+        let left_alone = if !pass.common.selection.contains(b.graph.name(found.layer)) {
             Some(FoldOutcome::NotSelected)
-        } else if loops.contain(found.batch_norm) {
+        } else if pass.loops.contain(found.batch_norm) {
             Some(FoldOutcome::InsideLoop)
         } else {
             None
         };
         if let Some(outcome) = left_alone {
             if matched_layers.insert(found.layer) {
-                normalised.insert(found.batch_norm);
+                normalised.extend([Some(found.batch_norm), found.other_branch].into_iter().flatten());
                 report.push(entry(b.graph, &found, outcome));
             }
             continue;
         }
-        let refused = check(b, shapes, &order, &mut found);
+        let refused = check(b, pass, &order, &mut found);
         if refused.is_ok() && is_training(b.graph, found.batch_norm) {
-            use_batch_statistics(b, shapes, &mut found)?;
+            use_batch_statistics(b, pass, &mut found)?;
         }
         if matched_layers.insert(found.layer) {
-            normalised.insert(found.batch_norm);
+            normalised.extend([Some(found.batch_norm), found.other_branch].into_iter().flatten());
             let mut batch_norm = entry(b.graph, &found, FoldOutcome::Folded);
             match refused {
                 Ok(()) => {
-                    batch_norm.extension = found.bias.map(|_| Extension::FoldBias);
+                    if extended {
+                        batch_norm.extension = found.extension(b.graph);
+                    } else {
+                        batch_norm.changes = found.lost_by_reference(b.graph);
+                    }
                     matches.push((report.len(), found));
                 }
                 Err(refusal) => {
-                    batch_norm.record_refusal(refusal, common.skip_unmatched || found.bias.is_some())?;
+                    let is_optional = found.bias.is_some() || found.other_branch.is_some();
+                    batch_norm.record_refusal(refusal, pass.common.skip_unmatched || is_optional)?;
                 }
             }
             report.push(batch_norm);
@@ -198,12 +256,13 @@ pub(super) fn fold(
     }
     let mut replaced = Replaced::default();
     for (index, mut found) in matches {
-        if let Some(input) = replaced.instead_of(found.input).filter(|_| !only.reference_only) {
+        if let Some(input) = replaced.instead_of(found.input).filter(|_| pass.keeping == Keeping::All) {
             found.input = input;
             report[index].extension.get_or_insert(Extension::FoldChain);
         }
-        let output = fold_one(b, shapes, &found, only)?;
+        let output = fold_one(b, pass, &found)?;
         replaced.note(found.output, output);
+        pass.unread.extend([Some(found.batch_norm), found.other_branch].into_iter().flatten());
         report[index].folded = Some(b.graph.name(output.node).to_owned());
     }
     report_others(b.graph, &operations, &normalised, &mut report);
@@ -211,15 +270,8 @@ pub(super) fn fold(
 }
 
 fn entry(graph: &Graph, found: &FusedMatch, outcome: FoldOutcome) -> BatchNorm {
-    BatchNorm {
-        node: graph.name(found.batch_norm).to_owned(),
-        op: graph.op(found.batch_norm).to_owned(),
-        layer: Some(graph.name(found.layer).to_owned()),
-        outcome,
-        detail: None,
-        folded: None,
-        extension: None,
-    }
+    let of = BatchNorm::new(graph.name(found.batch_norm), graph.op(found.batch_norm), outcome);
+    BatchNorm { layer: Some(graph.name(found.layer).to_owned()), ..of }
 }
 
 /// Every batch norm that no layer was found for is told of as well.
@@ -229,15 +281,8 @@ fn report_others(graph: &Graph, operations: &[NodeId], normalised: &HashSet<Node
             continue;
         }
         let is_read = graph.tensor_consumers(node.into()).next().is_some();
-        report.push(BatchNorm {
-            node: graph.name(node).to_owned(),
-            op: graph.op(node).to_owned(),
-            layer: None,
-            outcome: if is_read { FoldOutcome::NoLayer } else { FoldOutcome::ExtraConsumer },
-            detail: None,
-            folded: None,
-            extension: None,
-        });
+        let outcome = if is_read { FoldOutcome::NoLayer } else { FoldOutcome::NotRead };
+        report.push(BatchNorm::new(graph.name(node), graph.op(node), outcome));
     }
 }
 
@@ -263,15 +308,46 @@ impl Order {
 }
 
 /// Looks up what a batch norm in training mode needs, and refuses what cannot be folded, before anything is inserted.
-fn check(b: &Builder<'_>, shapes: &mut FoldShapes, order: &Order, found: &mut FusedMatch) -> Result<(), Refusal> {
+fn check(b: &Builder<'_>, pass: &mut Pass<'_>, order: &Order, found: &mut FusedMatch) -> Result<(), Refusal> {
     let at = found.batch_norm;
-    check_layer(b, found.layer).map_err(|error| Refusal::fatal(FoldOutcome::UnknownForm, error))?;
+    check_layer(b, pass.keeping, found.layer).map_err(|error| Refusal::fatal(FoldOutcome::UnknownForm, error))?;
     for tensor in [found.weights, found.gamma, found.beta].into_iter().chain(found.bias) {
         check_float(b, tensor, at)?;
     }
-    if let Some(bias) = found.bias {
-        shapes.check_broadcast(b, found.gamma, bias, at)?;
+    if found.other_branch.is_some() {
+        check_branch(b.graph, pass, found)?;
     }
+    match pass.keeping {
+        Keeping::All => check_channels(b, pass, found)?,
+        Keeping::AsReference => check_shapes_of_reference(b, &mut pass.shapes, found)?,
+    }
+    if !is_training(b.graph, at) {
+        return Ok(());
+    }
+    let moving = moving_averages(b.graph, pass.keeping, order, at);
+    found.moving = Some(moving);
+    match moving {
+        MovingAverages { mean: Some(mean), variance: Some(variance), decays: [Some(_), Some(_)] } => {
+            pass.shapes.constant_shape(b.graph, variance, at)?;
+            pass.shapes.check_broadcast(b, variance, mean, at)
+        }
+        _ if [found.gamma, found.beta].iter().all(|&tensor| b.graph.const_value(tensor).is_some()) => {
+            let what = "frozen from the training graph: it normalises by the mean and variance of each batch, so that \
+                        every result depends on what else is in the batch, and the moving averages are not in the file; \
+                        export again from the graph built for inference";
+            Err(Refusal::fatal(FoldOutcome::FrozenTraining, b.graph.error(ErrorKind::Refused, what, at)))
+        }
+        _ => Err(lacks(b.graph.error(
+            ErrorKind::Refused,
+            "a batch norm in training mode whose moving averages are not found: no (average - statistic) * decay",
+            at,
+        ))),
+    }
+}
+
+/// What TensorFlow would stumble over.
+fn check_shapes_of_reference(b: &Builder<'_>, shapes: &mut FoldShapes, found: &FusedMatch) -> Result<(), Refusal> {
+    let at = found.batch_norm;
     if b.graph.op(found.layer) == "DepthwiseConv2dNative" {
         shapes.depthwise_scale(b.graph, found.weights, at)?;
     } else {
@@ -280,25 +356,65 @@ fn check(b: &Builder<'_>, shapes: &mut FoldShapes, order: &Order, found: &mut Fu
     // The folded layer yields what the layer does, channels last; its bias is added to that, and it takes the place of the
     // batch norm's output. Only of dilated depthwise layers is the way back from batches to space copied.
     shapes.check_broadcast(b, found.layer_output, found.beta, at)?;
-    if !copies_batch_to_space(b.graph, found) {
+    if !copies_batch_to_space(b.graph, Keeping::AsReference, found) {
         shapes.check_same(b.graph, found.layer_output, found.output, at)?;
     }
-    if !is_training(b.graph, at) {
-        return Ok(());
+    Ok(())
+}
+
+/// Refuses a batch norm whose channels are not those of the layer.
+fn check_channels(b: &Builder<'_>, pass: &mut Pass<'_>, found: &FusedMatch) -> Result<(), Refusal> {
+    let (graph, at) = (&*b.graph, found.batch_norm);
+    let refuse = |outcome, what: &str| Err(Refusal::fatal(outcome, graph.error(ErrorKind::Refused, what, at)));
+    let is_matrix = graph.op(found.layer) == "MatMul";
+    let Some((axis, _)) = channel_axis(graph, found.layer) else {
+        return refuse(FoldOutcome::DataFormat, "the layer's data format is neither NHWC nor NCHW");
+    };
+    let is_second = graph.attr_str(at, "data_format").is_some_and(|format| format.starts_with("NC"));
+    if !is_matrix && is_second != (axis == 1) {
+        return refuse(FoldOutcome::DataFormat, "one of layer and batch norm is NCHW, the other is not");
     }
-    let moving = moving_averages(b.graph, order, at);
-    found.moving = Some(moving);
-    match moving {
-        MovingAverages { mean: Some(mean), variance: Some(variance), decays: [Some(_), Some(_)] } => {
-            shapes.constant_shape(b.graph, variance, at)?;
-            shapes.check_broadcast(b, variance, mean, at)
-        }
-        _ => Err(lacks(b.graph.error(
-            ErrorKind::Refused,
-            "a batch norm in training mode whose moving averages are not found: no (average - statistic) * decay",
-            at,
-        ))),
+    if !is_matrix && graph.op(found.normalised.node) == "Reshape" {
+        return refuse(FoldOutcome::ShapeMismatch, "the layer's output is reshaped before it is normalised");
     }
+    if graph.op(found.layer) == "DepthwiseConv2dNative" {
+        pass.shapes.depthwise_scale(graph, found.weights, at)?;
+    }
+    if let (Some(of_layer), Some([Some(of_norm)])) =
+        (channels(graph, &mut pass.shapes.cache, found.layer), pass.shapes.of(graph, found.gamma).as_deref())
+        && of_layer != *of_norm
+    {
+        let what = format!("the layer yields {of_layer} channels, the batch norm has {of_norm}");
+        return refuse(FoldOutcome::ShapeMismatch, &what);
+    }
+    if let Some(back) = found.batch_to_space
+        && !fold_layout::spares_channels(graph, &mut pass.shapes.cache, back, axis)
+    {
+        return refuse(FoldOutcome::Atrous, "blocks of channels are put back from batches to space");
+    }
+    if let Some(bias) = found.bias {
+        pass.shapes.check_elements(graph, found.gamma, bias, at)?;
+    }
+    let replaced = if is_matrix { found.layer_output } else { found.normalised };
+    pass.shapes.check_same(graph, replaced, found.output, at)
+}
+
+/// A batch norm of inference inside a conditional: only in eval mode is it known to be meant.
+fn check_branch(graph: &Graph, pass: &Pass<'_>, found: &FusedMatch) -> Result<(), Refusal> {
+    let refuse =
+        |outcome, what: &str| Err(Refusal::fatal(outcome, graph.error(ErrorKind::Refused, what, found.output.node)));
+    if pass.common.is_training {
+        return refuse(
+            FoldOutcome::TrainingMode,
+            "a placeholder decides when the graph runs whether it normalises by the batch or by moving averages; \
+             --mode eval takes the branch of inference, and to train, build the graph with is_training=True",
+        );
+    }
+    let parameters = [found.gamma, found.beta, found.mean, found.variance];
+    if parameters.iter().any(|&parameter| !fold_switch::can_leave(graph, parameter)) {
+        return refuse(FoldOutcome::UnknownForm, "a parameter is computed inside of the conditional");
+    }
+    Ok(())
 }
 
 fn check_float(b: &Builder<'_>, tensor: TensorRef, at: NodeId) -> Result<(), Refusal> {
@@ -311,7 +427,7 @@ fn check_float(b: &Builder<'_>, tensor: TensorRef, at: NodeId) -> Result<(), Ref
 }
 
 /// The moving averages that the batch's statistics are fed into. The last update in the graph counts.
-fn moving_averages(graph: &Graph, order: &Order, batch_norm: NodeId) -> MovingAverages {
+fn moving_averages(graph: &Graph, keeping: Keeping, order: &Order, batch_norm: NodeId) -> MovingAverages {
     let mut found = MovingAverages::default();
     for (port, which) in [(1, 0), (2, 1)] {
         let statistic = TensorRef { node: batch_norm, port };
@@ -324,8 +440,13 @@ fn moving_averages(graph: &Graph, order: &Order, batch_norm: NodeId) -> MovingAv
             }
             for product in graph.consumers(difference).filter(|&node| graph.op(node) == "Mul") {
                 let factors: Vec<TensorRef> = graph.data_inputs(product).collect();
-                let [first, decay] = factors[..] else { continue };
-                if first.node == difference && last.is_none_or(|(place, ..)| place <= order.of(product)) {
+                let decay = match factors[..] {
+                    [first, decay] if first.node == difference => decay,
+                    // TensorFlow's own optimizer sorts the factors by name.
+                    [decay, second] if keeping == Keeping::All && second.node == difference => decay,
+                    _ => continue,
+                };
+                if last.is_none_or(|(place, ..)| place <= order.of(product)) {
                     last = Some((order.of(product), average, decay));
                 }
             }
@@ -340,8 +461,15 @@ fn moving_averages(graph: &Graph, order: &Order, batch_norm: NodeId) -> MovingAv
 
 /// In training mode mean and variance are the batch's own, and the variance that the op yields for moving averages must
 /// be scaled back to the one it normalised by.
-fn use_batch_statistics(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &mut FusedMatch) -> Result<()> {
+fn use_batch_statistics(b: &mut Builder<'_>, pass: &mut Pass<'_>, found: &mut FusedMatch) -> Result<()> {
     use prost::Message;
+    let shapes = &mut pass.shapes;
+    // What is cropped behind a dilated layer does not count.
+    let counted = if pass.keeping == Keeping::All && found.batch_to_space.is_some() {
+        found.normalised
+    } else {
+        found.layer_output
+    };
     let op = found.batch_norm;
     let gradient = AttrValue { value: Some(Value::S(GRADIENT_OP.into())) };
     b.graph.set_attr(op, "_gradient_op_type", gradient.encode_to_vec());
@@ -350,10 +478,10 @@ fn use_batch_statistics(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &mu
     let elements = |b: &Builder<'_>, shapes: &mut FoldShapes, tensor| {
         shapes.complete(b.graph, tensor).and_then(|dims| dims.into_iter().try_fold(1i64, i64::checked_mul))
     };
-    let sizes = [elements(b, shapes, found.layer_output), elements(b, shapes, found.mean)];
+    let sizes = [elements(b, shapes, counted), elements(b, shapes, found.mean)];
     let scope = parent(b.graph.name(op)).map(str::to_owned);
     found.variance = b.existing_scope(scope.as_deref(), |b| {
-        let values = b.size(found.layer_output, sizes[0])?;
+        let values = b.size(counted, sizes[0])?;
         let channels = b.size(found.mean, sizes[1])?;
         let count = b.divide_integers(values, channels)?;
         let count = b.cast("Cast", count, DataType::DtFloat)?;
@@ -365,35 +493,35 @@ fn use_batch_statistics(b: &mut Builder<'_>, shapes: &mut FoldShapes, found: &mu
 }
 
 /// Folds one; returns what took the place of the batch norm's output.
-fn fold_one(
-    b: &mut Builder<'_>,
-    shapes: &mut FoldShapes,
-    found: &FusedMatch,
-    only: &TopologyOnly,
-) -> Result<TensorRef> {
+fn fold_one(b: &mut Builder<'_>, pass: &mut Pass<'_>, found: &FusedMatch) -> Result<TensorRef> {
     let scope = parent(b.graph.name(found.layer)).map(str::to_owned);
+    let keeping = pass.keeping;
     b.existing_scope(scope.as_deref(), |b| {
         let folded = match &scope {
             Some(scope) => {
-                b.existing_scope(Some(&format!("{scope}/BatchNorm_Fold")), |b| fold_parameters(b, shapes, found, only))?
+                b.existing_scope(Some(&format!("{scope}/BatchNorm_Fold")), |b| fold_parameters(b, pass, found))?
             }
-            None => b.name_scope("BatchNorm_Fold", |b| fold_parameters(b, shapes, found, only))?,
+            None => b.name_scope("BatchNorm_Fold", |b| fold_parameters(b, pass, found))?,
         };
+        let shapes = &mut pass.shapes;
         let mut weights = found.weights;
         if let Some(correction) = &folded.correction {
             weights = b.binary("Mul", "correction_mult", correction.scale, weights)?;
         }
         let weights = b.binary("Mul", "mul_fold", weights, folded.multiplier)?;
-        let mut output = clone_with_new_operands(b, shapes, found, weights)?;
+        let mut output = clone_with_new_operands(b, shapes, keeping, found, weights)?;
         let mut combine = |b: &mut Builder<'_>, op: &str, name: &str, x: TensorRef, y: TensorRef| {
             shapes.check_broadcast(b, x, y, found.batch_norm).map_err(|refusal| refusal.error)?;
             b.binary(op, name, x, y)
         };
         if let Some(correction) = &folded.correction {
-            output = combine(b, "Mul", "post_conv_mul", correction.reciprocal, output)?;
-            output = combine(b, "Add", "correction_add", output, correction.offset)?;
+            let reciprocal = along_channels(b, keeping, found.layer, "reciprocal_reshape", correction.reciprocal)?;
+            output = combine(b, "Mul", "post_conv_mul", reciprocal, output)?;
+            let offset = along_channels(b, keeping, found.layer, "offset_reshape", correction.offset)?;
+            output = combine(b, "Add", "correction_add", output, offset)?;
         }
-        let output = combine(b, "Add", "add_fold", output, folded.bias)?;
+        let bias = along_channels(b, keeping, found.layer, "bias_reshape", folded.bias)?;
+        let output = combine(b, "Add", "add_fold", output, bias)?;
         shapes.check_same(b.graph, output, found.output, found.batch_norm).map_err(|refusal| refusal.error)?;
         let mut consumers: Vec<NodeId> = b.graph.tensor_consumers(found.output).collect();
         consumers.sort_unstable();
@@ -415,14 +543,16 @@ struct Folded {
     correction: Option<super::correction::Correction>,
 }
 
-fn fold_parameters(
-    b: &mut Builder<'_>,
-    shapes: &mut FoldShapes,
-    found: &FusedMatch,
-    only: &TopologyOnly,
-) -> Result<Folded> {
+fn fold_parameters(b: &mut Builder<'_>, pass: &mut Pass<'_>, found: &FusedMatch) -> Result<Folded> {
+    let shapes = &mut pass.shapes;
     let mut found = *found;
+    if found.other_branch.is_some() {
+        for parameter in [&mut found.gamma, &mut found.beta, &mut found.mean, &mut found.variance] {
+            *parameter = fold_switch::outside(b, *parameter)?;
+        }
+    }
     if let Some(bias) = found.bias {
+        let bias = fold_bias::as_vector(b, shapes.of(b.graph, bias).map_or(1, |dims| dims.len()), bias)?;
         found.mean = fold_bias::without_bias(b, found.mean, bias)?;
         if let Some(mean) = found.moving.as_mut().and_then(|moving| moving.mean.as_mut()) {
             *mean = fold_bias::without_bias(b, *mean, bias)?;
@@ -450,10 +580,10 @@ fn fold_parameters(
             epsilon,
         };
         let name = "batch_norm_correction";
-        correction = Some(statistics.correct(b, shapes, name, only.freeze_bn_delay, found.batch_norm)?);
+        correction = Some(statistics.correct(b, shapes, name, pass.only.freeze_bn_delay, found.batch_norm)?);
     }
-    if b.graph.op(found.layer) == "DepthwiseConv2dNative" {
-        let dims = shapes.depthwise_scale(b.graph, found.weights, found.batch_norm).map_err(|refusal| refusal.error)?;
+    let places = [found.layer, found.batch_norm];
+    if let Some(dims) = scale_dims(b, shapes, pass.keeping, places, found.weights)? {
         let float = DataType::DtFloat as i32;
         multiplier = b.reshape("scale_reshape", multiplier, &dims, float)?;
         if let Some(correction) = &mut correction {
@@ -463,23 +593,30 @@ fn fold_parameters(
     Ok(Folded { multiplier, bias, correction })
 }
 
-fn copies_batch_to_space(graph: &Graph, found: &FusedMatch) -> bool {
-    found.is_atrous && graph.op(found.layer) == "DepthwiseConv2dNative"
+/// By the reference's rules, a dilated convolution's BatchToSpaceND is copied for depthwise layers alone.
+fn copies_batch_to_space(graph: &Graph, keeping: Keeping, found: &FusedMatch) -> bool {
+    found.batch_to_space.is_some() && (keeping == Keeping::All || graph.op(found.layer) == "DepthwiseConv2dNative")
 }
 
-/// TensorFlow's `_CloneWithNewOperands`. A dilated convolution's BatchToSpaceND is copied for depthwise layers alone.
+/// TensorFlow's `_CloneWithNewOperands`.
 fn clone_with_new_operands(
     b: &mut Builder<'_>,
     shapes: &mut FoldShapes,
+    keeping: Keeping,
     found: &FusedMatch,
     weights: TensorRef,
 ) -> Result<TensorRef> {
     let name = format!("{}_Fold", leaf(b.graph.name(found.layer)));
-    let output = clone_layer(b, shapes, found.layer, &name, [found.input, weights])?;
-    if !copies_batch_to_space(b.graph, found) {
-        return Ok(output);
-    }
-    let Some(batch_to_space_op) = b.graph.tensor_consumers(found.layer.into()).next() else { return Ok(output) };
-    let name = format!("{}_Fold", leaf(b.graph.name(batch_to_space_op)));
-    batch_to_space(b, &name, output, batch_to_space_op)
+    let output = clone_layer(b, shapes, keeping, found.layer, &name, [found.input, weights])?;
+    let like = match (keeping, found.batch_to_space) {
+        (Keeping::All, like) => like,
+        // The first that reads the layer is taken for it.
+        (Keeping::AsReference, _) if copies_batch_to_space(b.graph, keeping, found) => {
+            b.graph.tensor_consumers(found.layer.into()).next()
+        }
+        (Keeping::AsReference, _) => None,
+    };
+    let Some(like) = like else { return Ok(output) };
+    let name = format!("{}_Fold", leaf(b.graph.name(like)));
+    batch_to_space(b, &name, output, like)
 }

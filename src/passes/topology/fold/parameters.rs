@@ -9,7 +9,9 @@ use hashbrown::{HashMap, HashSet};
 use crate::graph::{Graph, NodeId};
 
 /// What a parameter's node name ends in.
-const SUFFIXES: [&str; 8] = [
+type Suffixes = [&'static str; 8];
+
+const SUFFIXES: Suffixes = [
     "BatchNorm/moments/Squeeze",
     "BatchNorm/moments/Squeeze_1",
     "BatchNorm/moving_mean/read",
@@ -19,6 +21,24 @@ const SUFFIXES: [&str; 8] = [
     "BatchNorm/AssignMovingAvg_1/decay",
     "BatchNorm/gamma",
 ];
+
+/// The same where the variables are resources.
+const OF_RESOURCES: Suffixes = [
+    "BatchNorm/moments/Squeeze",
+    "BatchNorm/moments/Squeeze_1",
+    "BatchNorm/moving_mean/Read/ReadVariableOp",
+    "BatchNorm/moving_variance/Read/ReadVariableOp",
+    "BatchNorm/batchnorm_1/add/y",
+    "BatchNorm/AssignMovingAvg/decay",
+    "BatchNorm/AssignMovingAvg_1/decay",
+    "BatchNorm/gamma/Read/ReadVariableOp",
+];
+
+/// TensorFlow asks the variable scope whether variables are resources; a graph tells by their reads.
+fn suffixes(graph: &Graph, operations: &[NodeId]) -> Suffixes {
+    let has = |suffix: &str| operations.iter().any(|&node| graph.name(node).ends_with(suffix));
+    if !has(SUFFIXES[2]) && has(OF_RESOURCES[2]) { OF_RESOURCES } else { SUFFIXES }
+}
 
 /// The parameters of one batch norm, as far as they are found.
 #[derive(Debug, Clone, Copy)]
@@ -48,10 +68,11 @@ struct Candidates<'g> {
 
 impl<'g> ParameterIndex<'g> {
     pub fn new(graph: &'g Graph, operations: &[NodeId]) -> Self {
-        let mut by_suffix: Vec<Candidates<'g>> = SUFFIXES.iter().map(|_| Candidates::default()).collect();
+        let suffixes = suffixes(graph, operations);
+        let mut by_suffix: Vec<Candidates<'g>> = suffixes.iter().map(|_| Candidates::default()).collect();
         for &node in operations {
             let name = graph.name(node);
-            for (candidates, suffix) in by_suffix.iter_mut().zip(SUFFIXES) {
+            for (candidates, suffix) in by_suffix.iter_mut().zip(suffixes) {
                 if name.ends_with(suffix) {
                     candidates.push(node, name);
                 }

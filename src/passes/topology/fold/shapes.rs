@@ -9,7 +9,7 @@ use crate::passes::decisions::{FoldOutcome, Refusal};
 /// Shapes by tensor, with the questions that folding asks.
 #[derive(Debug, Default)]
 pub(super) struct FoldShapes {
-    cache: ShapeCache,
+    pub cache: ShapeCache,
 }
 
 impl FoldShapes {
@@ -48,6 +48,16 @@ impl FoldShapes {
             return Err(mismatch(b.graph, at, &shapes));
         }
         Ok(())
+    }
+
+    /// Refuses two tensors that should have as many elements and do not.
+    pub fn check_elements(&mut self, graph: &Graph, x: TensorRef, y: TensorRef, at: NodeId) -> Result<(), Refusal> {
+        let shapes = [x, y].map(|tensor| self.of(graph, tensor));
+        let [x, y] = shapes.each_ref().map(|dims| {
+            let dims = dims.as_ref()?.iter();
+            dims.copied().try_fold(1i64, |product, dim| product.checked_mul(dim?))
+        });
+        if x.zip(y).is_none_or(|(x, y)| x == y) { Ok(()) } else { Err(mismatch(graph, at, &shapes)) }
     }
 
     /// Refuses two tensors that should have the same shape and cannot.

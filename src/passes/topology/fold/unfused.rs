@@ -2,20 +2,20 @@
 
 use hashbrown::HashSet;
 
-use super::clone::{batch_to_space, check_layer, clone_layer};
+use super::Pass;
+use super::clone::{Keeping, batch_to_space, check_layer, clone_layer};
 use super::correction::{Correction, Epsilon, Statistics, lacks};
 use super::parameters::{ParameterIndex, Parameters};
 use super::shapes::FoldShapes;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::loops::Loops;
 use crate::graph::name::parent;
 use crate::graph::op_class::is_reference_layer;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
-use crate::options::{Common, TopologyOnly};
 use crate::passes::consumers::Consumers;
 use crate::passes::consumers::is_skipped;
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
+use crate::passes::extensions::fold_layout::{self, is_channels_second, is_transposed};
 use crate::proto::tensorflow::DataType;
 
 /// How the node that ends a layer is called in the layer's scope, in order of preference.
@@ -43,14 +43,19 @@ struct Plan {
     reader: NodeId,
 }
 
-/// Finds and folds all of them.
-pub(super) fn fold(
-    b: &mut Builder<'_>,
-    shapes: &mut FoldShapes,
-    loops: &Loops,
-    common: &Common,
-    only: &TopologyOnly,
-) -> Result<Vec<BatchNorm>> {
+/// A batch norm that was looked for by name.
+pub(super) struct Named {
+    /// The scope, ending in a slash unless it is the root.
+    pub scope: String,
+    pub batch_norm: BatchNorm,
+    /// Why it was not folded. Whether that refuses the graph is yet to be seen.
+    pub refusal: Option<Refusal>,
+    /// The node that ends it, once it is folded.
+    pub end: Option<NodeId>,
+}
+
+/// Finds all of them, and folds those that can be folded.
+pub(super) fn fold(b: &mut Builder<'_>, pass: &mut Pass<'_>) -> Result<Vec<Named>> {
     let operations = b.operations();
     let scopes = scopes(b.graph, &operations);
     if scopes.is_empty() {
@@ -63,30 +68,31 @@ pub(super) fn fold(
     };
     let mut report = Vec::new();
     for (scope, parameters) in scopes.into_iter().zip(parameters) {
-        let mut batch_norm = BatchNorm {
-            node: format!("{scope}BatchNorm"),
-            op: "batchnorm".to_owned(),
-            layer: None,
-            outcome: FoldOutcome::Folded,
-            detail: None,
-            folded: None,
-            extension: None,
-        };
-        match plan(b, shapes, &consumers, scope, parameters, common) {
+        let batch_norm = BatchNorm::new(format!("{scope}BatchNorm"), "batchnorm", FoldOutcome::Folded);
+        let mut named = Named { scope: scope.clone(), batch_norm, refusal: None, end: None };
+        let batch_norm = &mut named.batch_norm;
+        match plan(b, pass, &consumers, scope, parameters) {
             Ok(Some(plan)) => {
                 batch_norm.layer = Some(b.graph.name(plan.layer).to_owned());
-                if !common.selection.contains(b.graph.name(plan.layer)) {
+                if !pass.common.selection.contains(b.graph.name(plan.layer)) {
                     batch_norm.outcome = FoldOutcome::NotSelected;
-                } else if loops.contain(plan.shift_op) {
+                } else if pass.loops.contain(plan.shift_op) {
                     batch_norm.outcome = FoldOutcome::InsideLoop;
                 } else {
-                    batch_norm.folded = Some(fold_one(b, shapes, &plan, common, only)?);
+                    if pass.keeping == Keeping::AsReference {
+                        batch_norm.changes = fold_layout::lost_by_reference(b.graph, plan.layer, None);
+                    }
+                    batch_norm.folded = Some(fold_one(b, pass, &plan)?);
+                    named.end = Some(plan.shift_op);
                 }
             }
-            Ok(None) => batch_norm.outcome = FoldOutcome::ExtraConsumer,
-            Err(refusal) => batch_norm.record_refusal(refusal, common.skip_unmatched)?,
+            Ok(None) => batch_norm.outcome = FoldOutcome::NotRead,
+            Err(refusal) if pass.keeping == Keeping::AsReference => {
+                batch_norm.record_refusal(refusal, pass.common.skip_unmatched)?;
+            }
+            Err(refusal) => named.refusal = Some(refusal),
         }
-        report.push(batch_norm);
+        report.push(named);
     }
     Ok(report)
 }
@@ -111,11 +117,10 @@ fn scopes(graph: &Graph, operations: &[NodeId]) -> Vec<String> {
 /// Looks up all that folding reads and refuses what TensorFlow refuses. `None` if nobody reads the batch norm.
 fn plan(
     b: &Builder<'_>,
-    shapes: &mut FoldShapes,
+    pass: &mut Pass<'_>,
     consumers: &Consumers,
     scope: String,
     parameters: Parameters,
-    common: &Common,
 ) -> Result<Option<Plan>, Refusal> {
     let graph = &*b.graph;
     let find = |name: &str| find_op(graph, &scope, &format!("{scope}BatchNorm/batchnorm_1/{name}"));
@@ -156,7 +161,7 @@ fn plan(
         reader: shift_op,
         scope,
     };
-    plan.check(b, shapes, common)?;
+    plan.check(b, pass)?;
     plan.reader = plan.find_reader(graph)?;
     Ok(Some(plan))
 }
@@ -190,9 +195,13 @@ fn layer_below(graph: &Graph, scale_op: NodeId) -> Option<(NodeId, Option<NodeId
 }
 
 impl Plan {
-    fn check(&mut self, b: &Builder<'_>, shapes: &mut FoldShapes, common: &Common) -> Result<(), Refusal> {
+    fn check(&mut self, b: &Builder<'_>, pass: &mut Pass<'_>) -> Result<(), Refusal> {
         let (graph, at) = (&*b.graph, self.layer);
-        check_layer(b, at).map_err(|error| Refusal::fatal(FoldOutcome::UnknownForm, error))?;
+        if pass.keeping == Keeping::All {
+            self.check_layout(graph)?;
+        }
+        let (common, shapes) = (pass.common, &mut pass.shapes);
+        check_layer(b, pass.keeping, at).map_err(|error| Refusal::fatal(FoldOutcome::UnknownForm, error))?;
         let data_type = b.number_type(self.weights);
         if data_type != DataType::DtFloat {
             let what = format!("the layer's weights are {}, not DT_FLOAT", data_type.as_str_name());
@@ -218,6 +227,18 @@ impl Plan {
             shapes.check_broadcast(b, self.weights, self.scale, at)?;
         }
         self.check_operands(b, shapes)
+    }
+
+    /// The scale is laid out for layers whose channels come last in their weights and in what they yield.
+    fn check_layout(&self, graph: &Graph) -> Result<(), Refusal> {
+        let (outcome, what) = if is_channels_second(graph, self.layer) {
+            (FoldOutcome::DataFormat, "the layer is NCHW: its channels are not on the last axis")
+        } else if is_transposed(graph, self.layer) {
+            (FoldOutcome::Transposed, "the layer's weights are transposed as they are read")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::leave(outcome, graph.error(ErrorKind::Refused, what, self.layer)))
     }
 
     /// TensorFlow's `_AssertConvShapes` and `_AssertFCShapes`.
@@ -289,19 +310,14 @@ impl Plan {
 }
 
 /// Folds one; returns the name of the node that took the batch norm's place.
-fn fold_one(
-    b: &mut Builder<'_>,
-    shapes: &mut FoldShapes,
-    plan: &Plan,
-    common: &Common,
-    only: &TopologyOnly,
-) -> Result<String> {
+fn fold_one(b: &mut Builder<'_>, pass: &mut Pass<'_>, plan: &Plan) -> Result<String> {
+    let (keeping, shapes) = (pass.keeping, &mut pass.shapes);
     let name = |what: &str| format!("{}{what}", plan.scope);
     let gamma = if plan.has_scaling { None } else { Some(ones_like_moving_mean(b, shapes, plan)?) };
     let mut correction: Option<Correction> = None;
-    if let Some(statistics) = plan.statistics(gamma).filter(|_| common.is_training) {
+    if let Some(statistics) = plan.statistics(gamma).filter(|_| pass.common.is_training) {
         let scope = name("batch_norm_correction");
-        correction = Some(statistics.correct(b, shapes, &scope, only.freeze_bn_delay, plan.layer)?);
+        correction = Some(statistics.correct(b, shapes, &scope, pass.only.freeze_bn_delay, plan.layer)?);
     }
     let float = DataType::DtFloat as i32;
     let mut scale = plan.scale;
@@ -319,7 +335,7 @@ fn fold_one(
     let weights = b.binary("Mul", &name("mul_fold"), weights, scale)?;
     let layer_name = format!("{}_Fold", b.graph.name(plan.layer));
     let input = b.graph.data_input(plan.layer, 0).unwrap_or(plan.weights);
-    let mut output = clone_layer(b, shapes, plan.layer, &layer_name, [input, weights])?;
+    let mut output = clone_layer(b, shapes, keeping, plan.layer, &layer_name, [input, weights])?;
     if let Some(like) = plan.batch_to_space {
         let name = format!("{}_Fold", b.graph.name(like));
         output = batch_to_space(b, &name, output, like)?;

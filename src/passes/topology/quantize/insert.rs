@@ -31,7 +31,7 @@ pub(super) enum Inserted {
 
 /// Inserts fake quantizers one after the other, remembering what they share.
 pub(super) struct Inserter<'o> {
-    inserter: insertion::Inserter<'o>,
+    shared: insertion::Inserter<'o>,
     common: &'o Common,
     shapes: ShapeCache,
     /// Tensors that fake quantizers read; once so, always so.
@@ -40,13 +40,13 @@ pub(super) struct Inserter<'o> {
 
 impl<'o> Inserter<'o> {
     pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
-        let inserter = insertion::Inserter::new(common, quantize, vars_collection);
-        Self { inserter, common, shapes: ShapeCache::default(), followed: HashSet::new() }
+        let shared = insertion::Inserter::new(common, quantize, vars_collection);
+        Self { shared, common, shapes: ShapeCache::default(), followed: HashSet::new() }
     }
 
     /// All that was inserted.
     pub fn finish(self) -> insertion::Inserter<'o> {
-        self.inserter
+        self.shared
     }
 
     /// Inserts the fake quantizer, unless the tensor is out of scope or quantized already.
@@ -61,7 +61,7 @@ impl<'o> Inserter<'o> {
             Ok(()) => {
                 let rank = self.rank(b.graph, insertion.producer);
                 let get_step = |b: &mut Builder<'_>| b.get_or_create_quantization_step();
-                let inserted = self.inserter.insert(b, insertion, rank, get_step)?;
+                let inserted = self.shared.insert(b, insertion, rank, get_step)?;
                 self.followed.insert(insertion.producer);
                 Ok(Inserted::FakeQuant(Box::new(inserted.fake_quant)))
             }

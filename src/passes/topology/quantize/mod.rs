@@ -44,6 +44,8 @@ use arithmetic::Arithmetic;
 use insert::{Inserted, Inserter, Terms};
 use layers::{Found, Layers};
 
+use super::fold::Folded;
+
 /// Quantizes the layers of the builder's graph. The builder follows TensorFlow 1.15.
 ///
 /// # Errors
@@ -55,6 +57,7 @@ pub fn quantize(
     options: &Quantize,
     only: &TopologyOnly,
     vars_collection: &str,
+    folded: &Folded,
 ) -> Result<Quantized> {
     let graph = &*builder.graph;
     let operations = builder.operations();
@@ -66,12 +69,13 @@ pub fn quantize(
     if !only.reference_only {
         loops = Loops::new(graph, &operations);
         gradients = Gradients::find(graph);
-        let is_skipped = |node: NodeId| is_skipped(graph.name(node)) || gradients.contain(node);
-        layers.found.retain(|found| !is_left_behind(graph, found) && !gradients.contain(found.layer));
+        let is_skipped =
+            |node: NodeId| is_skipped(graph.name(node)) || gradients.contain(node) || folded.unfolded.contains(&node);
+        layers.found.retain(|found| !is_left_behind(graph, folded, found) && !is_skipped(found.layer));
         let is_candidate = |node: NodeId| !is_skipped(node) && !has_folded_twin(graph, graph.name(node));
         more = layers.find_more(graph, &operations, is_candidate);
     }
-    if let Some(scope) = &only.scope {
+    if let Some(scope) = only.scope.as_ref().filter(|_| !only.reference_only) {
         check_scope(scope, || graph.ids().map(|node| graph.name(node)))?;
     }
     let scope = only.scope.as_deref().filter(|scope| !scope.is_empty()).map(with_slash);
@@ -85,6 +89,7 @@ pub fn quantize(
         quantized_ops: HashSet::new(),
         loops,
         gradients,
+        folded,
     };
     let more = pass.with_shared_weights(builder.graph, more);
     let (mut reported, mut told) = (Vec::new(), HashSet::new());
@@ -116,8 +121,10 @@ fn is_selectable(graph: &Graph, node: NodeId) -> bool {
 }
 
 /// Whether only a batch norm reads the layer, and its folded twin takes its place for everyone else.
-fn is_left_behind(graph: &Graph, found: &Found) -> bool {
-    has_folded_twin(graph, graph.name(found.layer)) && bare_layers::feeds_batch_norm_alone(graph, found.activation)
+fn is_left_behind(graph: &Graph, folded: &Folded, found: &Found) -> bool {
+    let serves_batch_norms = || graph.consumers(found.activation).all(|reader| folded.left_behind.contains(&reader));
+    has_folded_twin(graph, graph.name(found.layer))
+        && (bare_layers::feeds_batch_norm_alone(graph, found.activation) || serves_batch_norms())
 }
 
 fn has_folded_twin(graph: &Graph, name: &str) -> bool {
@@ -147,9 +154,10 @@ struct Pass<'o> {
     quantized_ops: HashSet<NodeId>,
     loops: Loops,
     gradients: Gradients,
+    folded: &'o Folded,
 }
 
-impl<'o> Pass<'o> {
+impl Pass<'_> {
     /// What all quantizers have in common, of what `at` yields; the rest is to be filled in.
     fn insertion<'a>(&self, [context, name]: [&'a str; 2], at: &'a Place, role: Role) -> Insertion<'a> {
         Insertion {
@@ -384,7 +392,7 @@ impl<'o> Pass<'o> {
             Outcome::InsideLoop
         } else if !Layers::has_weights_of_any_kind(graph, node) {
             Outcome::WeightsUnknown
-        } else if bare_layers::feeds_batch_norm(graph, node) {
+        } else if self.folded.unfolded.contains(&node) || bare_layers::feeds_batch_norm(graph, node) {
             Outcome::BatchNormFollows
         } else if self.only.reference_only && !Layers::has_weights(graph, node) {
             Outcome::WeightsUnknown

@@ -1,0 +1,37 @@
+//! Where the channels are: numbers per channel laid out beside a layer's weights, and beside what it yields.
+
+use super::clone::Keeping;
+use super::shapes::FoldShapes;
+use crate::error::Result;
+use crate::graph::{NodeId, TensorRef};
+use crate::nodes::Builder;
+use crate::passes::extensions::fold_layout::{is_channels_second, is_transposed};
+use crate::proto::tensorflow::DataType;
+
+/// How a layer's scale must be laid out to multiply its weights; `None` where a vector does.
+pub(super) fn scale_dims(
+    b: &Builder<'_>,
+    shapes: &mut FoldShapes,
+    keeping: Keeping,
+    [layer, at]: [NodeId; 2],
+    weights: TensorRef,
+) -> Result<Option<[i32; 2]>> {
+    if b.graph.op(layer) == "DepthwiseConv2dNative" {
+        return shapes.depthwise_scale(b.graph, weights, at).map(Some).map_err(|refusal| refusal.error);
+    }
+    Ok((keeping == Keeping::All && is_transposed(b.graph, layer)).then_some([-1, 1]))
+}
+
+/// A vector of one number per channel, laid out to be combined with what the layer yields.
+pub(super) fn along_channels(
+    b: &mut Builder<'_>,
+    keeping: Keeping,
+    layer: NodeId,
+    name: &str,
+    vector: TensorRef,
+) -> Result<TensorRef> {
+    if keeping == Keeping::AsReference || !is_channels_second(b.graph, layer) {
+        return Ok(vector);
+    }
+    b.reshape(name, vector, &[1, -1, 1, 1], DataType::DtFloat as i32)
+}
