@@ -6,8 +6,9 @@
 use bytes::Bytes;
 use tfquant::freeze::{FreezeOptions, freeze as freeze_model, layers, report as freeze_report};
 use tfquant::inspect::{check, diff, explain, summary};
-use tfquant::internals::{Fields, checkpoint_index as index, put_bytes};
-use tfquant::internals::{Graph, ShapeCache, TensorRef, check_acyclic, parse, text};
+use tfquant::internals::{Attrs, Fields, NewNode, attr, checkpoint_index as index, put_bytes};
+use tfquant::internals::{Graph, Input, NodeId, ShapeCache, TensorRef, check_acyclic, parse, text};
+use tfquant::interpreter::{Limits, Plan, Session, Tensor};
 use tfquant::report;
 use tfquant::{Common, MessageKind, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite as run_passes};
 use tfquant::{Encoding, Model, OpenOptions};
@@ -16,7 +17,7 @@ use tfquant::{Encoding, Model, OpenOptions};
 pub type Body = fn(&[u8]);
 
 /// Every body by name.
-pub const BODIES: [(&str, Body); 8] = [
+pub const BODIES: [(&str, Body); 9] = [
     ("graph", graph),
     ("model", model),
     ("text", text_form),
@@ -25,6 +26,7 @@ pub const BODIES: [(&str, Body); 8] = [
     ("inspect", inspect),
     ("checkpoint", checkpoint),
     ("freeze", freeze),
+    ("interpreter", interpreter),
 ];
 
 /// The reader of GraphDefs, and what is known of a graph without running it.
@@ -128,6 +130,181 @@ pub fn inspect(data: &[u8]) {
             let _ = explain::to_text(&explanation, true);
         }
     }
+}
+
+/// Runs a graph within narrow limits: the file as it is, if it is one, and a graph of one op that the bytes choose.
+pub fn interpreter(data: &[u8]) {
+    if let Ok(graph) = parse(Bytes::copy_from_slice(data)) {
+        run_all(&graph);
+    }
+    if let Ok(graph) = parse(one_op(data).into()) {
+        run_all(&graph);
+    }
+}
+
+/// Feeds every placeholder, asks for every node.
+fn run_all(graph: &Graph) {
+    let is_placeholder = |node: &NodeId| graph.op(*node) == "Placeholder";
+    let feeds: Vec<TensorRef> = graph.ids().filter(is_placeholder).map(TensorRef::from).collect();
+    let arrays: Vec<Tensor> = feeds.iter().map(|feed| sample(graph, *feed)).collect();
+    let limits = Limits { memory: 1 << 18, steps: 300 };
+    for node in graph.ids().rev().take(8) {
+        let Ok(plan) = Plan::new(graph, &feeds, &[node.into()], &limits) else { continue };
+        let run = || {
+            let mut seen = Vec::new();
+            let results = Session::new(&plan).run(&arrays, &mut |at, tensor| {
+                seen.push((at, tensor.dims().to_vec()));
+                Ok(())
+            });
+            (results.map(|results| format!("{results:?}")).map_err(|error| error.to_string()), seen)
+        };
+        assert!(run() == run(), "two runs differ");
+        assert!(plan.peak_memory() <= limits.memory);
+    }
+}
+
+/// A small tensor of a placeholder's type and rank.
+fn sample(graph: &Graph, feed: TensorRef) -> Tensor {
+    let shape = graph.attr_shape(feed.node, "shape").filter(|shape| shape.dim.len() <= 4);
+    let dims: Vec<usize> = shape.map_or(vec![2], |shape| {
+        shape.dim.iter().map(|dim| usize::try_from(dim.size.clamp(1, 5)).unwrap_or(1)).collect()
+    });
+    let values = 0..dims.iter().product::<usize>();
+    let tensor = match graph.attr_type(feed.node, "dtype") {
+        Some(3) => Tensor::new(&dims, values.map(|value| i32::try_from(value % 3).unwrap_or(0)).collect()),
+        Some(9) => Tensor::new(&dims, values.map(|value| i64::try_from(value % 3).unwrap_or(0)).collect()),
+        Some(10) => Tensor::new(&dims, values.map(|value| value % 2 == 0).collect()),
+        _ => Tensor::new(&dims, values.map(|value| f32::from(u8::try_from(value % 7).unwrap_or(0)) - 3.0).collect()),
+    };
+    tensor.expect("as many values as the dimensions say")
+}
+
+/// Ops of every family.
+const OPS: &[&str] = &[
+    "Conv2D",
+    "DepthwiseConv2dNative",
+    "Conv2DBackpropInput",
+    "MatMul",
+    "BatchMatMulV2",
+    "BiasAdd",
+    "FusedBatchNormV3",
+    "MaxPool",
+    "AvgPool",
+    "Pad",
+    "PadV2",
+    "MirrorPad",
+    "ConcatV2",
+    "Split",
+    "SplitV",
+    "Slice",
+    "StridedSlice",
+    "Pack",
+    "Unpack",
+    "Reshape",
+    "Squeeze",
+    "ExpandDims",
+    "Transpose",
+    "Tile",
+    "BroadcastTo",
+    "GatherV2",
+    "GatherNd",
+    "Range",
+    "Fill",
+    "OneHot",
+    "Cumsum",
+    "Mean",
+    "Sum",
+    "Max",
+    "All",
+    "ArgMax",
+    "AddV2",
+    "FloorMod",
+    "RealDiv",
+    "Pow",
+    "SelectV2",
+    "Select",
+    "Where",
+    "Cast",
+    "Softmax",
+    "LRN",
+    "ResizeBilinear",
+    "ResizeNearestNeighbor",
+    "SpaceToBatchND",
+    "BatchToSpaceND",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "ReverseV2",
+    "TensorListReserve",
+    "TensorListFromTensor",
+    "TensorListStack",
+    "TensorArrayV3",
+    "FakeQuantWithMinMaxVars",
+    "FakeQuantWithMinMaxVarsPerChannel",
+    "Switch",
+    "Merge",
+    "Shape",
+    "AddN",
+    "BroadcastArgs",
+    "Relu6",
+    "LogSoftmax",
+];
+
+/// A graph of one op on constants: op, attributes, types, shapes and values are what the bytes say.
+#[allow(clippy::cast_possible_truncation)]
+fn one_op(data: &[u8]) -> Vec<u8> {
+    let mut bytes = data.iter().copied();
+    let mut next = move || bytes.next().unwrap_or(0);
+    let op = OPS[usize::from(next()) % OPS.len()];
+    let mut attrs = Attrs::default();
+    let number = |byte: u8| match byte {
+        0..=240 => i64::from(byte % 6) - 1,
+        241..=246 => 1 << (byte - 210),
+        247..=250 => i64::MAX,
+        _ => i64::MIN,
+    };
+    for name in ["axis", "begin_mask", "block_size", "ellipsis_mask", "end_mask", "new_axis_mask", "num", "num_bits"] {
+        attrs.int(name, number(next()));
+    }
+    for name in ["dilations", "explicit_paddings", "ksize", "squeeze_dims", "strides"] {
+        let values: Vec<i64> = (0..if name.starts_with('e') { 8 } else { 4 }).map(|_| number(next()).max(1)).collect();
+        attrs.ints(name, &values);
+    }
+    let choice = next();
+    attrs.str("data_format", if choice & 1 == 0 { "NHWC" } else { "NCHW" });
+    attrs.str("mode", if choice & 2 == 0 { "REFLECT" } else { "SYMMETRIC" });
+    attrs.str("padding", ["SAME", "VALID", "EXPLICIT", "SAME"][usize::from(choice >> 2 & 3)]);
+    for (bit, name) in ["keep_dims", "align_corners", "transpose_a", "adj_y"].iter().enumerate() {
+        attrs.bool(name, choice >> (4 + bit) & 1 == 1);
+    }
+    let mut file = parse(Bytes::new()).expect("no nodes");
+    let mut inputs = Vec::new();
+    for index in 0..next() % 6 {
+        let kind = next();
+        let dims: Vec<i64> = (0..kind >> 4 & 7).take(5).map(|_| number(next()).max(0)).collect();
+        let mut constant = Attrs::default();
+        let tensor = match kind & 3 {
+            0 => attr::Tensor::Filled(f32::from(next()) - 9.0, &dims),
+            1 => attr::Tensor::Int32(number(next()) as i32),
+            2 => attr::Tensor::Bool(next() & 1 == 1),
+            _ => {
+                let values: Vec<i32> = (0..kind >> 4).map(|_| number(next()) as i32).collect();
+                let name = format!("i{index}");
+                constant.tensor("value", &attr::Tensor::Int32s(&values));
+                let new = NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: constant.as_bytes() };
+                inputs.push(Input::Data(file.insert(new).expect("a new name").into()));
+                continue;
+            }
+        };
+        constant.tensor("value", &tensor);
+        let name = format!("i{index}");
+        let new = NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: constant.as_bytes() };
+        inputs.push(Input::Data(file.insert(new).expect("a new name").into()));
+    }
+    let new = NewNode { name: "op", op, device: "", inputs: &inputs, attrs: attrs.as_bytes() };
+    file.insert(new).expect("a new name");
+    let mut encoded = Vec::new();
+    file.ids().for_each(|node| put_bytes(&mut encoded, 1, &file.node_def(node)));
+    encoded
 }
 
 /// The reader of a checkpoint's index: what it says of every tensor, or why it is none.

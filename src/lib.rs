@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+pub mod calibrate;
 #[cfg(test)]
 mod cases;
 pub mod checkpoint;
@@ -30,6 +31,7 @@ mod error;
 pub mod freeze;
 mod graph;
 pub mod inspect;
+pub mod interpreter;
 mod nodes;
 mod options;
 pub mod output;
@@ -38,13 +40,16 @@ mod passes;
 mod proto;
 pub mod report;
 mod rewrite;
+pub mod samples;
 pub mod source;
 mod wire;
 
 pub use container::{Encoded, Encoding, MessageKind, Model, OpenOptions};
 pub use error::{Error, ErrorKind, Printable, Result};
 pub use graph::write::Sink;
-pub use options::{Common, NamesOnly, Quantize, RewriteOptions, Rules, Selection, TopologyOnly};
+pub use options::{
+    Common, ConstantRanges, GivenRanges, NamesOnly, Quantize, RewriteOptions, Rules, Selection, TopologyOnly, Weights,
+};
 pub use passes::decisions;
 pub use rewrite::{Rewritten, other_rules, rewrite};
 
@@ -53,10 +58,12 @@ pub use rewrite::{Rewritten, other_rules, rewrite};
 pub mod internals {
     pub use crate::checkpoint::index as checkpoint_index;
     pub use crate::container::text;
+    pub use crate::graph::attr::{self, Attrs};
+    pub use crate::graph::name;
     pub use crate::graph::read::parse;
     pub use crate::graph::shape::{Dims, ShapeCache, shape_text};
     pub use crate::graph::verify::check_acyclic;
-    pub use crate::graph::{Graph, Input, NodeId, TensorRef};
+    pub use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
     pub use crate::proto::tensorflow;
     pub use crate::wire::{Fields, last_varint, put_bytes, put_header, put_uint, put_varint};
 }

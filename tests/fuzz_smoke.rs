@@ -100,6 +100,18 @@ fn no_body_minds_damaged_files() {
     });
 }
 
+#[test]
+fn no_op_minds_hostile_inputs() {
+    let mut numbers = Numbers(7);
+    for _ in 0..6000 {
+        let length = 40 + numbers.below(60);
+        let bytes: Vec<u8> = (0..length).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
+        if catch_unwind(AssertUnwindSafe(|| bodies::interpreter(&bytes))).is_err() {
+            panic!("the interpreter panicked on {bytes:?}");
+        }
+    }
+}
+
 /// A network whose nodes are all floats.
 struct Network(Vec<u8>);
 

@@ -25,7 +25,7 @@ impl Ends {
     }
 
     /// The same ends in another graph, as far as it has them.
-    pub(super) fn moved(&self, from: &Graph, to: &Graph) -> Self {
+    pub(crate) fn moved(&self, from: &Graph, to: &Graph) -> Self {
         let moved = |tensors: &[TensorRef]| {
             let node = |tensor: &TensorRef| Some(TensorRef { node: to.find(from.name(tensor.node))?, ..*tensor });
             tensors.iter().filter_map(node).collect()

@@ -326,6 +326,8 @@ pub enum Tensor<'a> {
     Floats(&'a [f32]),
     /// The same float everywhere in a tensor of that shape.
     Filled(f32, &'a [i64]),
+    /// Floats, row by row, in a tensor of that shape.
+    Shaped(&'a [f32], &'a [i64]),
 }
 
 impl Tensor<'_> {
@@ -333,7 +335,7 @@ impl Tensor<'_> {
     #[must_use]
     pub fn data_type(&self) -> DataType {
         match self {
-            Self::Float(_) | Self::Floats(_) | Self::Filled(..) => DataType::DtFloat,
+            Self::Float(_) | Self::Floats(_) | Self::Filled(..) | Self::Shaped(..) => DataType::DtFloat,
             Self::Int32(_) | Self::Int32s(_) => DataType::DtInt32,
             Self::Int64(_) => DataType::DtInt64,
             Self::Bool(_) => DataType::DtBool,
@@ -350,6 +352,13 @@ impl Tensor<'_> {
             Self::Filled(value, dims) => {
                 put_bytes(out, 2, &encode_shape(dims));
                 put_bytes(out, 5, &value.to_le_bytes());
+            }
+            Self::Shaped(values, dims) => {
+                put_bytes(out, 2, &encode_shape(dims));
+                put_header(out, 4, values.len() * 4);
+                for value in values {
+                    out.extend_from_slice(&value.to_le_bytes());
+                }
             }
             Self::Int32(value) => packed_int(out, 7, i64::from(value)),
             Self::Int64(value) => packed_int(out, 10, value),

@@ -604,6 +604,23 @@ impl Graph {
         given.push(GivenAttr { name: name.into(), value });
     }
 
+    /// Gives an inserted node other attributes than it had, encoded by [`attr::Attrs`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] if the graph has outgrown every file.
+    ///
+    /// # Panics
+    /// If the node came from the file.
+    pub fn set_inserted_attrs(&mut self, node: NodeId, attrs: &[u8]) -> Result<()> {
+        assert!(!self.is_original(node), "its attributes are in the file");
+        if self.attrs.len() + attrs.len() > MAX_GROWN_BYTES {
+            return Err(Error::new(ErrorKind::TooLarge, "the graph has outgrown every file"));
+        }
+        self.nodes[node.index()].raw = Span::new(self.attrs.len(), attrs.len());
+        self.attrs.extend_from_slice(attrs);
+        Ok(())
+    }
+
     /// Gives an original node another name, which is not yet in the graph. Who reads it goes on reading it.
     ///
     /// # Errors

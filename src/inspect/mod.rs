@@ -2,7 +2,7 @@
 //! how two graphs differ.
 //!
 //! Every verb of the program that only looks has its module here, which makes a document: [`summary`], [`check`],
-//! [`explain`], [`diff`]. A document is serialised for scripts and has a `to_text` for people and grep, one fact a line.
+//! [`explain`], [`diff`], [`ranges`]. A document is serialised for scripts and has a `to_text` for people and grep, one fact a line.
 //! None of them reads the contents of big tensors.
 
 pub mod attr_text;
@@ -11,6 +11,7 @@ pub mod diff;
 pub mod explain;
 pub mod fake_quant;
 mod functions;
+pub mod ranges;
 pub mod summary;
 
 use serde::Serialize;

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::graph::attr::Tensor;
 use crate::graph::{NodeId, TensorRef};
 use crate::nodes::{Builder, Dialect, Variable};
+use crate::proto::tensorflow::DataType;
 
 /// How the range of a fake quantizer follows its tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,6 +20,17 @@ pub enum RangeUpdate {
         /// The share of the old average that stays at each step, between 0 and 1.
         decay: f64,
     },
+}
+
+/// A range that is a constant, to be filled in ([`crate::graph::Graph::set_inserted_attrs`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConstantRange {
+    /// One for the whole tensor.
+    Whole,
+    /// One for each channel, along the last axis.
+    PerChannel,
+    /// One for each channel of a depthwise convolution's weights of these dimensions.
+    Depthwise([i32; 4]),
 }
 
 /// A fake quantizer to be made.
@@ -44,6 +56,8 @@ pub struct FakeQuant<'a> {
     pub symmetric: bool,
     /// The collection that the range variables enter beside the standard ones.
     pub vars_collection: &'a str,
+    /// Constants in place of range variables.
+    pub constant: Option<ConstantRange>,
 }
 
 /// The nodes of a new fake quantizer that others need to know.
@@ -51,8 +65,10 @@ pub struct FakeQuant<'a> {
 pub struct Quantized {
     /// The fake-quantized tensor.
     pub output: TensorRef,
-    /// The variables that hold the range's ends.
-    pub range: [Variable; 2],
+    /// The FakeQuant node, in front of what may stand between it and the output.
+    pub node: NodeId,
+    /// The variables, or constants, that hold the range's ends.
+    pub range: [NodeId; 2],
     /// The ops that update the ends; absent in an eval graph.
     pub updates: Option<[NodeId; 2]>,
 }
@@ -70,6 +86,9 @@ impl FakeQuant<'_> {
     }
 
     fn insert_in(&self, b: &mut Builder<'_>, variable_scope: &str) -> Result<Quantized> {
+        if let Some(constant) = self.constant {
+            return self.insert_constant(b, constant);
+        }
         let (initial_min, initial_max) = self.initial_range;
         let min = b.model_variable(&format!("{variable_scope}/min"), initial_min, self.vars_collection)?;
         let max = b.model_variable(&format!("{variable_scope}/max"), initial_max, self.vars_collection)?;
@@ -84,7 +103,29 @@ impl FakeQuant<'_> {
         let [min_update, max_update] = updates.map_or([None; 2], |updates| updates.map(Some));
         let ends = [(&min, min_update), (&max, max_update)];
         let output = b.fake_quant_with_min_max_vars(self.input, ends, self.bits, self.narrow_range)?;
-        Ok(Quantized { output, range: [min, max], updates })
+        Ok(Quantized { output, node: output.node, range: [min.node, max.node], updates })
+    }
+
+    fn insert_constant(&self, b: &mut Builder<'_>, constant: ConstantRange) -> Result<Quantized> {
+        let (min, max) = self.initial_range;
+        let min = b.constant("min", Tensor::Float(min))?;
+        let max = b.constant("max", Tensor::Float(max))?;
+        let (bits, narrow) = (self.bits, self.narrow_range);
+        let range = [min.node, max.node];
+        let quantized = match constant {
+            ConstantRange::Whole => b.fake_quant_of_constants([self.input, min, max], bits, narrow)?,
+            ConstantRange::PerChannel => b.fake_quant_per_channel([self.input, min, max], bits, narrow)?,
+            ConstantRange::Depthwise([height, width, channels, multiplier]) => {
+                let flat = [height, width, 1, channels.saturating_mul(multiplier)];
+                let flat = b.reshape("flat", self.input, &flat, DataType::DtFloat as i32)?;
+                b.fake_quant_per_channel([flat, min, max], bits, narrow)?
+            }
+        };
+        let output = match constant {
+            ConstantRange::Depthwise(dims) => b.reshape("shaped", quantized, &dims, DataType::DtFloat as i32)?,
+            _ => quantized,
+        };
+        Ok(Quantized { output, node: quantized.node, range, updates: None })
     }
 
     /// The range of the batch, with zero always inside.

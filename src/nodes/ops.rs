@@ -91,6 +91,32 @@ impl Builder<'_> {
         })
     }
 
+    /// `tf.fake_quant_with_min_max_vars(input, min, max)` of constant ends.
+    pub(crate) fn fake_quant_of_constants(
+        &mut self,
+        inputs: [TensorRef; 3],
+        bits: u8,
+        narrow_range: bool,
+    ) -> Result<TensorRef> {
+        self.fake_quant_op("FakeQuantWithMinMaxVars", inputs, bits, narrow_range)
+    }
+
+    /// `tf.fake_quant_with_min_max_vars_per_channel(input, min, max)`.
+    pub(crate) fn fake_quant_per_channel(
+        &mut self,
+        inputs: [TensorRef; 3],
+        bits: u8,
+        narrow_range: bool,
+    ) -> Result<TensorRef> {
+        self.fake_quant_op("FakeQuantWithMinMaxVarsPerChannel", inputs, bits, narrow_range)
+    }
+
+    fn fake_quant_op(&mut self, op: &str, inputs: [TensorRef; 3], bits: u8, narrow_range: bool) -> Result<TensorRef> {
+        let node = self
+            .op(op, op, &inputs, |attrs| attrs.bool("narrow_range", narrow_range).int("num_bits", i64::from(bits)))?;
+        Ok(node.into())
+    }
+
     /// `step >= <number>`, for an integer tensor.
     pub(crate) fn greater_equal(&mut self, name: &str, step: &GlobalStep, number: i64) -> Result<TensorRef> {
         self.op_scope(name, |b| {

@@ -3,6 +3,7 @@
 //! What both generations of rules know stands in [`Common`] and [`Quantize`]; what one alone knows stands in that arm of
 //! [`Rules`]. The [`Generation`] that is settled on also makes the [`Builder`], so the two cannot disagree.
 
+mod ranges;
 mod selection;
 
 use std::collections::BTreeMap;
@@ -15,15 +16,19 @@ use crate::graph::Graph;
 use crate::graph::op_class::is_variable;
 use crate::nodes::{Builder, Dialect};
 
+pub use ranges::{ConstantRanges, GivenRanges, Weights};
 pub use selection::Selection;
 
 /// What to do to a model.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct RewriteOptions {
     /// What every pass asks.
     pub common: Common,
     /// Whether to fold batch norms. Folding comes first.
     pub fold: bool,
+    /// Whether to fold batch norms that are constant by arithmetic first, in a GraphDef.
+    pub fold_constants: bool,
     /// Whether a batch norm that stays unfolded is an error.
     pub strict_fold: bool,
     /// How to quantize, if at all.
@@ -44,6 +49,7 @@ impl Default for RewriteOptions {
         Self {
             common: Common::default(),
             fold: true,
+            fold_constants: false,
             strict_fold: false,
             quantize: Some(Quantize::default()),
             rules: Rules::default(),
@@ -93,11 +99,21 @@ pub struct Quantize {
     pub quant_delay: Option<i64>,
     /// The collection that range variables enter beside the standard ones; the rules have a default.
     pub vars_collection: Option<String>,
+    /// Constants in place of range variables, by the rules of topology in an eval graph.
+    #[serde(flatten)]
+    pub constant_ranges: Option<ConstantRanges>,
 }
 
 impl Default for Quantize {
     fn default() -> Self {
-        Self { weight_bits: 8, activation_bits: 8, ema_decay: 0.999, quant_delay: None, vars_collection: None }
+        Self {
+            weight_bits: 8,
+            activation_bits: 8,
+            ema_decay: 0.999,
+            quant_delay: None,
+            vars_collection: None,
+            constant_ranges: None,
+        }
     }
 }
 
@@ -230,6 +246,14 @@ impl RewriteOptions {
     /// [`ErrorKind::Options`] for bits, a decay or names of new ops that cannot be.
     pub fn check(&self) -> Result<()> {
         self.quantize.as_ref().map_or(Ok(()), Quantize::check)?;
+        if self.quantize.as_ref().is_some_and(|quantize| quantize.constant_ranges.is_some()) {
+            let is_topology = matches!(self.rules, Rules::Topology(_));
+            let is_delayed = self.quantize.as_ref().is_some_and(|quantize| quantize.quant_delay.is_some());
+            if self.common.is_training || !is_topology || is_delayed {
+                return Err(Error::new(ErrorKind::Options, "constant ranges are those of an eval graph")
+                    .hint("use --mode eval and --match topology, without --quant-delay"));
+            }
+        }
         [&self.init_op, &self.update_op].into_iter().flatten().try_for_each(|name| check_op_name(name))
     }
 
@@ -244,6 +268,9 @@ impl RewriteOptions {
         tell(serde_json::to_value(generation));
         tell(serde_json::to_value(&self.common));
         tell(Ok(serde_json::json!({ "fold": self.fold, "strict_fold": self.strict_fold })));
+        if self.fold_constants {
+            tell(Ok(serde_json::json!({ "fold_constants": true })));
+        }
         if let Some(quantize) = &self.quantize {
             tell(serde_json::to_value(quantize));
             tell(Ok(serde_json::json!({ "vars_collection": generation.vars_collection(quantize) })));

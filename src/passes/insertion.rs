@@ -4,11 +4,14 @@
 //! steps of a delay; what is then done to the graph, and told of it, is done here.
 
 use crate::error::{ErrorKind, Result};
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::nodes::fake_quant::{FakeQuant, RangeUpdate};
+use crate::nodes::fake_quant::{ConstantRange, FakeQuant, RangeUpdate};
 use crate::nodes::{Branch, Builder, GlobalStep};
-use crate::options::{Common, Quantize};
+use crate::options::{Common, ConstantRanges, Quantize};
 use crate::passes::decisions::{InsertedFakeQuant, Role};
+use crate::passes::integer::network::Layer;
+use crate::passes::integer::weights::is_per_channel;
 use crate::proto::tensorflow::DataType;
 
 /// The upper end of every range before the first update.
@@ -53,6 +56,23 @@ pub(super) struct Inserted {
     pub rewired: usize,
 }
 
+/// A fake quantizer whose range is constants that are yet to be filled in.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenRange {
+    /// The node.
+    pub fake_quant: NodeId,
+    /// The tensor that it rounds.
+    pub input: TensorRef,
+    /// The constants: minimum, maximum.
+    pub ends: [NodeId; 2],
+    /// What it quantizes.
+    pub role: Role,
+    /// One range, or one for each channel.
+    pub constant: ConstantRange,
+    /// The layer whose weights they are.
+    pub layer: Option<Layer>,
+}
+
 /// Inserts fake quantizers one after the other, keeping count.
 pub(super) struct Inserter<'o> {
     common: &'o Common,
@@ -64,11 +84,21 @@ pub(super) struct Inserter<'o> {
     pub updates: Vec<NodeId>,
     /// What was quantized, and what its readers read now.
     pub quantized: Vec<[TensorRef; 2]>,
+    /// The ranges that are yet to be filled in.
+    pub open: Vec<OpenRange>,
 }
 
 impl<'o> Inserter<'o> {
     pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
-        Self { common, quantize, vars_collection, inputs_rewired: 0, updates: Vec::new(), quantized: Vec::new() }
+        Self {
+            common,
+            quantize,
+            vars_collection,
+            inputs_rewired: 0,
+            updates: Vec::new(),
+            quantized: Vec::new(),
+            open: Vec::new(),
+        }
     }
 
     /// Inserts one whose tensor has so many axes, as far as is known. `get_step` yields what counts the steps of a delay.
@@ -87,6 +117,7 @@ impl<'o> Inserter<'o> {
         } else {
             RangeUpdate::LastValue
         };
+        let constant = self.quantize.constant_ranges.as_ref().map(|chosen| constant_range(b.graph, insertion, chosen));
         let quantized = FakeQuant {
             scope: &scope,
             input,
@@ -98,9 +129,14 @@ impl<'o> Inserter<'o> {
             narrow_range: insertion.narrow_range,
             symmetric: insertion.symmetric,
             vars_collection: self.vars_collection,
+            constant: constant.map(|(constant, _)| constant),
         }
         .insert(b)?;
         self.updates.extend(quantized.updates.iter().flatten());
+        if let Some((constant, layer)) = constant {
+            let (fake_quant, ends) = (quantized.node, quantized.range);
+            self.open.push(OpenRange { fake_quant, input, ends, role: insertion.role, constant, layer });
+        }
         let mut output = quantized.output;
         if let Some(delay) = self.quantize.quant_delay.filter(|&delay| insertion.delayed && delay > 0) {
             let step = get_step(b)?;
@@ -113,16 +149,38 @@ impl<'o> Inserter<'o> {
         self.quantized.push([input, output]);
         let name = |node: NodeId| b.graph.name(node).to_owned();
         let fake_quant = InsertedFakeQuant {
-            node: name(quantized.output.node),
+            node: name(quantized.node),
             role: insertion.role,
             tensor: b.graph.tensor_name(input),
             bits: insertion.bits,
             narrow_range: insertion.narrow_range,
-            range: quantized.range.map(|variable| name(variable.node)),
+            range: quantized.range.map(name),
             consumers: consumers.iter().map(|&consumer| name(consumer)).collect(),
         };
         Ok(Inserted { fake_quant, rewired })
     }
+}
+
+/// Whether the range is one for each channel: of weights that only layers read which take that.
+fn constant_range(graph: &Graph, insertion: &Insertion<'_>, chosen: &ConstantRanges) -> (ConstantRange, Option<Layer>) {
+    if insertion.role != Role::Weights {
+        return (ConstantRange::Whole, None);
+    }
+    let mut readers = insertion.consumers.iter().map(|&consumer| Layer::of(graph, consumer));
+    let Some(layer) = readers.next().flatten() else { return (ConstantRange::Whole, None) };
+    if !is_per_channel(layer, chosen.weights) || !readers.all(|other| other == Some(layer)) {
+        return (ConstantRange::Whole, Some(layer));
+    }
+    let constant = match layer {
+        Layer::Depthwise => {
+            let shape = graph.complete_shape_with(insertion.producer.into(), &mut ShapeCache::default());
+            let dims: Option<Vec<i32>> =
+                shape.and_then(|dims| dims.into_iter().map(|dim| i32::try_from(dim).ok()).collect());
+            dims.and_then(|dims| dims.try_into().ok()).map_or(ConstantRange::Whole, ConstantRange::Depthwise)
+        }
+        _ => ConstantRange::PerChannel,
+    };
+    (constant, Some(layer))
 }
 
 /// The names of the first few nodes, and how many more there are.

@@ -48,6 +48,9 @@ pub struct Report {
     /// What was left out because it only trains, saves or watches, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
+    /// How many batch norms and other constant scales were folded by arithmetic, if that was asked for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub folded_constants: usize,
     /// How many layers there are, and how many of them had which outcome.
     pub summary: Summary,
     /// The decision about every batch norm, if they were to be folded.
@@ -77,6 +80,11 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// How long each stage took, in seconds.
     pub seconds: BTreeMap<String, f64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Report {

@@ -24,6 +24,12 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
     if let Some(dropped) = &report.dropped {
         line("dropped", dropped.to_string());
     }
+    if report.folded_constants > 0 {
+        line(
+            "constants",
+            format!("{} batch norms and scales computed into weights and biases", report.folded_constants),
+        );
+    }
     if !report.batch_norms.is_empty() || report.command == "fold" {
         let folded = report.batch_norms.iter().filter(|batch_norm| batch_norm.is_folded());
         line("batch norms", format!("{} of {} folded", folded.count(), report.batch_norms.len()));

@@ -3,6 +3,7 @@
 //! [`run`] rewrites by one generation of rules; [`choose`] finds out which, where that is left open.
 
 mod choose;
+mod fold_constants;
 mod run;
 mod warnings;
 
@@ -12,10 +13,12 @@ use crate::container::{Encoded, Model};
 use crate::drop_training::drop_training;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
+use crate::interpreter::Limits;
 use crate::options::{Generation, RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::{FileSummary, Report};
 pub use choose::other_rules;
+pub(crate) use fold_constants::fold_constants;
 
 /// A rewritten model, ready to be written, and what was done to it.
 #[derive(Debug)]
@@ -40,6 +43,11 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
         let (kept, what) = drop_training(model, options.common.is_training)?;
         (*model, dropped) = (kept, Some(what));
     }
+    let mut folded = 0;
+    if options.fold_constants {
+        let outputs = model.outputs();
+        folded = fold_constants(model, &outputs, &Limits::default())?.len();
+    }
     let mut report = match &options.rules {
         Rules::Auto(only) => choose::run_by_best(model, options, only)?,
         Rules::Names(only) => run::run(model, options, Generation::Names(only))?,
@@ -48,11 +56,12 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     if options.strict_fold {
         check_all_folded(&model.graph, &report.batch_norms)?;
     }
-    if matches!(options.rules, Rules::Auto(_)) && !options.allow_nothing {
+    if matches!(options.rules, Rules::Auto(_)) && !options.allow_nothing && folded == 0 {
         check_anything_done(&report, options)?;
     }
     report.input = input;
     report.dropped = dropped;
+    report.folded_constants = folded;
     let output = model.encode()?;
     report.output = FileSummary { path: String::new(), bytes: output.len(), ..FileSummary::of(model) };
     Ok(Rewritten { report, output })

@@ -10,7 +10,7 @@ use crate::graph::{Graph, NodeId, TensorRef, verify};
 use crate::options::{Common, Generation, RewriteOptions};
 use crate::passes::decisions::{BatchNorm, Quantized};
 use crate::passes::topology::fold::Folded;
-use crate::passes::{names, output_names, topology};
+use crate::passes::{constant_ranges, names, output_names, topology};
 use crate::report::{ChosenRules, Output, Report, SCHEMA_VERSION, Summary};
 
 /// Runs the passes over the model's graph. What the file has become is not told yet.
@@ -71,6 +71,9 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     }
     if let Some(name) = &options.update_op {
         builder.no_op(name, &quantized.updates)?;
+    }
+    if let Some(chosen) = options.quantize.as_ref().and_then(|quantize| quantize.constant_ranges.as_ref()) {
+        constant_ranges::fill(builder.graph, &quantized.open, chosen)?;
     }
     let keeps_names = matches!(generation, Generation::Topology(only) if !only.reference_only);
     let outputs = quantized_outputs(builder.graph, &outputs, &mut quantized, keeps_names)?;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use tfquant::freeze::on_the_way::OnTheWay;
+use tfquant::inspect::ranges;
 use tfquant::{
-    Common, Encoding, Error, ErrorKind, MessageKind, NamesOnly, OpenOptions, Quantize, Result, RewriteOptions, Rules,
-    Selection, TopologyOnly,
+    Common, ConstantRanges, Encoding, Error, ErrorKind, GivenRanges, MessageKind, NamesOnly, OpenOptions, Quantize,
+    Result, RewriteOptions, Rules, Selection, TopologyOnly, Weights, source,
 };
 
 /// What `--help` ends with.
@@ -153,6 +154,10 @@ pub struct LayerArgs {
     #[arg(long)]
     pub resource_variables: bool,
 
+    /// Compute the weights that constant batch norms make, instead of the graph computing them (a frozen GraphDef)
+    #[arg(long)]
+    pub fold_constants: bool,
+
     /// Fail when a batch norm stays unfolded
     #[arg(long)]
     pub strict_fold: bool,
@@ -222,6 +227,133 @@ pub struct PassArgs {
     /// Add a NoOp of this name that updates all ranges
     #[arg(long, value_name = "NAME")]
     pub update_op: Option<String>,
+
+    #[command(flatten)]
+    pub ranges: RangeArgs,
+}
+
+/// Where ranges are, and what they are.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Ranges")]
+pub struct RangeArgs {
+    /// Whether ranges are variables or constants (--mode eval, --match topology) [default: variables, unless a flag below
+    /// is given]
+    #[arg(long, value_name = "FORM", value_enum)]
+    pub ranges: Option<RangeForm>,
+
+    /// Converter whose kernels say how weights are quantized and whether inputs are [default: reference]
+    #[arg(long, value_name = "CONVERTER", value_enum)]
+    pub target: Option<RangeTarget>,
+
+    /// How to quantize weights [default: what suits the target]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub weights: Option<WeightForm>,
+
+    /// Ranges of activations, as 'tfquant ranges --json' writes them
+    #[arg(long, value_name = "FILE")]
+    pub ranges_file: Option<PathBuf>,
+
+    /// Range of activations that no other is given for
+    #[arg(long, value_name = "MIN,MAX", value_parser = range, allow_hyphen_values = true)]
+    pub default_range: Option<[f32; 2]>,
+
+    /// Give the float inputs of the graph a range too
+    #[arg(long)]
+    pub quantize_inputs: bool,
+
+    /// Range of inputs that no other is given for; means --quantize-inputs
+    #[arg(long, value_name = "MIN,MAX", value_parser = range, allow_hyphen_values = true)]
+    pub input_range: Option<[f32; 2]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RangeForm {
+    /// Numbers in the graph
+    Const,
+    /// Variables, as TensorFlow's own rewriter makes them
+    Variables,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RangeTarget {
+    /// TensorFlow's converter to LiteRT (TFLite), signed 8-bit tensors
+    LitertInt8,
+    /// The same with unsigned 8-bit tensors
+    LitertUint8,
+    /// What TensorFlow's own rewriter would find
+    Reference,
+    /// OpenVINO
+    Openvino,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WeightForm {
+    /// Zero in the middle, one range a channel where the layer's kernel takes that
+    SymmetricPerChannel,
+    /// Zero in the middle, one range for all
+    Symmetric,
+    /// From the least to the greatest
+    Asymmetric,
+}
+
+impl RangeArgs {
+    /// Whether ranges are to be constants.
+    fn are_constant(&self) -> bool {
+        let implied = self.target.is_some()
+            || self.weights.is_some()
+            || self.ranges_file.is_some()
+            || self.default_range.is_some()
+            || self.input_range.is_some()
+            || self.quantize_inputs;
+        self.ranges.map_or(implied, |form| form == RangeForm::Const)
+    }
+
+    /// The library's options; reads the file of ranges.
+    fn constant_ranges(&self) -> Result<Option<ConstantRanges>> {
+        if !self.are_constant() {
+            return Ok(None);
+        }
+        let target = self.target.unwrap_or(RangeTarget::Reference);
+        let weights = match (self.weights, target) {
+            (Some(WeightForm::SymmetricPerChannel), _) => Weights::SymmetricPerChannel,
+            (Some(WeightForm::Symmetric), _) => Weights::Symmetric,
+            (Some(WeightForm::Asymmetric), _) => Weights::Asymmetric,
+            (None, RangeTarget::LitertInt8 | RangeTarget::Openvino) => Weights::SymmetricPerChannel,
+            (None, RangeTarget::LitertUint8 | RangeTarget::Reference) => Weights::Asymmetric,
+        };
+        if weights == Weights::Asymmetric && target == RangeTarget::LitertInt8 {
+            return Err(Error::new(ErrorKind::Options, "int8 kernels do not take asymmetric weights")
+                .hint("their convolutions fail on a zero point other than zero: use symmetric-per-channel"));
+        }
+        let given = match &self.ranges_file {
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = source::open_file(path)?;
+                let text = std::str::from_utf8(&file.bytes)
+                    .map_err(|_| Error::new(ErrorKind::Options, "a file of ranges that is not text").in_file(&name))?;
+                ranges::read(text).map_err(|error| error.in_file(&name))?
+            }
+            None => GivenRanges::default(),
+        };
+        Ok(Some(ConstantRanges {
+            weights,
+            given,
+            default: self.default_range,
+            quantize_inputs: self.quantize_inputs || self.input_range.is_some() || target == RangeTarget::LitertInt8,
+            input_range: self.input_range.or(self.default_range),
+        }))
+    }
+}
+
+/// Two numbers around zero.
+fn range(text: &str) -> Result<[f32; 2], String> {
+    let ends: Option<Vec<f32>> = text.split(',').map(|end| end.trim().parse().ok()).collect();
+    match ends.as_deref() {
+        Some(&[min, max]) if min.is_finite() && max.is_finite() && min <= 0.0 && max >= 0.0 && min < max => {
+            Ok([min, max])
+        }
+        _ => Err("not two numbers MIN,MAX with zero between them".to_owned()),
+    }
 }
 
 /// Whether a model is frozen before the passes see it, and from where.
@@ -317,6 +449,7 @@ impl PassArgs {
                 ema_decay: self.ema_decay,
                 quant_delay: self.quant_delay,
                 vars_collection: self.vars_collection.clone(),
+                constant_ranges: self.ranges.constant_ranges()?,
             }),
             init_op: self.init_op.clone(),
             update_op: self.update_op.clone(),
@@ -327,9 +460,10 @@ impl PassArgs {
     }
 
     /// The flags that only some rules know, and whether they were given.
-    fn rules_of_flags(&self) -> [(Match, &'static str, bool); 4] {
+    fn rules_of_flags(&self) -> [(Match, &'static str, bool); 5] {
         [
             (Match::Topology, "--symmetric", self.symmetric),
+            (Match::Topology, "--ranges const", self.ranges.are_constant()),
             (Match::Topology, "--scope", self.scope.is_some()),
             (Match::Topology, "--allow-training-ops", self.allow_training_ops),
             (Match::Names, "--quantize-folded-weights-use-ema", self.quantize_folded_weights_use_ema),
@@ -397,6 +531,7 @@ impl LayerArgs {
                 drop_training: self.drop_training,
             },
             fold: true,
+            fold_constants: self.fold_constants,
             strict_fold: self.strict_fold,
             quantize: None,
             rules,

@@ -4,6 +4,7 @@
 //! found something), 2 wrong usage.
 
 mod args;
+mod calibrate;
 mod check;
 mod completions;
 mod diff;
@@ -13,6 +14,7 @@ mod freeze;
 mod man;
 mod models;
 mod progress;
+mod ranges;
 mod rewrite;
 mod summary;
 mod targets;
@@ -42,12 +44,16 @@ enum Verb {
     Fold(fold::FoldArgs),
     /// Make one graph without variables and calls out of a model
     Freeze(freeze::FreezeArgs),
+    /// Make a float model one with 8-bit ranges, which samples show, for a converter to integers
+    Calibrate(calibrate::CalibrateArgs),
     /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
     Summary(summary::SummaryArgs),
     /// Tell whether a converter will take a graph, and what looks wrong in it
     Check(check::CheckArgs),
     /// Tell what the rules say about each layer, and why
     Explain(explain::ExplainArgs),
+    /// Tell the range of every fake quantizer, with its scale and zero point
+    Ranges(ranges::RangesArgs),
     /// Tell how two graphs differ, node by node
     Diff(diff::DiffArgs),
     /// Print the completions for a shell
@@ -71,9 +77,11 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Rewrite(args) => rewrite::run(args),
         Verb::Fold(args) => fold::run(args),
         Verb::Freeze(args) => freeze::run(args),
+        Verb::Calibrate(args) => calibrate::run(args),
         Verb::Summary(args) => summary::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Explain(args) => explain::run(args),
+        Verb::Ranges(args) => ranges::run(args),
         Verb::Diff(args) => diff::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man => man::run(),

@@ -21,6 +21,8 @@ pub struct Quantized {
     pub tensors: Vec<[TensorRef; 2]>,
     /// The name of the global step, if one had to be created.
     pub created_global_step: Option<String>,
+    /// Ranges that are constants, to be filled in.
+    pub(crate) open: Vec<crate::passes::insertion::OpenRange>,
 }
 
 impl Quantized {
@@ -102,7 +104,7 @@ pub struct InsertedFakeQuant {
     pub bits: u8,
     /// Whether the lowest level stays unused.
     pub narrow_range: bool,
-    /// The variables that hold the range's ends: minimum, maximum.
+    /// The variables, or constants, that hold the range's ends: minimum, maximum.
     pub range: [String; 2],
     /// The nodes that read the quantized tensor now.
     pub consumers: Vec<String>,

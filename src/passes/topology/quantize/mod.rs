@@ -99,7 +99,7 @@ pub fn quantize(
     }
     reported.extend(pass.others(builder.graph, &operations, &layers, &told));
     let adds = pass.quantize_arithmetic(builder)?;
-    let insertion::Inserter { inputs_rewired, updates, quantized, .. } = pass.inserter.finish();
+    let insertion::Inserter { inputs_rewired, updates, quantized, open, .. } = pass.inserter.finish();
     Ok(Quantized {
         layers: reported,
         adds,
@@ -108,6 +108,7 @@ pub fn quantize(
         inputs_rewired,
         updates,
         tensors: quantized,
+        open,
     })
 }
 

@@ -1,0 +1,263 @@
+//! `tfquant calibrate`: open, freeze, run on samples, quantize, write, report.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use tfquant::calibrate::report::{CalibrationReport, fed_to_text, to_text};
+use tfquant::calibrate::{self, CalibrateOptions, Feed, Method};
+use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
+use tfquant::inspect::to_json;
+use tfquant::interpreter::Limits;
+use tfquant::output::{Output, commit_all};
+use tfquant::samples::array::ArraySamples;
+use tfquant::samples::npz;
+use tfquant::{Encoding, Error, ErrorKind, Model, OpenOptions, source};
+
+use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHERE};
+use crate::freeze::FrozenFormat;
+use crate::progress::Stages;
+use crate::terminal;
+
+/// What is calibrated, with which samples, and where it goes.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: tfquant calibrate saved_model/ --data samples.npy -o model_q.pb",
+    after_help = EXIT_CODES
+)]
+pub struct CalibrateArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Samples as the model takes them: .npy, whose first dimension counts them, or .npz with an array for each input
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+
+    /// Where to write the model: a file, or a new folder with --output-format saved-model; - for standard output
+    #[arg(short, long, value_name = "PATH", help_heading = WHERE)]
+    pub output: PathBuf,
+
+    /// Write a GraphDef, binary or text, or a SavedModel [default: text when the output ends in .pbtxt, else binary]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub output_format: Option<FrozenFormat>,
+
+    /// Converter that is to take the result
+    #[arg(long, value_enum, default_value = "litert-int8")]
+    pub target: Target,
+
+    /// How to quantize weights [default: symmetric-per-channel; for litert-uint8, asymmetric]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub weights: Option<Weights>,
+
+    /// Bits for weights, 2 to 8
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub weight_bits: u8,
+
+    /// How to make a range of what a tensor was
+    #[arg(long, value_enum, default_value = "minmax")]
+    pub method: MethodName,
+
+    /// Percent of all values that a range holds, for --method percentile
+    #[arg(long, value_name = "P", default_value_t = 99.99, value_parser = percent)]
+    pub percentile: f64,
+
+    /// Decay of the averages, for --method moving-average
+    #[arg(long, value_name = "F", default_value_t = 0.999, value_parser = decay)]
+    pub ema_decay: f64,
+
+    /// Use no more than this many samples
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    pub limit: usize,
+
+    /// Threads that run the model [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// Megabytes that the run may hold
+    #[arg(long, value_name = "MB", default_value_t = 8192)]
+    pub memory_limit: usize,
+
+    /// Signature to take [default: serving_default, or the only one]
+    #[arg(long, value_name = "NAME")]
+    pub signature: Option<String>,
+
+    /// Checkpoint that holds the variables [default: that of the SavedModel folder]
+    #[arg(long, value_name = "PREFIX")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// Write what was done as JSON
+    #[arg(long, value_name = "FILE", help_heading = HOW_MUCH)]
+    pub report: Option<PathBuf>,
+
+    /// Say nothing but errors
+    #[arg(short, long, help_heading = HOW_MUCH)]
+    pub quiet: bool,
+
+    /// Tell every range
+    #[arg(short, long, conflicts_with = "quiet", help_heading = HOW_MUCH)]
+    pub verbose: bool,
+}
+
+/// Which converter.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Target {
+    /// TensorFlow's converter to LiteRT (TFLite), signed 8-bit tensors
+    LitertInt8,
+    /// The same with unsigned 8-bit tensors (TFLiteConverter of compat.v1)
+    LitertUint8,
+    /// OpenVINO
+    Openvino,
+}
+
+/// How weights are quantized.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Weights {
+    /// Zero in the middle, one range a channel where the layer's kernel takes that
+    SymmetricPerChannel,
+    /// Zero in the middle, one range for all
+    Symmetric,
+    /// From the least to the greatest
+    Asymmetric,
+    /// Not at all: the converter does it
+    Raw,
+}
+
+/// How ranges are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MethodName {
+    /// The least and the greatest value of all samples
+    Minmax,
+    /// Averages of each sample's, as training does it
+    MovingAverage,
+    /// All but the outermost values
+    Percentile,
+    /// The least squared error
+    Mse,
+    /// The least change of the distribution
+    Entropy,
+}
+
+pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
+    let mut stages = Stages::new(!args.quiet);
+    let source = source::open(&args.input.model)?;
+    let feeds = open_samples(&args.data)?;
+    let mut output = match args.format() {
+        FrozenFormat::SavedModel => Output::open_saved_model(&args.output)?,
+        FrozenFormat::Binary | FrozenFormat::Text => Output::open_document(&args.output)?,
+    };
+    let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
+    if document.as_ref().is_some_and(|document| output.replaces_same_as(document)) {
+        let error = Error::new(ErrorKind::Options, "--output and --report go to the same place");
+        return Err(error.hint("give each a file of its own").into());
+    }
+    let protected = [source.location.file(), Some(args.data.clone())];
+    for file in protected.iter().flatten() {
+        if output.replaces(file) || document.as_ref().is_some_and(|document| document.replaces(file)) {
+            let error = Error::new(ErrorKind::Options, format!("'{}' would be replaced", file.display()));
+            return Err(error.hint("write to a file of its own").into());
+        }
+    }
+
+    let open = OpenOptions { inputs: Vec::new(), outputs: Vec::new(), ..args.input.open_options() };
+    let model = stages.run("read", || Model::open_source(&source, &open))?;
+    let freezing = FreezeOptions {
+        signature: args.signature.clone(),
+        inputs: args.input.inputs.clone(),
+        outputs: args.input.outputs.clone(),
+        checkpoint: args.checkpoint.clone().or_else(|| checkpoint_beside(&source.location)),
+        use_defaults: true,
+    };
+    let frozen = stages.run("freeze", || freeze(&model, &freezing))?;
+    let mut tell_fed = |fed: &[_]| {
+        if !args.quiet {
+            terminal::say(&fed_to_text(fed));
+        }
+    };
+    let calibrated = stages
+        .run("calibrate", || calibrate::calibrate(frozen, &feeds, &args.options(), &mut tell_fed, &|_, _| true))?;
+    let (mut model, mut report) = (calibrated.model, calibrated.report);
+    if args.format() == FrozenFormat::SavedModel {
+        saved_model::enclose(&mut model, &report.freeze)?;
+    }
+    let message = model.encode()?;
+    let paths = [&args.input.model, &args.output].map(|path| path.display().to_string());
+    report.was_run(&paths[0], &paths[1], &model, message.len());
+    let encoding = if args.format() == FrozenFormat::Text { Encoding::Text } else { Encoding::Binary };
+    stages.write(message.len(), &mut output, |out| message.write(encoding, out))?;
+    if let Some(document) = &mut document {
+        document.write_document(to_json(&report).as_bytes())?;
+    }
+    commit_all(document.into_iter().chain([output]).collect())?;
+    if !args.quiet {
+        say(&report, args.verbose);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say(report: &CalibrationReport, every_range: bool) {
+    terminal::say(&to_text(report, every_range));
+    let freezing = report.freeze.warnings.iter();
+    freezing.chain(&report.warnings).for_each(|warning| terminal::warn(&warning.message));
+}
+
+fn open_samples(path: &Path) -> Result<Vec<Feed>> {
+    let file = source::open_file(path)?.bytes;
+    let name = path.display().to_string();
+    let feeds = if path.extension().is_some_and(|ending| ending == "npz") {
+        let arrays = npz::read(&file).map_err(|error| error.in_file(&name))?;
+        arrays.into_iter().map(|(name, samples)| Feed { name: Some(name), samples: Box::new(samples) }).collect()
+    } else {
+        let samples = ArraySamples::npy(&file).map_err(|error| error.in_file(&name))?;
+        vec![Feed { name: None, samples: Box::new(samples) }]
+    };
+    Ok(feeds)
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (50.0..=100.0).contains(&percent) { Ok(percent) } else { Err("not between 50 and 100".to_owned()) }
+}
+
+fn decay(text: &str) -> Result<f64, String> {
+    let decay: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&decay) { Ok(decay) } else { Err("not between 0 and 1".to_owned()) }
+}
+
+impl CalibrateArgs {
+    fn format(&self) -> FrozenFormat {
+        let is_text = self.output.extension().is_some_and(|ending| ending == "pbtxt");
+        self.output_format.unwrap_or(if is_text { FrozenFormat::Text } else { FrozenFormat::Binary })
+    }
+
+    fn options(&self) -> CalibrateOptions {
+        let target = match self.target {
+            Target::LitertInt8 => calibrate::Target::LitertInt8,
+            Target::LitertUint8 => calibrate::Target::LitertUint8,
+            Target::Openvino => calibrate::Target::Openvino,
+        };
+        let weights = self.weights.map_or(target.weights(), |weights| match weights {
+            Weights::SymmetricPerChannel => calibrate::Weights::SymmetricPerChannel,
+            Weights::Symmetric => calibrate::Weights::Symmetric,
+            Weights::Asymmetric => calibrate::Weights::Asymmetric,
+            Weights::Raw => calibrate::Weights::Raw,
+        });
+        let method = match self.method {
+            MethodName::Minmax => Method::MinMax,
+            MethodName::MovingAverage => Method::MovingAverage { decay: self.ema_decay },
+            MethodName::Percentile => Method::Percentile(self.percentile),
+            MethodName::Mse => Method::SquaredError { steps: 255 },
+            MethodName::Entropy => Method::Entropy { steps: 255 },
+        };
+        CalibrateOptions {
+            target,
+            weights,
+            weight_bits: self.weight_bits,
+            method,
+            threads: self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
+            limit: self.limit,
+            limits: Limits { memory: self.memory_limit.saturating_mul(1 << 20), ..Limits::default() },
+        }
+    }
+}

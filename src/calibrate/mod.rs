@@ -1,0 +1,34 @@
+//! Ranges from samples: what a float graph's tensors are while it runs on data, and which range that makes each.
+//!
+//! [`collect`] runs a plan on samples, in any number of threads, and keeps [`Statistics`] of each tensor: a pair of
+//! extremes for each sample and, where a method needs it, a [`Histogram`]. [`Method`] makes ranges of them, and
+//! [`calibrate`] a quantized model of a float one. Nothing
+//! depends on which thread saw which sample when: extremes are kept by sample, histograms merge exactly.
+
+// Counts are converted to floats to be divided, bins to indices they are bounded to.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    clippy::similar_names
+)]
+
+mod collect;
+mod entropy;
+mod feed;
+mod histogram;
+mod method;
+mod model;
+pub mod report;
+mod squared_error;
+mod statistics;
+
+pub use crate::options::Weights;
+pub use collect::{Options, collect};
+pub use feed::Feed;
+pub use histogram::Histogram;
+pub use method::{Method, Range};
+pub use model::{CalibrateOptions, Calibrated, Target, calibrate};
+pub use statistics::{Extremes, Statistics};

@@ -1,0 +1,103 @@
+//! What calibrating did, for people and for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+pub use super::feed::Fed;
+use crate::container::Model;
+use crate::freeze::report::FreezeReport;
+pub use crate::passes::integer::{FoldedChain, QuantizedWeights};
+use crate::report::{FileSummary, Warning};
+
+/// What was calibrated, and how.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CalibrationReport {
+    /// The version of this document; see [`crate::inspect::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The program's name and version.
+    pub tool: String,
+    /// `calibrate`.
+    pub command: String,
+    /// What was read.
+    pub input: FileSummary,
+    /// What was written.
+    pub output: FileSummary,
+    /// The converter that the result is for.
+    pub target: String,
+    /// How weights are quantized.
+    pub weights: String,
+    /// How ranges were made of samples.
+    pub method: String,
+    /// What freezing did before.
+    pub freeze: FreezeReport,
+    /// What was fed.
+    pub fed: Vec<Fed>,
+    /// Batch norms, and other scales, that were folded.
+    pub folded: Vec<FoldedChain>,
+    /// The ranges of activations, in the order of the graph.
+    pub ranges: Vec<ActivationRange>,
+    /// The fake quantizers of weights.
+    pub quantized_weights: Vec<QuantizedWeights>,
+    /// What to look at.
+    pub warnings: Vec<Warning>,
+}
+
+/// The range of an activation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ActivationRange {
+    /// The tensor.
+    pub tensor: String,
+    /// The op that makes it.
+    pub op: String,
+    /// The fake quantizer.
+    pub node: String,
+    /// The lower end.
+    pub min: f32,
+    /// The upper end.
+    pub max: f32,
+    /// Whether other tensors have the same range because an op reads them together.
+    pub shared: bool,
+}
+
+impl CalibrationReport {
+    /// Takes note of what was read, and what the result is and where it went.
+    pub fn was_run(&mut self, read_from: &str, written_to: &str, model: &Model, bytes: u64) {
+        self.input = FileSummary { path: read_from.to_owned(), ..self.freeze.input.clone() };
+        self.output = FileSummary { path: written_to.to_owned(), bytes, ..FileSummary::of(model) };
+    }
+}
+
+/// The report as text: what was done.
+#[must_use]
+pub fn to_text(report: &CalibrationReport, every_range: bool) -> String {
+    let mut text = String::new();
+    let norms = |into| report.folded.iter().filter(|chain| chain.into_weights == into).count();
+    let _ = writeln!(
+        text,
+        "folded {} batch norms into weights, {} became Mul and Add\n{} activations and {} weights have ranges ({}, weights {})",
+        norms(true),
+        norms(false),
+        report.ranges.len(),
+        report.quantized_weights.len(),
+        report.method,
+        report.weights.replace('_', "-"),
+    );
+    if every_range {
+        for range in &report.ranges {
+            let shared = if range.shared { " shared" } else { "" };
+            let _ = writeln!(text, "range {} {} [{}, {}]{shared}", range.tensor, range.op, range.min, range.max);
+        }
+    }
+    text
+}
+
+/// What was fed, a line an input.
+#[must_use]
+pub fn fed_to_text(fed: &[Fed]) -> String {
+    let mut text = String::new();
+    for Fed { tensor, dtype, shape, count, min, max, mean } in fed {
+        let _ = writeln!(text, "fed {tensor}: {count} samples of {dtype} {shape:?}, {min} to {max}, mean {mean:.4}");
+    }
+    text
+}

@@ -1,0 +1,202 @@
+//! Memory that is counted: what all sessions of a plan hold together never passes the limit.
+//!
+//! A session keeps the buffers that its tensors leave behind and hands them out again, so that a run neither asks the
+//! system for pages nor clears them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::tensor::{Element, Storage, Tensor, element_count};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How much may be held, and how much is.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Budget {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) })
+    }
+
+    /// The most that was held at once, in bytes.
+    pub(super) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge> {
+        let added = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|&sum| sum <= self.limit)
+        });
+        match added {
+            Ok(before) => {
+                self.peak.fetch_max(before + bytes, Ordering::Relaxed);
+                Ok(Charge { budget: Arc::clone(self), bytes })
+            }
+            Err(used) => Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "{} more would pass the memory limit of {} ({} in use)",
+                    size(bytes),
+                    size(self.limit),
+                    size(used)
+                ),
+            )
+            .hint("raise --memory-limit, use fewer --threads, or feed a smaller batch")),
+        }
+    }
+}
+
+/// A number of bytes in words.
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..=9_999 => format!("{bytes} bytes"),
+        10_000..=9_999_999 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+/// Bytes that a budget counts until this goes.
+#[derive(Debug)]
+pub struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Buffers kept for reuse, at most.
+const POOLED_BUFFERS: usize = 12;
+
+/// Bytes kept for reuse, at most.
+const POOLED_BYTES: usize = 24 << 20;
+
+/// Shorter buffers are not worth keeping.
+const WORTH_KEEPING: usize = 1 << 12;
+
+/// One session's access to memory.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    budget: Arc<Budget>,
+    pool: Vec<Vec<f32>>,
+    pool_charges: Vec<Charge>,
+}
+
+impl Memory {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, pool: Vec::new(), pool_charges: Vec::new() }
+    }
+
+    /// Counts bytes that the caller allocates.
+    pub(crate) fn charge(&mut self, bytes: usize) -> Result<Charge> {
+        if let Ok(charge) = self.budget.charge(bytes) {
+            return Ok(charge);
+        }
+        self.pool.clear();
+        self.pool_charges.clear();
+        self.budget.charge(bytes)
+    }
+
+    fn charge_for<T>(&mut self, count: usize) -> Result<Option<Charge>> {
+        // Scalars and shapes are not worth counting one by one.
+        if count.saturating_mul(size_of::<T>()) <= 64 {
+            return Ok(None);
+        }
+        self.charge(count.saturating_mul(size_of::<T>())).map(Some)
+    }
+
+    /// Elements that are all the default: zero, false.
+    pub(crate) fn zeros<T: Element>(&mut self, count: usize) -> Result<Storage<T>> {
+        let charge = self.charge_for::<T>(count)?;
+        Ok(Storage::new(vec![T::default(); count], charge))
+    }
+
+    /// Elements from an iterator that yields `count` of them.
+    pub(crate) fn collect<T: Element>(&mut self, count: usize, values: impl Iterator<Item = T>) -> Result<Storage<T>> {
+        let charge = self.charge_for::<T>(count)?;
+        let mut collected = Vec::with_capacity(count);
+        collected.extend(values.take(count));
+        Ok(Storage::new(collected, charge))
+    }
+
+    /// Elements whose values are whatever a buffer held before, for who writes them all.
+    pub(crate) fn unset<T: Element>(&mut self, count: usize) -> Result<Storage<T>> {
+        match self.pooled::<T>(count) {
+            Some(storage) => Ok(storage),
+            None => self.zeros(count),
+        }
+    }
+
+    /// As [`Memory::unset`], for a tensor of these dimensions.
+    pub(crate) fn unset_for<T: Element>(&mut self, dims: &[usize]) -> Result<Storage<T>> {
+        self.unset(element_count(dims)?)
+    }
+
+    /// The smallest kept buffer that is long enough and not wastefully long.
+    fn pooled<T: Element>(&mut self, count: usize) -> Option<Storage<T>> {
+        if T::DTYPE != f32::DTYPE || count < WORTH_KEEPING {
+            return None;
+        }
+        let fits = |buffer: &Vec<f32>| (count..=count.saturating_mul(2)).contains(&buffer.capacity());
+        let candidates = self.pool.iter().enumerate().filter(|(_, buffer)| fits(buffer));
+        let (index, _) = candidates.min_by_key(|(_, buffer)| buffer.capacity())?;
+        let (mut buffer, charge) = (self.pool.swap_remove(index), self.pool_charges.swap_remove(index));
+        buffer.resize(count, 0.0);
+        let tensor = Tensor::from_storage(vec![count], Storage::new(buffer, Some(charge))).ok()?;
+        tensor.into_storage()
+    }
+
+    /// Takes a tensor that is needed no more, and its buffer if no one else holds it.
+    pub(super) fn recycle(&mut self, tensor: Tensor) {
+        if tensor.len() < WORTH_KEEPING {
+            return;
+        }
+        if let Some(storage) = tensor.into_storage::<f32>() {
+            self.keep(storage);
+        }
+    }
+
+    /// Takes a buffer that is needed no more.
+    pub(crate) fn keep(&mut self, storage: Storage<f32>) {
+        let (buffer, Some(charge)) = storage.into_parts() else { return };
+        if buffer.capacity() < WORTH_KEEPING {
+            return;
+        }
+        self.pool.push(buffer);
+        self.pool_charges.push(charge);
+        let held = |pool: &[Vec<f32>]| pool.iter().map(Vec::capacity).sum::<usize>() * size_of::<f32>();
+        while self.pool.len() > POOLED_BUFFERS || self.pool.len() > 1 && held(&self.pool) > POOLED_BYTES {
+            self.pool.remove(0);
+            self.pool_charges.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_passes_the_limit_and_what_goes_is_given_back() {
+        let budget = Budget::new(100_000);
+        let mut memory = Memory::new(Arc::clone(&budget));
+        let first = memory.zeros::<f32>(20_000).unwrap();
+        assert_eq!(memory.zeros::<f32>(10_000).unwrap_err().kind(), ErrorKind::TooLarge);
+        memory.keep(first);
+        let again = memory.unset::<f32>(15_000).unwrap();
+        assert_eq!(again.len(), 15_000);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 80_000, "the kept buffer was handed out");
+        memory.keep(again);
+        assert!(memory.zeros::<f64>(10_000).is_ok(), "kept buffers make way");
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.peak(), 80_000);
+        assert!(memory.zeros::<u8>(usize::MAX).is_err());
+    }
+}

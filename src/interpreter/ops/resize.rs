@@ -1,0 +1,130 @@
+//! ResizeBilinear and ResizeNearestNeighbor, in all their conventions.
+
+use crate::error::Result;
+use crate::interpreter::kernel::{Attributes, Inputs, Kernel, Op, invalid, kernel, size};
+use crate::interpreter::number::{Number, with_number_type};
+use crate::interpreter::tensor::{Tensor, element_count};
+
+#[derive(Clone, Copy)]
+struct Convention {
+    align_corners: bool,
+    half_pixel_centers: bool,
+}
+
+impl Convention {
+    fn of(node: &Attributes<'_>) -> Self {
+        Self {
+            align_corners: node.bool("align_corners", false),
+            half_pixel_centers: node.bool("half_pixel_centers", false),
+        }
+    }
+
+    /// TensorFlow's `CalculateResizeScale`.
+    fn scale(self, from: usize, to: usize) -> f32 {
+        if self.align_corners && to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { from as f32 / to as f32 }
+    }
+}
+
+/// The result's height and width, which are not zero unless the result is empty.
+fn target(inputs: &Inputs) -> Result<([usize; 4], [usize; 2])> {
+    let dims = inputs.dims::<4>(0)?;
+    let sizes = inputs.ints(1)?;
+    let &[height, width] = sizes.as_slice() else { return Err(invalid("the new size is not two numbers")) };
+    let to = [size(height, "the new height")?, size(width, "the new width")?];
+    if to.contains(&0) || dims.contains(&0) {
+        return Err(invalid("an image without pixels is resized"));
+    }
+    element_count(&[dims[0], to[0], to[1], dims[3]])?;
+    Ok((dims, to))
+}
+
+/// Which two places of an axis a place lies between, and how far from the first.
+#[derive(Clone, Copy)]
+struct Between {
+    lower: usize,
+    upper: usize,
+    way: f32,
+}
+
+fn between(from: usize, to: usize, convention: Convention) -> Vec<Between> {
+    let scale = convention.scale(from, to);
+    let place = |at: usize| {
+        let exact = if convention.half_pixel_centers { (at as f32 + 0.5) * scale - 0.5 } else { at as f32 * scale };
+        let floor = exact.floor();
+        let lower = (floor.max(0.0) as usize).min(from - 1);
+        let upper = (exact.ceil().max(0.0) as usize).min(from - 1);
+        Between { lower, upper, way: exact - floor }
+    };
+    (0..to).map(place).collect()
+}
+
+fn bilinear(node: &Attributes<'_>) -> Result<Kernel> {
+    let convention = Convention::of(node);
+    kernel(move |inputs, memory| {
+        let ([batch, height, width, channels], to) = target(inputs)?;
+        let x = inputs.tensor(0)?;
+        let (rows, columns) = (between(height, to[0], convention), between(width, to[1], convention));
+        let mut out = memory.unset::<f32>(batch * to[0] * to[1] * channels)?;
+        with_number_type!(x, T => {
+            let values = x.values::<T>().unwrap_or_default();
+            let pixel = |image: usize, row: usize, column: usize| {
+                &values[((image * height + row) * width + column) * channels..][..channels]
+            };
+            let mut pixels = out.chunks_exact_mut(channels);
+            for image in 0..batch {
+                for row in &rows {
+                    for (column, out) in columns.iter().zip(&mut pixels) {
+                        let upper = [pixel(image, row.lower, column.lower), pixel(image, row.lower, column.upper)];
+                        let lower = [pixel(image, row.upper, column.lower), pixel(image, row.upper, column.upper)];
+                        for (channel, out) in out.iter_mut().enumerate() {
+                            let mix = |[left, right]: [&[T]; 2]| {
+                                let [left, right] = [left, right].map(|pixel| pixel[channel].to_f64() as f32);
+                                left + (right - left) * column.way
+                            };
+                            let (top, bottom) = (mix(upper), mix(lower));
+                            *out = top + (bottom - top) * row.way;
+                        }
+                    }
+                }
+            }
+            Tensor::from_storage(vec![batch, to[0], to[1], channels], out)
+        })
+    })
+}
+
+fn nearest(from: usize, to: usize, convention: Convention) -> Vec<usize> {
+    let scale = convention.scale(from, to);
+    let place = |at: usize| {
+        let exact = if convention.half_pixel_centers { (at as f32 + 0.5) * scale } else { at as f32 * scale };
+        let whole = if convention.align_corners { exact.round() } else { exact.floor() };
+        (whole.max(0.0) as usize).min(from - 1)
+    };
+    (0..to).map(place).collect()
+}
+
+fn nearest_neighbor(node: &Attributes<'_>) -> Result<Kernel> {
+    let convention = Convention::of(node);
+    kernel(move |inputs, memory| {
+        let ([batch, height, width, channels], to) = target(inputs)?;
+        let x = inputs.tensor(0)?;
+        let (rows, columns) = (nearest(height, to[0], convention), nearest(width, to[1], convention));
+        with_number_type!(x, T => {
+            let values = x.values::<T>().unwrap_or_default();
+            let mut out = memory.unset::<T>(batch * to[0] * to[1] * channels)?;
+            let mut pixels = out.chunks_exact_mut(channels);
+            for image in 0..batch {
+                for &row in &rows {
+                    for (&column, out) in columns.iter().zip(&mut pixels) {
+                        out.copy_from_slice(&values[((image * height + row) * width + column) * channels..][..channels]);
+                    }
+                }
+            }
+            Tensor::from_storage(vec![batch, to[0], to[1], channels], out)
+        })
+    })
+}
+
+pub(super) const OPS: &[Op] = &[
+    Op { name: "ResizeBilinear", prepare: bilinear },
+    Op { name: "ResizeNearestNeighbor", prepare: nearest_neighbor },
+];

@@ -1,0 +1,96 @@
+//! Conv2DBackpropInput: a convolution the other way round, as upsampling layers use it.
+
+use super::conv::reuse;
+use super::window::{Window, from_channels_last, to_channels_last};
+use crate::error::Result;
+use crate::interpreter::gemm::{Matrix, Multiply};
+use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel, size};
+use crate::interpreter::memory::Memory;
+use crate::interpreter::number::with_float_type;
+use crate::interpreter::tensor::{Tensor, element_count};
+
+/// Bytes of patches that are added at once.
+const BLOCK_BYTES: usize = 1 << 20;
+
+fn backprop_input(node: &Attributes<'_>) -> Result<Kernel> {
+    let window = Window::of(node)?;
+    kernel(move |inputs, memory| {
+        let sizes = inputs.ints(0)?;
+        let sizes: Vec<usize> = sizes.iter().map(|&dim| size(dim, "a dimension")).collect::<Result<_>>()?;
+        let x = to_channels_last(inputs.take(2)?, window.channels_first, memory)?;
+        let dims: [usize; 4] = match *sizes.as_slice() {
+            // Only height and width may be given.
+            [height, width] if x.rank() == 4 => {
+                let channels = inputs.dims::<4>(1)?[2];
+                [x.dims()[0], height, width, channels]
+            }
+            [batch, channels, height, width] if window.channels_first => [batch, height, width, channels],
+            [batch, height, width, channels] => [batch, height, width, channels],
+            _ => return Err(invalid("the size of the result is not four numbers")),
+        };
+        let filter = inputs.tensor(1)?;
+        if x.dtype() != filter.dtype() {
+            return Err(invalid("the input and the weights are of different types"));
+        }
+        let out = with_float_type!(x, T => spread::<T>(&x, filter, dims, &window, memory))?;
+        from_channels_last(out, window.channels_first, memory)
+    })
+}
+
+/// Adds, for each pixel of `x`, the weights times its channels to where a window over the result would have seen it.
+fn spread<T: Multiply>(
+    x: &Tensor,
+    filter: &Tensor,
+    dims: [usize; 4],
+    window: &Window,
+    memory: &mut Memory,
+) -> Result<Tensor> {
+    let (&[batch, height, width, outputs], &[kernel_height, kernel_width, depth, filters]) = (x.dims(), filter.dims())
+    else {
+        return Err(invalid("the input or the weights have not four dimensions"));
+    };
+    let rows = window.axis(0, dims[1], kernel_height)?;
+    let columns = window.axis(1, dims[2], kernel_width)?;
+    if filters != outputs || depth != dims[3] || batch != dims[0] || [rows.output, columns.output] != [height, width] {
+        return Err(invalid("the result's size, the weights and the input do not go together"));
+    }
+    let mut out = memory.zeros::<T>(element_count(&dims)?)?;
+    let (values, weights) = (x.values::<T>().unwrap_or_default(), filter.values::<T>().unwrap_or_default());
+    let pixels = height * width;
+    if out.is_empty() || pixels == 0 || outputs == 0 {
+        return Tensor::from_storage(dims.to_vec(), out);
+    }
+    let patch = kernel_height * kernel_width * depth;
+    let per_block = (BLOCK_BYTES / size_of::<T>() / patch.max(1)).clamp(1, pixels);
+    let mut patches = memory.unset::<T>(element_count(&[per_block, patch])?)?;
+    let image = dims[1] * dims[2] * depth;
+    for (at_batch, out) in out.chunks_exact_mut(image).enumerate() {
+        for start in (0..pixels).step_by(per_block) {
+            let count = per_block.min(pixels - start);
+            let a = Matrix {
+                values: &values[(at_batch * pixels + start) * outputs..],
+                row_stride: outputs,
+                column_stride: 1,
+            };
+            let b = Matrix { values: weights, row_stride: 1, column_stride: outputs };
+            T::multiply([count, outputs, patch], a, b, &mut patches, patch, false);
+            for (index, patch) in patches.chunks_exact(patch).take(count).enumerate() {
+                let at = start + index;
+                let (tall, first_row) = rows.seen(at / columns.output);
+                let (wide, first_column) = columns.seen(at % columns.output);
+                for (row, element) in tall.enumerate() {
+                    let line = (first_row + row * rows.dilation) * columns.input + first_column;
+                    for (column, wide) in wide.clone().enumerate() {
+                        let to = &mut out[(line + column * columns.dilation) * depth..][..depth];
+                        let from = &patch[(element * kernel_width + wide) * depth..][..depth];
+                        to.iter_mut().zip(from).for_each(|(sum, &value)| *sum += value);
+                    }
+                }
+            }
+        }
+    }
+    reuse(patches, memory);
+    Tensor::from_storage(dims.to_vec(), out)
+}
+
+pub(super) const OPS: &[Op] = &[Op { name: "Conv2DBackpropInput", prepare: backprop_input }];

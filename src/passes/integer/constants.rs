@@ -1,0 +1,118 @@
+//! Which tensors of a frozen graph are the same in every run, and what they are.
+
+use hashbrown::HashMap;
+
+use crate::error::Result;
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::interpreter::{Limits, Plan, Session, Tensor};
+
+/// Ops that make of constants a constant. Those that hold back, choose or draw values are not among them.
+fn computes(op: &str) -> bool {
+    matches!(
+        op,
+        "Identity"
+            | "StopGradient"
+            | "Reshape"
+            | "ExpandDims"
+            | "Squeeze"
+            | "Transpose"
+            | "Cast"
+            | "Mul"
+            | "Add"
+            | "AddV2"
+            | "Sub"
+            | "RealDiv"
+            | "Maximum"
+            | "Minimum"
+            | "Neg"
+            | "Square"
+            | "Sqrt"
+            | "Rsqrt"
+            | "Reciprocal"
+            | "Exp"
+            | "Abs"
+            | "Pack"
+            | "ConcatV2"
+            | "Slice"
+            | "StridedSlice"
+            | "Tile"
+            | "Pad"
+            | "Fill"
+            | "FakeQuantWithMinMaxVars"
+            | "FakeQuantWithMinMaxArgs"
+            | "FakeQuantWithMinMaxVarsPerChannel"
+    )
+}
+
+/// The nodes whose outputs are the same in every run.
+#[derive(Debug)]
+pub(crate) struct Constants(Vec<bool>);
+
+impl Constants {
+    /// Looks at each node once.
+    pub fn of(graph: &Graph) -> Self {
+        let mut is_constant = vec![false; graph.len()];
+        for node in graph.run_order() {
+            is_constant[node.index()] = match graph.op(node) {
+                "Const" => true,
+                op if computes(op) => {
+                    let mut inputs = graph.inputs(node);
+                    inputs.len() > 0
+                        && inputs.all(|input| input.tensor().is_some_and(|input| is_constant[input.node.index()]))
+                }
+                _ => false,
+            };
+        }
+        Self(is_constant)
+    }
+
+    /// Whether the node's outputs are; nodes inserted since are none.
+    pub fn contain(&self, node: NodeId) -> bool {
+        self.0.get(node.index()).copied().unwrap_or_default()
+    }
+}
+
+/// The values of constant tensors, each once however often it is asked for.
+///
+/// # Errors
+/// Those of [`Plan::new`] and [`Session::run`].
+pub(crate) fn evaluate(
+    graph: &Graph,
+    tensors: impl IntoIterator<Item = TensorRef>,
+    limits: &Limits,
+) -> Result<HashMap<TensorRef, Tensor>> {
+    let mut wanted: Vec<TensorRef> = tensors.into_iter().collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let plan = Plan::new(graph, &[], &wanted, limits)?;
+    let values = Session::new(&plan).run(&[], &mut |_, _| Ok(()))?;
+    Ok(wanted.into_iter().zip(values).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::samples::graph_of;
+
+    #[test]
+    fn what_is_computed_of_constants_is_constant() {
+        let graph = graph_of(
+            "x = Placeholder [2]
+             a = Const 3.0
+             b = Const [2]
+             product = Mul(a, b)
+             hidden = Identity(product)
+             late = Identity(product, ^x)
+             mixed = Add(hidden, x)",
+        );
+        let constants = Constants::of(&graph);
+        let of = |name: &str| constants.contain(graph.find(name).unwrap());
+        assert_eq!(["hidden", "late", "mixed", "x"].map(of), [true, false, false, false]);
+        let hidden = graph.find("hidden").unwrap().into();
+        let values = evaluate(&graph, [hidden, hidden], &Limits::default()).unwrap();
+        assert_eq!(values[&hidden].values::<f32>().unwrap(), [3.0, 3.0]);
+    }
+}

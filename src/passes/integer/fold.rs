@@ -1,0 +1,377 @@
+//! Batch norms that are constant, folded into the weights and biases before them by arithmetic.
+//!
+//! # What it does
+//! Follows what a layer computes through all that scales and shifts its channels by constants: FusedBatchNorm, Mul,
+//! RealDiv, Add, Sub, BiasAdd, and what leaves channels alone between them. The whole chain becomes new weights and one
+//! BiasAdd, computed in double precision. A batch norm behind something else than a layer becomes a Mul and an Add.
+//!
+//! # When it applies
+//! To frozen graphs in inference mode. A chain goes on while it has one reader, and counts if anything in it scales.
+//!
+//! # What it leaves alone
+//! Layers that are only shifted; batch norms of the batch's statistics; constants that are not one number a channel.
+//! The nodes that are not needed any more stay in the graph, for who drops them.
+//!
+//! # Example
+//! `conv → FusedBatchNorm → Relu` becomes `conv (new weights) → BiasAdd → Relu`, where the BiasAdd has the batch norm's
+//! name.
+
+use hashbrown::{HashMap, HashSet};
+use serde::Serialize;
+
+use super::constants::{Constants, evaluate};
+use super::network::{Ends, Layer, weights};
+use crate::error::Result;
+use crate::graph::attr::{Attrs, Tensor as Value};
+use crate::graph::op_class::{canonical_op, is_fused_batch_norm};
+use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use crate::interpreter::{Limits, Tensor};
+use crate::proto::tensorflow::DataType;
+
+/// What became of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoldedChain {
+    /// Where it begins: the layer, or the batch norm that stands behind none.
+    pub node: String,
+    /// Its op.
+    pub op: String,
+    /// What was folded, in order.
+    pub folded: Vec<String>,
+    /// Whether the layer's weights took it in; else it is a Mul and an Add now.
+    pub into_weights: bool,
+}
+
+/// What was folded, and what the outputs of the network are now.
+#[derive(Debug, Default)]
+pub(crate) struct Folded {
+    pub chains: Vec<FoldedChain>,
+}
+
+/// One link of a chain.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Scale, offset, mean, variance and epsilon.
+    Norm([TensorRef; 4], f32),
+    Mul(TensorRef),
+    Div(TensorRef),
+    Add(TensorRef),
+    /// An Add along the channels, wherever they are.
+    Bias(TensorRef),
+    Sub(TensorRef),
+    /// The constant minus the value.
+    SubFrom(TensorRef),
+    /// Hands the channels on.
+    Pass,
+}
+
+impl Step {
+    fn scales(self) -> bool {
+        !matches!(self, Self::Add(_) | Self::Bias(_) | Self::Sub(_) | Self::Pass)
+    }
+
+    fn constants(self) -> Vec<TensorRef> {
+        match self {
+            Self::Norm(tensors, _) => tensors.to_vec(),
+            Self::Mul(tensor)
+            | Self::Div(tensor)
+            | Self::Add(tensor)
+            | Self::Bias(tensor)
+            | Self::Sub(tensor)
+            | Self::SubFrom(tensor) => vec![tensor],
+            Self::Pass => Vec::new(),
+        }
+    }
+}
+
+/// A chain as it was found.
+#[derive(Debug)]
+struct Chain {
+    /// The layer before it, if there is one.
+    layer: Option<(NodeId, Layer)>,
+    /// The tensor that enters it.
+    start: TensorRef,
+    links: Vec<(NodeId, Step)>,
+    /// Whether channels are the second dimension instead of the last.
+    channels_first: bool,
+}
+
+/// Folds every chain of the graph, whose outputs are given.
+///
+/// # Errors
+/// Those of evaluating the constants and of inserting nodes.
+pub(crate) fn fold(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<Folded> {
+    let chains = find(graph, outputs);
+    let wanted = chains.iter().flat_map(|chain| {
+        let of_layer = chain.layer.and_then(|(layer, _)| weights(graph, layer));
+        of_layer.into_iter().chain(chain.links.iter().flat_map(|(_, step)| step.constants()))
+    });
+    let values = evaluate(graph, wanted.collect::<Vec<_>>(), limits)?;
+    let mut folded = Folded::default();
+    for chain in &chains {
+        folded.chains.extend(fold_chain(graph, chain, &values)?);
+    }
+    Ok(folded)
+}
+
+fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
+    let constants = Constants::of(graph);
+    let ends = Ends::new(graph, outputs);
+    let mut chains = Vec::new();
+    let mut taken: HashSet<NodeId> = HashSet::new();
+    // A chain of its own begins at a batch norm that no layer's chain has taken in, and those before it come first.
+    for node in graph.run_order() {
+        if constants.contain(node) || taken.contains(&node) {
+            continue;
+        }
+        let layer = Layer::of(graph, node).filter(|_| {
+            weights(graph, node).is_some_and(|weights| {
+                constants.contain(weights.node) && graph.tensor_type(weights) == Some(DataType::DtFloat)
+            })
+        });
+        let mut links = Vec::new();
+        let start = if let Some(layer) = layer {
+            (Some((node, layer)), TensorRef::from(node))
+        } else if let Some(step) =
+            is_fused_batch_norm(graph.op(node)).then(|| step(graph, &constants, None, node)).flatten()
+        {
+            let Some(input) = graph.data_input(node, 0) else { continue };
+            links.push((node, step));
+            (None, input)
+        } else {
+            continue;
+        };
+        let first = graph.attr_str(node, "data_format").is_some_and(|format| format == "NCHW");
+        let mut last = node;
+        while let Some(reader) = ends.only_reader(last) {
+            let Some(step) = step(graph, &constants, Some(last), reader) else { break };
+            if start.0.is_none() && matches!(step, Step::Pass) {
+                break;
+            }
+            links.push((reader, step));
+            last = reader;
+        }
+        while links.last().is_some_and(|(_, step)| matches!(step, Step::Pass)) {
+            links.pop();
+        }
+        if links.iter().any(|(_, step)| step.scales()) {
+            taken.extend(links.iter().map(|&(node, _)| node));
+            chains.push(Chain { layer: start.0, start: start.1, links, channels_first: first });
+        }
+    }
+    chains
+}
+
+/// What the node does to the first output of `before`, which it reads.
+fn step(graph: &Graph, constants: &Constants, before: Option<NodeId>, node: NodeId) -> Option<Step> {
+    let reads = |slot: usize| graph.data_input(node, slot);
+    let constant = |slot: usize| reads(slot).filter(|tensor| constants.contain(tensor.node));
+    let is_chain = |slot: usize| before.is_none_or(|before| reads(slot) == Some(before.into()));
+    let op = graph.op(node);
+    if is_fused_batch_norm(op) {
+        // Without the attribute, the op normalises by the batch's statistics.
+        let is_frozen = graph.attr_bool(node, "is_training") == Some(false);
+        let others = graph.uses(node).all(|usage| usage.input.tensor().is_none_or(|tensor| tensor.port == 0));
+        let tensors = [constant(1)?, constant(2)?, constant(3)?, constant(4)?];
+        let epsilon = graph.attr_float(node, "epsilon").unwrap_or(1e-4);
+        return (is_frozen && others && is_chain(0)).then_some(Step::Norm(tensors, epsilon));
+    }
+    if graph.tensor_type(node.into()) != Some(DataType::DtFloat) {
+        return None;
+    }
+    let either = || {
+        let slot = usize::from(!is_chain(0));
+        constant(1 - slot).filter(|_| is_chain(slot)).map(|tensor| (slot, tensor))
+    };
+    match canonical_op(op) {
+        "BiasAdd" => constant(1).filter(|_| is_chain(0)).map(Step::Bias),
+        "Add" => either().map(|(_, tensor)| Step::Add(tensor)),
+        "Mul" => either().map(|(_, tensor)| Step::Mul(tensor)),
+        "Sub" => either().map(|(slot, tensor)| if slot == 0 { Step::Sub(tensor) } else { Step::SubFrom(tensor) }),
+        "RealDiv" => constant(1).filter(|_| is_chain(0)).map(Step::Div),
+        "Squeeze" | "BatchToSpaceND" | "Identity" => is_chain(0).then_some(Step::Pass),
+        _ => None,
+    }
+}
+
+/// What a chain does to each channel.
+struct Affine {
+    scale: Vec<f64>,
+    shift: Vec<f64>,
+}
+
+impl Affine {
+    /// `None` where a constant is not one number, or one for each channel.
+    fn of(chain: &Chain, channels: usize, values: &HashMap<TensorRef, Tensor>) -> Option<Self> {
+        let mut affine = Self { scale: vec![1.0; channels], shift: vec![0.0; channels] };
+        // Behind a Squeeze, only a vector is sure to lie along the channels.
+        let mut most_axes = match chain.layer {
+            Some((_, Layer::MatMul { .. })) => 1,
+            _ => 4,
+        };
+        for &(_, step) in &chain.links {
+            let is_vector = matches!(step, Step::Norm(..) | Step::Bias(_));
+            let along = |tensor: &TensorRef| -> Option<Vec<f64>> {
+                let tensor = values.get(tensor)?;
+                let numbers: Vec<f64> = tensor.values::<f32>()?.iter().map(|&value| f64::from(value)).collect();
+                let dims = tensor.dims();
+                if numbers.len() == 1 && dims.len() <= most_axes {
+                    return Some(vec![numbers[0]; channels]);
+                }
+                let along = match dims {
+                    [count] if is_vector || !chain.channels_first => *count,
+                    [.., count, 1, 1] if chain.channels_first && !is_vector => *count,
+                    [.., count] if !chain.channels_first && !is_vector => *count,
+                    _ => return None,
+                };
+                (along == channels && numbers.len() == channels && dims.len() <= most_axes).then_some(numbers)
+            };
+            match step {
+                Step::Norm(tensors, epsilon) => {
+                    let [scale, offset, mean, variance] = tensors.map(|tensor| along(&tensor));
+                    let (scale, offset, mean, variance) = (scale?, offset?, mean?, variance?);
+                    for channel in 0..channels {
+                        let by = scale[channel] / (variance[channel] + f64::from(epsilon)).sqrt();
+                        affine.scale[channel] *= by;
+                        affine.shift[channel] = (affine.shift[channel] - mean[channel]) * by + offset[channel];
+                    }
+                }
+                Step::Mul(tensor) => affine.multiply(&along(&tensor)?),
+                Step::Div(tensor) => affine.multiply(&along(&tensor)?.into_iter().map(f64::recip).collect::<Vec<_>>()),
+                Step::Add(tensor) | Step::Bias(tensor) => affine.add(&along(&tensor)?, 1.0),
+                Step::Sub(tensor) => affine.add(&along(&tensor)?, -1.0),
+                Step::SubFrom(tensor) => {
+                    affine.multiply(&vec![-1.0; channels]);
+                    affine.add(&along(&tensor)?, 1.0);
+                }
+                Step::Pass => most_axes = 1,
+            }
+        }
+        let all = affine.scale.iter().chain(&affine.shift);
+        all.copied().all(f64::is_finite).then_some(affine)
+    }
+
+    fn multiply(&mut self, by: &[f64]) {
+        self.scale.iter_mut().zip(by).for_each(|(scale, by)| *scale *= by);
+        self.shift.iter_mut().zip(by).for_each(|(shift, by)| *shift *= by);
+    }
+
+    fn add(&mut self, numbers: &[f64], sign: f64) {
+        self.shift.iter_mut().zip(numbers).for_each(|(shift, number)| *shift += sign * number);
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)] // weights are 32-bit floats
+fn narrowed(numbers: &[f64]) -> Vec<f32> {
+    numbers.iter().map(|&number| number as f32).collect()
+}
+
+fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tensor>) -> Result<Option<FoldedChain>> {
+    let old = match chain.layer {
+        Some((layer, kind)) => match weights(graph, layer).and_then(|weights| values.get(&weights)) {
+            Some(weights) => Some((layer, kind, weights)),
+            None => return Ok(None),
+        },
+        None => None,
+    };
+    let channels = match old {
+        Some((_, kind, weights)) => kind.channels(weights.dims()).map(|(channels, _)| channels),
+        None => chain.links[0].1.constants().first().and_then(|scale| values.get(scale)).map(Tensor::len),
+    };
+    let Some(affine) = channels.and_then(|channels| Affine::of(chain, channels, values)) else { return Ok(None) };
+    let new_weights = old.map(|(_, kind, weights)| scaled(kind, weights, &affine.scale));
+    if matches!(new_weights, Some(None)) {
+        return Ok(None);
+    }
+    let (head, _) = chain.links[0];
+    let told = FoldedChain {
+        node: graph.name(chain.layer.map_or(head, |(layer, _)| layer)).to_owned(),
+        op: graph.op(chain.layer.map_or(head, |(layer, _)| layer)).to_owned(),
+        folded: chain.links.iter().map(|&(node, _)| graph.name(node).to_owned()).collect(),
+        into_weights: old.is_some(),
+    };
+    // The last node of the chain makes room for a new one of its name.
+    let (last, _) = *chain.links.last().unwrap_or(&chain.links[0]);
+    let name = graph.name(last).to_owned();
+    let device = graph.device(last).to_owned();
+    let free = free_name(graph, &format!("{name}/unfolded"));
+    graph.rename(last, &free)?;
+    let mut before = chain.start;
+    if let (Some((layer, _, weights)), Some(Some(scaled))) = (old, new_weights) {
+        let dims: Vec<i64> = weights.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+        let weights = constant(graph, &format!("{}/folded", told.node), &Value::Shaped(&scaled, &dims))?;
+        graph.set_input(layer, 1, Input::Data(weights));
+        for &(node, _) in chain.links.iter().filter(|(node, step)| matches!(step, Step::Pass) && *node != last) {
+            graph.set_input(node, 0, Input::Data(before));
+            before = node.into();
+        }
+    } else {
+        let scale = along_channels(graph, chain, &format!("{name}/scale"), &affine.scale)?;
+        let scaled = add_node(graph, &format!("{name}/mul"), "Mul", &device, [before, scale], None)?;
+        before = scaled.into();
+    }
+    let first = chain.channels_first && most_axes_are_kept(chain);
+    let new = if old.is_some() {
+        let bias = constant(graph, &format!("{name}/bias"), &Value::Floats(&narrowed(&affine.shift)))?;
+        add_node(graph, &name, "BiasAdd", &device, [before, bias], Some(if first { "NCHW" } else { "NHWC" }))?
+    } else {
+        let shift = along_channels(graph, chain, &format!("{name}/shift"), &affine.shift)?;
+        add_node(graph, &name, "AddV2", &device, [before, shift], None)?
+    };
+    let readers: Vec<NodeId> = graph.tensor_consumers(last.into()).collect();
+    graph.reroute(last.into(), new.into(), &readers);
+    Ok(Some(told))
+}
+
+fn most_axes_are_kept(chain: &Chain) -> bool {
+    !chain.links.iter().any(|(_, step)| matches!(step, Step::Pass))
+}
+
+/// The weights, each channel multiplied by its scale.
+#[allow(clippy::cast_possible_truncation)] // weights are 32-bit floats
+fn scaled(kind: Layer, weights: &Tensor, scale: &[f64]) -> Option<Vec<f32>> {
+    let (channels, apart) = kind.channels(weights.dims())?;
+    let channel = |index: usize| (index / apart.max(1)) % channels.max(1);
+    let values = weights.values::<f32>()?.iter().enumerate();
+    Some(values.map(|(index, &value)| (f64::from(value) * scale[channel(index)]) as f32).collect())
+}
+
+/// A constant of one number for each channel, shaped to meet the tensors of the chain.
+fn along_channels(graph: &mut Graph, chain: &Chain, name: &str, numbers: &[f64]) -> Result<TensorRef> {
+    let numbers = narrowed(numbers);
+    let count = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
+    let dims: &[i64] = if chain.channels_first { &[count, 1, 1] } else { &[count] };
+    constant(graph, name, &Value::Shaped(&numbers, dims))
+}
+
+/// Adds a Const whose name is free, or made so.
+pub(super) fn constant(graph: &mut Graph, name: &str, value: &Value<'_>) -> Result<TensorRef> {
+    let mut attrs = Attrs::default();
+    attrs.data_type("dtype", value.data_type()).tensor("value", value);
+    let name = free_name(graph, name);
+    graph.insert(NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: attrs.as_bytes() }).map(Into::into)
+}
+
+fn add_node(
+    graph: &mut Graph,
+    name: &str,
+    op: &str,
+    device: &str,
+    inputs: [TensorRef; 2],
+    data_format: Option<&str>,
+) -> Result<NodeId> {
+    let mut attrs = Attrs::default();
+    attrs.data_type("T", DataType::DtFloat);
+    if let Some(format) = data_format {
+        attrs.str("data_format", format);
+    }
+    let name = free_name(graph, name);
+    let inputs = inputs.map(Input::Data);
+    graph.insert(NewNode { name: &name, op, device, inputs: &inputs, attrs: attrs.as_bytes() })
+}
+
+/// The name, or the next one that is free.
+pub(super) fn free_name(graph: &Graph, name: &str) -> String {
+    let numbered = (1..).map(|number| format!("{name}_{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names.find(|name| graph.find(name).is_none()).unwrap_or_else(|| name.to_owned())
+}

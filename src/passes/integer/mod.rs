@@ -1,0 +1,18 @@
+//! A float network as converters to integer arithmetic want it: batch norms folded into weights, and a range, which is a
+//! constant, for every tensor that needs one. No training rewrite is imitated here, and no name of one.
+//!
+//! [`fold`] comes first, [`points`] then says which tensors need a range, whoever calls finds the ranges out, and
+//! [`insert`] and [`weights`] put the fake quantizers in.
+
+pub(crate) mod constants;
+pub(crate) mod fold;
+pub(crate) mod insert;
+pub(crate) mod network;
+pub(crate) mod points;
+#[cfg(test)]
+mod tests;
+pub(crate) mod weights;
+
+pub use fold::FoldedChain;
+pub use insert::Range;
+pub use weights::QuantizedWeights;

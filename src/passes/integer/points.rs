@@ -1,0 +1,288 @@
+//! Which tensors of a network a converter to integer arithmetic needs a range for.
+//!
+//! Measured with TensorFlow's converter to TFLite, 2.15 and 2.21 (`tests/tensorflow/converter_corpus.py`): a layer is
+//! computed in integers if its input and what comes out of it, behind bias and activation, have ranges; ops that hand
+//! values on take the range of either side; some ops have a range of their own, fixed. One tensor has one range, that all
+//! its readers see.
+
+use hashbrown::HashMap;
+
+use super::constants::Constants;
+use super::network::{Ends, Layer};
+use crate::graph::loops::Loops;
+use crate::graph::op_class::{canonical_op, is_fake_quant};
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::proto::tensorflow::DataType;
+
+/// Where ranges go.
+#[derive(Debug, Default)]
+pub(crate) struct Points {
+    /// The tensors, inputs of the network first; each with the group whose members share a range.
+    pub tensors: Vec<(TensorRef, usize)>,
+    /// Constants that stand beside such tensors in ops that take one range for all they read.
+    pub constants: Vec<(TensorRef, usize)>,
+    /// Nodes that no integer kernel computes.
+    pub float: Vec<NodeId>,
+    /// Tensors in while-loops, which get none.
+    pub in_loops: usize,
+}
+
+/// Ops whose result is made of values that they read.
+fn passes_on(op: &str) -> bool {
+    matches!(
+        op,
+        "Reshape"
+            | "Squeeze"
+            | "ExpandDims"
+            | "Identity"
+            | "IdentityN"
+            | "StopGradient"
+            | "Pad"
+            | "PadV2"
+            | "MirrorPad"
+            | "MaxPool"
+            | "AvgPool"
+            | "Transpose"
+            | "Slice"
+            | "StridedSlice"
+            | "Split"
+            | "SplitV"
+            | "Unpack"
+            | "Gather"
+            | "GatherV2"
+            | "Tile"
+            | "BroadcastTo"
+            | "ResizeBilinear"
+            | "ResizeNearestNeighbor"
+            | "DepthToSpace"
+            | "SpaceToDepth"
+            | "BatchToSpaceND"
+            | "SpaceToBatchND"
+            | "Max"
+            | "Min"
+            | "CheckNumerics"
+            | "PreventGradient"
+    ) || joins(op)
+}
+
+/// Ops that read several tensors by one range.
+fn joins(op: &str) -> bool {
+    matches!(op, "Concat" | "ConcatV2" | "Pack" | "Maximum" | "Minimum" | "Select" | "SelectV2")
+}
+
+/// Ops whose result has a range that the kernel knows.
+fn is_fixed(op: &str) -> bool {
+    matches!(op, "Softmax" | "LogSoftmax" | "Sigmoid" | "Tanh")
+}
+
+/// Ops that the converter leaves in float, whatever range they have.
+fn is_float(op: &str) -> bool {
+    matches!(
+        op,
+        "Neg"
+            | "Square"
+            | "Sqrt"
+            | "Rsqrt"
+            | "Log"
+            | "Log1p"
+            | "Sin"
+            | "Cos"
+            | "Elu"
+            | "Selu"
+            | "Softplus"
+            | "Floor"
+            | "Cumsum"
+            | "LRN"
+            | "Conv3D"
+            | "AddN"
+            | "Pow"
+            | "Erf"
+    )
+}
+
+/// Finds them. `inputs` are those of the network that are floats and get a range of their own.
+pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], outputs: &[TensorRef]) -> Points {
+    let order = graph.run_order();
+    let constants = Constants::of(graph);
+    let loops = Loops::new(graph, &order);
+    let view = View { graph, ends: Ends::new(graph, outputs), constants: &constants };
+    let mut points = Points::default();
+    let mut live = vec![false; graph.len()];
+    for input in fed {
+        live[input.node.index()] = true;
+    }
+    let mut chosen: Vec<TensorRef> = inputs.to_vec();
+    for &node in &order {
+        if live[node.index()] || !graph.data_inputs(node).any(|input| live[input.node.index()]) {
+            continue;
+        }
+        live[node.index()] = true;
+        let op = graph.op(node);
+        if is_float(op) {
+            points.float.push(node);
+        }
+        if graph.tensor_type(node.into()) != Some(DataType::DtFloat)
+            || passes_on(op)
+            || is_fixed(op)
+            || is_fake_quant(op)
+            || is_control_flow(op)
+            || view.is_taken_in(node)
+        {
+            continue;
+        }
+        if loops.contain(node) {
+            points.in_loops += 1;
+        } else {
+            chosen.push(node.into());
+        }
+    }
+    let places: HashMap<TensorRef, usize> = chosen.iter().enumerate().map(|(place, &tensor)| (tensor, place)).collect();
+    let mut groups = Groups((0..chosen.len()).collect());
+    for &node in order.iter().filter(|&&node| live[node.index()] && joins(graph.op(node))) {
+        let operands = view.operands(node);
+        let made: Vec<usize> = operands
+            .iter()
+            .flat_map(|&operand| view.sources(operand))
+            .filter_map(|tensor| places.get(&tensor).copied())
+            .collect();
+        let Some(&first) = made.first() else { continue };
+        for &other in &made {
+            groups.join(first, other);
+        }
+        if !matches!(graph.op(node), "Maximum" | "Minimum") {
+            let beside = operands.iter().filter(|tensor| {
+                constants.contain(tensor.node) && graph.tensor_type(**tensor) == Some(DataType::DtFloat)
+            });
+            points.constants.extend(beside.map(|&tensor| (tensor, first)));
+        }
+    }
+    points.tensors = chosen.into_iter().enumerate().map(|(place, tensor)| (tensor, groups.of(place))).collect();
+    points.constants.iter_mut().for_each(|(_, group)| *group = groups.of(*group));
+    points.constants.sort_unstable();
+    points.constants.dedup_by_key(|(tensor, _)| *tensor);
+    points
+}
+
+fn is_control_flow(op: &str) -> bool {
+    matches!(
+        op,
+        "Switch" | "Merge" | "Enter" | "Exit" | "NextIteration" | "LoopCond" | "Placeholder" | "PlaceholderWithDefault"
+    )
+}
+
+/// What is asked about a node's surroundings.
+struct View<'g> {
+    graph: &'g Graph,
+    ends: Ends<'g>,
+    constants: &'g Constants,
+}
+
+impl View<'_> {
+    fn reads_constant(&self, node: NodeId) -> bool {
+        self.graph.data_inputs(node).any(|input| self.constants.contain(input.node))
+    }
+
+    /// Whether the node adds a bias to what a layer computes.
+    fn is_bias(&self, node: NodeId) -> bool {
+        let adds = matches!(canonical_op(self.graph.op(node)), "BiasAdd" | "Add") && self.reads_constant(node);
+        adds && self.graph.data_inputs(node).any(|input| self.comes_from_layer(input.node))
+    }
+
+    fn comes_from_layer(&self, mut node: NodeId) -> bool {
+        const MAX_STEPS: usize = 8;
+        for _ in 0..MAX_STEPS {
+            if self.ends.only_reader(node).is_none() {
+                return false;
+            }
+            if Layer::of(self.graph, node).is_some() {
+                return true;
+            }
+            match self.graph.data_input(node, 0).filter(|_| is_between_layer_and_bias(self.graph.op(node))) {
+                Some(input) => node = input.node,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// Whether the converter computes the node and its only reader as one.
+    fn is_taken_in(&self, node: NodeId) -> bool {
+        let op = canonical_op(self.graph.op(node));
+        let is_layer = Layer::of(self.graph, node).is_some();
+        let is_bias = self.is_bias(node);
+        if !is_layer && !is_bias && !matches!(op, "Add" | "Sub" | "Mul" | "BiasAdd") {
+            return false;
+        }
+        let Some(reader) = self.ends.only_reader(node) else { return false };
+        if matches!(self.graph.op(reader), "Relu" | "Relu6") {
+            return true;
+        }
+        if !is_layer {
+            return false;
+        }
+        let (mut reader, mut between, mut from_batch) = (Some(reader), 0, false);
+        while let Some(node) = reader.filter(|&node| is_between_layer_and_bias(self.graph.op(node))) {
+            between += 1;
+            from_batch |= self.graph.op(node) == "BatchToSpaceND";
+            reader = self.ends.only_reader(node);
+        }
+        // A dilated convolution of one dimension: the converter does not see its bias behind both.
+        reader.is_some_and(|reader| self.is_bias(reader)) && !(from_batch && between > 1)
+    }
+
+    /// The tensors that a joining op takes by one range.
+    fn operands(&self, node: NodeId) -> Vec<TensorRef> {
+        let inputs: Vec<TensorRef> = self.graph.data_inputs(node).collect();
+        match self.graph.op(node) {
+            "ConcatV2" => inputs.split_last().map(|(_, values)| values.to_vec()).unwrap_or_default(),
+            "Concat" | "Select" | "SelectV2" => inputs.into_iter().skip(1).collect(),
+            _ => inputs,
+        }
+    }
+
+    /// The tensors whose values this one holds.
+    fn sources(&self, tensor: TensorRef) -> Vec<TensorRef> {
+        const MOST: usize = 4096;
+        let mut found = Vec::new();
+        let mut waiting = vec![tensor];
+        let mut steps = 0;
+        while let Some(tensor) = waiting.pop() {
+            steps += 1;
+            let op = self.graph.op(tensor.node);
+            if !passes_on(op) || steps > MOST {
+                found.push(tensor);
+            } else if joins(op) {
+                // It has joined its own already; one of them stands for all.
+                waiting.extend(
+                    self.operands(tensor.node).into_iter().find(|operand| !self.constants.contain(operand.node)),
+                );
+            } else {
+                waiting.extend(self.graph.data_input(tensor.node, usize::from(matches!(op, "Split"))));
+            }
+        }
+        found
+    }
+}
+
+fn is_between_layer_and_bias(op: &str) -> bool {
+    matches!(op, "Squeeze" | "Reshape" | "BatchToSpaceND")
+}
+
+/// Disjoint sets of places.
+struct Groups(Vec<usize>);
+
+impl Groups {
+    fn of(&mut self, mut place: usize) -> usize {
+        while self.0[place] != place {
+            self.0[place] = self.0[self.0[place]];
+            place = self.0[place];
+        }
+        place
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.of(a), self.of(b));
+        let (low, high) = (a.min(b), a.max(b));
+        self.0[high] = low;
+    }
+}

@@ -1,0 +1,192 @@
+//! Small networks: what is folded, which tensors get a range, how weights are quantized.
+
+use super::fold::fold;
+use super::points::points;
+use super::weights::quantize;
+use crate::graph::samples::{changes, graph_of};
+use crate::graph::{Graph, TensorRef};
+use crate::interpreter::{Limits, Plan, Session, Tensor};
+use crate::options::Weights;
+
+fn tensors(graph: &Graph, names: &[&str]) -> Vec<TensorRef> {
+    names.iter().map(|name| graph.find_tensor(name).unwrap()).collect()
+}
+
+fn fold_to(graph: &mut Graph, output: &str) -> Vec<super::FoldedChain> {
+    let outputs = tensors(graph, &[output]);
+    fold(graph, &outputs, &Limits::default()).unwrap().chains
+}
+
+/// What the graph computes of x.
+fn run(graph: &Graph, output: &str, x: &Tensor) -> Vec<f32> {
+    let [feed, fetch] = [tensors(graph, &["x"])[0], tensors(graph, &[output])[0]];
+    let plan = Plan::new(graph, &[feed], &[fetch], &Limits::default()).unwrap();
+    let results = Session::new(&plan).run(std::slice::from_ref(x), &mut |_, _| Ok(())).unwrap();
+    results[0].values::<f32>().unwrap().to_vec()
+}
+
+fn image(channels: usize) -> Tensor {
+    let values = (0..16 * channels).map(|index| f32::from(u8::try_from(index).unwrap()) / 7.0 - 3.0);
+    Tensor::new(&[1, 4, 4, channels], values.collect()).unwrap()
+}
+
+/// Folding changes nothing of what is computed.
+fn check_same(lines: &str, output: &str, channels: usize) -> (Graph, Vec<super::FoldedChain>) {
+    let before = graph_of(lines);
+    let mut after = before.clone();
+    let chains = fold_to(&mut after, output);
+    let x = image(channels);
+    let (wanted, got) = (run(&before, output, &x), run(&after, output, &x));
+    let largest = wanted.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    for (wanted, got) in wanted.iter().zip(&got) {
+        assert!((wanted - got).abs() <= 2e-6 * largest, "{wanted} became {got}");
+    }
+    assert_eq!(wanted.len(), got.len());
+    (after, chains)
+}
+
+const NORM: &str = "
+    x = Placeholder [?,4,4,2]
+    half = Const 0.5
+    three = Const 3.0
+    gamma = Const [2]
+    beta = Mul(gamma, half)
+    mean = Mul(gamma, three)
+    variance = Mul(gamma, three)
+    bias = Mul(gamma, half)
+";
+
+#[test]
+fn a_batch_norm_goes_into_the_weights_of_its_layer() {
+    let lines = format!(
+        "{NORM}
+         w = Const [3,3,2,2]
+         conv = Conv2D(x, w)
+         biased = BiasAdd(conv, bias)
+         norm = FusedBatchNormV3(biased, gamma, beta, mean, variance) is_training=false epsilon=0.001
+         relu = Relu(norm)"
+    );
+    let (graph, chains) = check_same(&lines, "relu", 2);
+    assert_eq!(
+        (chains[0].node.as_str(), &chains[0].folded[..]),
+        ("conv", &["biased".to_owned(), "norm".to_owned()][..])
+    );
+    assert_eq!(
+        changes(&graph_of(&lines), &graph),
+        "conv = Conv2D(x, conv/folded)\nnorm/unfolded = FusedBatchNormV3(biased, gamma, beta, mean, variance)\n\
+         norm = BiasAdd(conv, norm/bias)\n"
+    );
+}
+
+#[test]
+fn depthwise_and_scalar_chains_fold() {
+    let lines = format!(
+        "{NORM}
+         w = Const [3,3,2,1]
+         conv = DepthwiseConv2dNative(x, w)
+         scaled = Mul(gamma, conv)
+         less = Sub(three, scaled)
+         more = RealDiv(less, half)"
+    );
+    assert!(check_same(&lines, "more", 2).1[0].into_weights);
+}
+
+#[test]
+fn what_stands_behind_no_layer_becomes_mul_and_add() {
+    let lines = format!(
+        "{NORM}
+         norm = FusedBatchNormV3(x, gamma, beta, mean, variance) is_training=false epsilon=0.001
+         relu = Relu(norm)"
+    );
+    let (graph, chains) = check_same(&lines, "relu", 2);
+    assert!(!chains[0].into_weights);
+    assert_eq!(graph.op(graph.find("norm").unwrap()), "AddV2");
+}
+
+#[test]
+fn shared_and_training_batch_norms_are_left() {
+    let twice = format!(
+        "{NORM}
+         w = Const [3,3,2,2]
+         conv = Conv2D(x, w)
+         scaled = Mul(conv, half)
+         both = Add(scaled, conv)"
+    );
+    assert!(fold_to(&mut graph_of(&twice), "both").is_empty());
+    let training = format!(
+        "{NORM}
+         w = Const [3,3,2,2]
+         conv = Conv2D(x, w)
+         norm = FusedBatchNormV3(conv, gamma, beta, mean, variance)"
+    );
+    assert!(fold_to(&mut graph_of(&training), "norm").is_empty());
+}
+
+/// The tensors that get a range, those that share one with an earlier one marked.
+fn ranged(lines: &str, output: &str) -> Vec<String> {
+    let graph = graph_of(lines);
+    let (inputs, outputs) = (tensors(&graph, &["x"]), tensors(&graph, &[output]));
+    let points = points(&graph, &inputs, &inputs, &outputs);
+    let told = points.tensors.iter().enumerate().map(|(place, &(tensor, group))| {
+        format!("{}{}", graph.name(tensor.node), if place == group { "" } else { "*" })
+    });
+    told.collect()
+}
+
+#[test]
+fn ranges_go_behind_bias_and_activation_and_not_behind_what_passes_on() {
+    let lines = format!(
+        "{NORM}
+         w = Const [3,3,2,2]
+         conv = Conv2D(x, w)
+         biased = BiasAdd(conv, bias)
+         relu = Relu6(biased)
+         pool = MaxPool(relu)
+         second = Conv2D(pool, w)
+         sum = AddV2(second, pool)
+         done = Softmax(sum)"
+    );
+    assert_eq!(ranged(&lines, "done"), ["x", "relu", "second", "sum"]);
+}
+
+#[test]
+fn a_layer_read_twice_has_a_range_of_its_own_and_a_concat_one_for_all() {
+    let lines = format!(
+        "{NORM}
+         w = Const [3,3,2,2]
+         axis = Const [3]i
+         conv = Conv2D(x, w)
+         relu = Relu(conv)
+         joined = ConcatV2(conv, relu, axis)"
+    );
+    assert_eq!(ranged(&lines, "joined"), ["x", "conv", "relu*"]);
+}
+
+#[test]
+fn weights_are_quantized_as_their_kernels_want_it() {
+    let lines = "
+        x = Placeholder [?,4,4,2]
+        w = Const [3,3,2,4]
+        d = Const [3,3,4,2]
+        m = Const [8,3]
+        conv = Conv2D(x, w)
+        deep = DepthwiseConv2dNative(conv, d)
+        product = MatMul(deep, m)
+    ";
+    let before = graph_of(lines);
+    let mut graph = before.clone();
+    let told = quantize(&mut graph, Weights::SymmetricPerChannel, 8, &Limits::default()).unwrap();
+    assert_eq!(told.iter().map(|weights| weights.ranges).collect::<Vec<_>>(), [4, 8, 1]);
+    assert!(told.iter().all(|weights| weights.min.to_bits() == (-1.0f32).to_bits()));
+    assert_eq!(
+        changes(&before, &graph),
+        "conv = Conv2D(x, conv/weights_quant)\n\
+         deep = DepthwiseConv2dNative(conv, deep/weights_quant/shaped)\n\
+         product = MatMul(deep, product/weights_quant)\n\
+         conv/weights_quant = FakeQuantWithMinMaxVarsPerChannel(w)\n\
+         deep/weights_quant/flat = Reshape(d, deep/weights_quant/flat/shape)\n\
+         deep/weights_quant = FakeQuantWithMinMaxVarsPerChannel(deep/weights_quant/flat)\n\
+         deep/weights_quant/shaped = Reshape(deep/weights_quant, deep/weights_quant/shaped/shape)\n\
+         product/weights_quant = FakeQuantWithMinMaxVars(m)\n"
+    );
+}

@@ -1,0 +1,165 @@
+//! The fake quantizers of weights, with ranges that the weights themselves say.
+//!
+//! Integer kernels want weights whose zero is zero: ranges of the same distance from zero on both sides, the lowest level
+//! unused. One range a channel is what convolutions take; a depthwise one as `[h, w, 1, channels]`, which a Reshape before
+//! and one behind make of its weights. Matrix products and transposed convolutions take one range for all.
+
+use hashbrown::HashMap;
+use serde::Serialize;
+
+use super::constants::{Constants, evaluate};
+use super::fold::constant;
+use super::insert::{FakeQuant, Range};
+use super::network::{Layer, weights};
+use crate::error::Result;
+use crate::graph::attr::{Attrs, Tensor as Value};
+use crate::graph::op_class::is_weight_quantizer;
+use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use crate::interpreter::{Limits, Tensor};
+use crate::options::Weights;
+use crate::proto::tensorflow::DataType;
+
+/// A fake quantizer of weights.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QuantizedWeights {
+    /// The first layer that reads it.
+    pub layer: String,
+    /// Its op.
+    pub op: String,
+    /// The fake quantizer.
+    pub node: String,
+    /// One, or as many as channels.
+    pub ranges: usize,
+    /// The least of the lower ends.
+    pub min: f32,
+    /// The greatest of the upper ends.
+    pub max: f32,
+}
+
+/// A channel whose weights are this much smaller than the largest is quantized as if they were not: otherwise its bias
+/// would not fit the 32 bits that it has in levels of weights times input.
+const SMALLEST_PART: f32 = 1e-4;
+
+/// Puts a fake quantizer between constant weights and the layers that read them.
+///
+/// # Errors
+/// Those of evaluating the weights and of inserting nodes.
+pub(crate) fn quantize(graph: &mut Graph, how: Weights, bits: u8, limits: &Limits) -> Result<Vec<QuantizedWeights>> {
+    if how == Weights::Raw {
+        return Ok(Vec::new());
+    }
+    let constants = Constants::of(graph);
+    let mut found: Vec<(TensorRef, Layer, Vec<NodeId>)> = Vec::new();
+    let mut places: HashMap<(TensorRef, bool), usize> = HashMap::new();
+    for node in graph.ids() {
+        let Some(layer) = Layer::of(graph, node) else { continue };
+        let Some(tensor) = weights(graph, node).filter(|tensor| {
+            constants.contain(tensor.node)
+                && graph.tensor_type(*tensor) == Some(DataType::DtFloat)
+                && !is_weight_quantizer(graph.op(tensor.node))
+        }) else {
+            continue;
+        };
+        let place = *places.entry((tensor, layer == Layer::Depthwise)).or_insert_with(|| {
+            found.push((tensor, layer, Vec::new()));
+            found.len() - 1
+        });
+        found[place].2.push(node);
+    }
+    let values = evaluate(graph, found.iter().map(|(tensor, ..)| *tensor), limits)?;
+    let mut quantized = Vec::new();
+    for (tensor, layer, readers) in &found {
+        let Some(value) = values.get(tensor) else { continue };
+        let per_channel = how == Weights::SymmetricPerChannel && matches!(layer, Layer::Convolution | Layer::Depthwise);
+        let ranges = ranges(value, *layer, how, per_channel);
+        quantized.extend(insert(graph, *tensor, *layer, readers, value, &ranges, (per_channel, how, bits))?);
+    }
+    Ok(quantized)
+}
+
+/// Whether there is a range for each channel of a layer's weights.
+pub(crate) fn is_per_channel(layer: Layer, how: Weights) -> bool {
+    how == Weights::SymmetricPerChannel && matches!(layer, Layer::Convolution | Layer::Depthwise)
+}
+
+/// The ranges of the weights: one, or one for each channel.
+pub(crate) fn ranges(weights: &Tensor, layer: Layer, how: Weights, per_channel: bool) -> Vec<Range> {
+    let values = weights.values::<f32>().unwrap_or_default();
+    let all = |values: &mut dyn Iterator<Item = f32>| {
+        values.fold(Range { min: 0.0, max: 0.0 }, |range, value| Range {
+            min: range.min.min(value),
+            max: range.max.max(value),
+        })
+    };
+    let whole = all(&mut values.iter().copied());
+    let largest = whole.max.max(-whole.min);
+    let usable = |size: f32| if size > 0.0 { size } else { 1.0 };
+    let symmetric = |size: f32| Range { min: -size, max: size };
+    if !per_channel {
+        let wide = if largest > 0.0 { whole } else { Range { min: -1.0, max: 1.0 } };
+        return vec![if how == Weights::Asymmetric { wide } else { symmetric(usable(largest)) }];
+    }
+    let Some((channels, apart)) = layer.channels(weights.dims()) else { return Vec::new() };
+    let mut sizes = vec![0.0f32; channels];
+    for (index, value) in values.iter().enumerate() {
+        let size = &mut sizes[(index / apart.max(1)) % channels.max(1)];
+        *size = size.max(value.abs());
+    }
+    sizes.into_iter().map(|size| symmetric(usable(size.max(largest * SMALLEST_PART)))).collect()
+}
+
+fn insert(
+    graph: &mut Graph,
+    tensor: TensorRef,
+    layer: Layer,
+    readers: &[NodeId],
+    value: &Tensor,
+    ranges: &[Range],
+    (per_channel, how, bits): (bool, Weights, u8),
+) -> Result<Option<QuantizedWeights>> {
+    let Some(&first) = readers.first().filter(|_| !ranges.is_empty()) else { return Ok(None) };
+    let (layer_name, op) = (graph.name(first).to_owned(), graph.op(first).to_owned());
+    let name = format!("{layer_name}/weights_quant");
+    let flat = (per_channel && layer == Layer::Depthwise).then(|| flattened(value.dims())).flatten();
+    let mut input = tensor;
+    if let Some([flat, _]) = &flat {
+        input = reshape(graph, &format!("{name}/flat"), input, flat)?;
+    }
+    let quant = FakeQuant { name: &name, input, ranges, per_channel, bits, narrow_range: how != Weights::Asymmetric };
+    let node = quant.insert(graph)?;
+    let mut output = TensorRef::from(node);
+    if let Some([_, dims]) = &flat {
+        output = reshape(graph, &format!("{name}/shaped"), output, dims)?;
+    }
+    graph.reroute(tensor, output, readers);
+    let told = QuantizedWeights {
+        layer: layer_name,
+        op,
+        node: graph.name(node).to_owned(),
+        ranges: ranges.len(),
+        min: ranges.iter().map(|range| range.min).fold(0.0, f32::min),
+        max: ranges.iter().map(|range| range.max).fold(0.0, f32::max),
+    };
+    Ok(Some(told))
+}
+
+/// The shape that has all channels of a depthwise convolution in its last dimension, and the shape there was.
+fn flattened(dims: &[usize]) -> Option<[[i32; 4]; 2]> {
+    let mut numbers = [0i32; 4];
+    for (number, &dim) in numbers.iter_mut().zip(dims) {
+        *number = i32::try_from(dim).ok()?;
+    }
+    let [height, width, channels, multiplier] = numbers;
+    (dims.len() == 4).then_some(())?;
+    Some([[height, width, 1, channels.checked_mul(multiplier)?], numbers])
+}
+
+fn reshape(graph: &mut Graph, name: &str, input: TensorRef, dims: &[i32]) -> Result<TensorRef> {
+    let shape = constant(graph, &format!("{name}/shape"), &Value::Int32s(dims))?;
+    let mut attrs = Attrs::default();
+    attrs.data_type("T", DataType::DtFloat).data_type("Tshape", DataType::DtInt32);
+    let inputs = [Input::Data(input), Input::Data(shape)];
+    let name = super::fold::free_name(graph, name);
+    let new = NewNode { name: &name, op: "Reshape", device: "", inputs: &inputs, attrs: attrs.as_bytes() };
+    graph.insert(new).map(Into::into)
+}

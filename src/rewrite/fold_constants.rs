@@ -1,0 +1,41 @@
+//! Batch norms that are constant, folded by arithmetic (`--fold-constants`), and what they leave behind dropped, so that
+//! the graph is smaller than it was.
+
+use crate::container::{Encoding, MessageKind, Model, OpenOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::freeze::{FreezeOptions, freeze};
+use crate::graph::TensorRef;
+use crate::interpreter::Limits;
+use crate::passes::integer::FoldedChain;
+use crate::passes::integer::fold::fold;
+
+/// Folds them in a GraphDef whose outputs are given; says what was folded.
+///
+/// # Errors
+/// [`ErrorKind::Container`] for another message; those of evaluating constants.
+pub(crate) fn fold_constants(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
+    if model.kind != MessageKind::GraphDef {
+        let what = format!("constants are folded in a GraphDef, and this is a {}", model.kind.name());
+        return Err(Error::new(ErrorKind::Container, what).hint("make one first: tfquant freeze MODEL -o frozen.pb"));
+    }
+    let names: Vec<String> = outputs.iter().map(|&output| model.graph.tensor_name(output)).collect();
+    let chains = fold(&mut model.graph, outputs, limits)?.chains;
+    if !chains.is_empty() {
+        *model = without_leftovers(model, names)?;
+    }
+    Ok(chains)
+}
+
+/// The model as it would be written, without what its outputs do not need any more.
+fn without_leftovers(model: &Model, outputs: Vec<String>) -> Result<Model> {
+    let encoded = model.encode()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(encoded.len()).unwrap_or_default());
+    encoded.write(Encoding::Binary, &mut bytes)?;
+    let format = Some((MessageKind::GraphDef, Encoding::Binary));
+    let again = Model::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })?;
+    let mut left = freeze(&again, &FreezeOptions { outputs, ..FreezeOptions::default() })?.model;
+    left.path.clone_from(&model.path);
+    left.encoding = model.encoding;
+    left.ends = model.ends.moved(&model.graph, &left.graph);
+    Ok(left)
+}

@@ -1,0 +1,138 @@
+//! A folder of PNG and JPEG images, in the order of their names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageReader, Limits};
+
+use super::Samples;
+use crate::error::{Error, ErrorKind, Result};
+use crate::interpreter::Tensor;
+
+/// What an image becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Height and width in pixels; `None` keeps those of the file.
+    pub size: Option<[u32; 2]>,
+    /// One for grey values, three for red, green and blue.
+    pub channels: usize,
+    /// `[channels, height, width]` instead of `[height, width, channels]`.
+    pub channels_first: bool,
+}
+
+/// The images of a folder; values from 0 to 255.
+#[derive(Debug, Clone)]
+pub struct ImageSamples {
+    paths: Vec<PathBuf>,
+    shape: Shape,
+}
+
+/// Bytes that decoding one image may take.
+const MAX_BYTES: u64 = 1 << 30;
+
+impl ImageSamples {
+    /// The images directly in a folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when the folder cannot be read; [`ErrorKind::Options`] when there is no image in it, or for a
+    /// number of channels that images do not have.
+    pub fn folder(folder: &Path, shape: Shape) -> Result<Self> {
+        if !matches!(shape.channels, 1 | 3) {
+            let what = format!("the input has {} channels, an image has one or three", shape.channels);
+            return Err(Error::new(ErrorKind::Options, what).hint("give the samples as a .npy array"));
+        }
+        let unreadable = |error| Error::io(format!("cannot read '{}'", folder.display()), error);
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
+            if matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) {
+                paths.push(path);
+            }
+        }
+        paths.sort_unstable();
+        if paths.is_empty() {
+            let what = format!("there is no PNG or JPEG image in '{}'", folder.display());
+            return Err(Error::new(ErrorKind::Options, what).hint("images must lie directly in the folder"));
+        }
+        Ok(Self { paths, shape })
+    }
+
+    /// Where the image of that number came from.
+    #[must_use]
+    pub fn path(&self, index: usize) -> Option<&Path> {
+        self.paths.get(index).map(PathBuf::as_path)
+    }
+
+    fn decoded(path: &Path) -> Result<DynamicImage> {
+        let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+        let mut reader = reader.map_err(|error| Error::io(format!("cannot read '{}'", path.display()), error))?;
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_BYTES);
+        reader.limits(limits);
+        reader.decode().map_err(|error| {
+            Error::new(ErrorKind::Malformed, format!("'{}' is no image that can be read: {error}", path.display()))
+                .hint("take it out of the folder")
+        })
+    }
+}
+
+impl Samples for ImageSamples {
+    fn count(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Tensor> {
+        let Some(path) = self.path(index) else {
+            return Err(Error::new(ErrorKind::Options, format!("there is no sample {index} of {}", self.count())));
+        };
+        let mut image = Self::decoded(path)?;
+        if let Some([height, width]) = self.shape.size
+            && [image.height(), image.width()] != [height, width]
+        {
+            image = image.resize_exact(width, height, FilterType::Triangle);
+        }
+        let (height, width) = (image.height() as usize, image.width() as usize);
+        let channels = self.shape.channels;
+        let values = if channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() };
+        if !self.shape.channels_first {
+            return Tensor::new(&[1, height, width, channels], values);
+        }
+        let pixels = height * width;
+        let planes = (0..channels * pixels).map(|at| values[at % pixels * channels + at / pixels]);
+        Tensor::new(&[1, channels, height, width], planes.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_folder_in_the_order_of_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let shape = Shape { size: None, channels: 3, channels_first: false };
+        assert_eq!(ImageSamples::folder(folder.path(), shape).unwrap_err().kind(), ErrorKind::Options);
+        for (name, red) in [("b.png", 7), ("a.PNG", 9)] {
+            image::RgbImage::from_fn(3, 2, |x, y| {
+                image::Rgb([red, u8::try_from(x).unwrap(), u8::try_from(y).unwrap()])
+            })
+            .save_with_format(folder.path().join(name), image::ImageFormat::Png)
+            .unwrap();
+        }
+        fs::write(folder.path().join("notes.txt"), "no image").unwrap();
+        let samples = ImageSamples::folder(folder.path(), shape).unwrap();
+        assert_eq!(samples.count(), 2);
+        let first = samples.sample(0).unwrap();
+        assert_eq!(first.dims(), [1, 2, 3, 3]);
+        assert_eq!(first.values::<u8>().unwrap()[..6], [9, 0, 0, 9, 1, 0]);
+        let planes = ImageSamples::folder(folder.path(), Shape { channels_first: true, ..shape }).unwrap();
+        assert_eq!(planes.sample(1).unwrap().values::<u8>().unwrap()[4..12], [7, 7, 0, 1, 2, 0, 1, 2]);
+        let small = ImageSamples::folder(folder.path(), Shape { size: Some([4, 6]), channels: 1, ..shape }).unwrap();
+        assert_eq!(small.sample(0).unwrap().dims(), [1, 4, 6, 1]);
+        fs::write(folder.path().join("c.jpg"), "no image either").unwrap();
+        let samples = ImageSamples::folder(folder.path(), shape).unwrap();
+        assert_eq!(samples.sample(2).unwrap_err().kind(), ErrorKind::Malformed);
+    }
+}
