@@ -314,12 +314,14 @@ impl RangeArgs {
             return Ok(None);
         }
         let target = self.target.unwrap_or(RangeTarget::Reference);
-        let weights = match (self.weights, target) {
-            (Some(WeightForm::SymmetricPerChannel), _) => Weights::SymmetricPerChannel,
-            (Some(WeightForm::Symmetric), _) => Weights::Symmetric,
-            (Some(WeightForm::Asymmetric), _) => Weights::Asymmetric,
-            (None, RangeTarget::LitertInt8 | RangeTarget::Openvino) => Weights::SymmetricPerChannel,
-            (None, RangeTarget::LitertUint8 | RangeTarget::Reference) => Weights::Asymmetric,
+        let of_target = match target {
+            RangeTarget::LitertInt8 | RangeTarget::Openvino => WeightForm::SymmetricPerChannel,
+            RangeTarget::LitertUint8 | RangeTarget::Reference => WeightForm::Asymmetric,
+        };
+        let weights = match self.weights.unwrap_or(of_target) {
+            WeightForm::SymmetricPerChannel => Weights::SymmetricPerChannel,
+            WeightForm::Symmetric => Weights::Symmetric,
+            WeightForm::Asymmetric => Weights::Asymmetric,
         };
         if weights == Weights::Asymmetric && target == RangeTarget::LitertInt8 {
             return Err(Error::new(ErrorKind::Options, "int8 kernels do not take asymmetric weights")

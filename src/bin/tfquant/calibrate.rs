@@ -179,7 +179,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         .run("calibrate", || calibrate::calibrate(frozen, &feeds, &args.options(), &mut tell_fed, &|_, _| true))?;
     let (mut model, mut report) = (calibrated.model, calibrated.report);
     if args.format() == FrozenFormat::SavedModel {
-        saved_model::enclose(&mut model, &report.freeze)?;
+        saved_model::enclose(&mut model, &report.freeze.inputs, &report.freeze.outputs)?;
     }
     let message = model.encode()?;
     let paths = [&args.input.model, &args.output].map(|path| path.display().to_string());
