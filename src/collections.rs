@@ -16,17 +16,17 @@ use crate::proto::tensorflow::VariableDef;
 use crate::wire::{self, Fields, put_bytes, put_header};
 
 /// All variables: `tf.GraphKeys.GLOBAL_VARIABLES`.
-pub const GLOBAL_VARIABLES: &str = "variables";
+pub(crate) const GLOBAL_VARIABLES: &str = "variables";
 /// The variables of the model's layers: `tf.GraphKeys.MODEL_VARIABLES`.
-pub const MODEL_VARIABLES: &str = "model_variables";
+pub(crate) const MODEL_VARIABLES: &str = "model_variables";
 /// Where quantization ranges go unless told otherwise: `tf.GraphKeys.MOVING_AVERAGE_VARIABLES`.
-pub const MOVING_AVERAGE_VARIABLES: &str = "moving_average_variables";
+pub(crate) const MOVING_AVERAGE_VARIABLES: &str = "moving_average_variables";
 /// The global step: `tf.GraphKeys.GLOBAL_STEP`.
-pub const GLOBAL_STEP: &str = "global_step";
+pub(crate) const GLOBAL_STEP: &str = "global_step";
 /// The branches of conditionals: `tf.GraphKeys.COND_CONTEXT`.
-pub const COND_CONTEXT: &str = "cond_context";
+pub(crate) const COND_CONTEXT: &str = "cond_context";
 /// The updates of quantization ranges, under the rewriter's own key.
-pub const UPDATE_QUANT_OPS: &str = "update_quant_ops";
+pub(crate) const UPDATE_QUANT_OPS: &str = "update_quant_ops";
 
 /// Keys whose variables are stored as VariableDefs; under any other key TensorFlow stores the tensor's name.
 const VARIABLE_KEYS: [&str; 5] =
@@ -34,9 +34,9 @@ const VARIABLE_KEYS: [&str; 5] =
 
 /// Field numbers of CollectionDef and its lists.
 mod field {
-    pub const NODE_LIST: u32 = 1;
-    pub const BYTES_LIST: u32 = 2;
-    pub const LIST_VALUE: u32 = 1;
+    pub(super) const NODE_LIST: u32 = 1;
+    pub(super) const BYTES_LIST: u32 = 2;
+    pub(super) const LIST_VALUE: u32 = 1;
 }
 
 /// How the values of a collection are stored.

@@ -20,6 +20,8 @@
 //! # }
 //! ```
 
+#![warn(unreachable_pub)]
+
 pub mod calibrate;
 #[cfg(test)]
 mod cases;

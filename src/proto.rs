@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
-#[allow(missing_docs, dead_code, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, dead_code, unreachable_pub, clippy::all, clippy::pedantic)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/tensorflow_protos.rs"));
 }
@@ -26,7 +26,7 @@ static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
 
 /// The descriptors of every vendored message, decoded on first use.
 #[must_use]
-pub fn descriptors() -> &'static DescriptorPool {
+pub(crate) fn descriptors() -> &'static DescriptorPool {
     &DESCRIPTORS
 }
 

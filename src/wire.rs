@@ -200,7 +200,7 @@ impl Iterator for Fields<'_> {
 
 /// Decodes a varint at the start of `bytes`: its value and its length. `None` when it does not end within 10 bytes.
 #[must_use]
-pub fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0u64;
     for (index, &byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -225,7 +225,7 @@ pub fn last_varint(message: &[u8], number: u32) -> Option<u64> {
 
 /// The last length-delimited value of a field in a message; `None` when it is not there.
 #[must_use]
-pub fn last_bytes(message: &[u8], number: u32) -> Option<Range<usize>> {
+pub(crate) fn last_bytes(message: &[u8], number: u32) -> Option<Range<usize>> {
     Fields::new(message)
         .map_while(Result::ok)
         .filter(|field| field.is_message(number))
@@ -235,14 +235,14 @@ pub fn last_bytes(message: &[u8], number: u32) -> Option<Range<usize>> {
 
 /// How many bytes `value` takes as a varint.
 #[must_use]
-pub fn varint_len(value: u64) -> usize {
+pub(crate) fn varint_len(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
     bits.div_ceil(7)
 }
 
 /// How many bytes a length-delimited field takes whose number is below 16 and whose value has `length` bytes.
 #[must_use]
-pub fn field_len(length: usize) -> usize {
+pub(crate) fn field_len(length: usize) -> usize {
     1 + varint_len(length as u64) + length
 }
 

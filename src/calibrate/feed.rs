@@ -44,7 +44,7 @@ pub(super) struct Feeds<'f> {
 
 impl<'f> Feeds<'f> {
     /// Finds out which go to which. No more than `limit` samples are used.
-    pub fn new(inputs: &[Endpoint], feeds: &'f [Feed], limit: usize) -> Result<Self> {
+    pub(super) fn new(inputs: &[Endpoint], feeds: &'f [Feed], limit: usize) -> Result<Self> {
         let mut found = Vec::new();
         for input in inputs {
             let feed = match feeds {
@@ -81,7 +81,7 @@ impl<'f> Feeds<'f> {
     }
 
     /// What the inputs are fed with in that run.
-    pub fn run(&self, index: usize) -> Result<Vec<Tensor>> {
+    pub(super) fn run(&self, index: usize) -> Result<Vec<Tensor>> {
         self.inputs.iter().map(|(input, samples, batch)| batch_of(input, *samples, index, *batch)).collect()
     }
 
@@ -89,7 +89,7 @@ impl<'f> Feeds<'f> {
     ///
     /// # Errors
     /// Those of the samples; [`ErrorKind::Options`] if they do not fit an input, or are all the same.
-    pub fn look(&self) -> Result<Vec<Fed>> {
+    pub(super) fn look(&self) -> Result<Vec<Fed>> {
         let look = |(input, samples, batch): &(Endpoint, &dyn Samples, usize)| {
             let first = samples.sample(0)?;
             check_shape(input, first.dims())?;

@@ -5,10 +5,10 @@
 //! changes the result.
 
 /// How many bins there are.
-pub const BINS: usize = 2048;
+pub(super) const BINS: usize = 2048;
 
 /// The bin whose lower edge is zero.
-pub const ZERO_BIN: usize = BINS / 2;
+pub(super) const ZERO_BIN: usize = BINS / 2;
 
 /// The least `R`, as an exponent of two.
 const LEAST_EXPONENT: i32 = -60;

@@ -212,7 +212,7 @@ pub(crate) mod tests {
     }
 
     /// An index of `conv/max` and `conv/min`.
-    pub fn index(packed: bool) -> Vec<u8> {
+    pub(crate) fn index(packed: bool) -> Vec<u8> {
         let entry = BundleEntryProto { dtype: 1, ..BundleEntryProto::default() }.encode_to_vec();
         let header = BundleHeaderProto { num_shards: 1, ..BundleHeaderProto::default() }.encode_to_vec();
         let mut file = Vec::new();

@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::wire::varint;
 
 /// The last bytes of every such table.
-pub const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
-pub const FOOTER_BYTES: usize = 48;
+pub(super) const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
+pub(super) const FOOTER_BYTES: usize = 48;
 /// A block is followed by its kind of compression and its checksum.
 const TRAILER_BYTES: usize = 5;
 const PLAIN: u8 = 0;
@@ -26,7 +26,7 @@ const MAX_TOTAL_BYTES: usize = 1 << 28;
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::Malformed`] if the table is damaged, and whatever `each` fails with.
-pub fn for_each_entry(table: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+pub(super) fn for_each_entry(table: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
     let index = footer(table).ok_or_else(|| damaged("it does not end as such a file does"))?;
     let mut budget = MAX_TOTAL_BYTES;
     let mut places = Vec::new();

@@ -14,7 +14,7 @@ use crate::source::Part;
 
 /// A range of a data file that a checksum is of.
 #[derive(Debug, Clone)]
-pub struct Range {
+pub(super) struct Range {
     pub key: String,
     pub part: Part,
     pub crc32c: u32,
@@ -28,7 +28,7 @@ const MAX_THREADS: usize = 4;
 const BYTES_PER_THREAD: usize = 4 << 20;
 
 /// Compares all of them; tells of the first, in their order, that is wrong.
-pub fn verify(ranges: &[Range]) -> Result<()> {
+pub(super) fn verify(ranges: &[Range]) -> Result<()> {
     let bytes: usize = ranges.iter().map(|range| range.part.bytes.len()).sum();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = cores.min(MAX_THREADS).min(bytes / BYTES_PER_THREAD + 1);

@@ -11,7 +11,7 @@ use crate::wire::{self, Field, Fields, WireType};
 ///
 /// # Errors
 /// [`ErrorKind::Malformed`] when it is no protobuf at all, [`ErrorKind::Container`] when it is something else.
-pub fn detect(bytes: &[u8]) -> Result<(MessageKind, Encoding)> {
+pub(super) fn detect(bytes: &[u8]) -> Result<(MessageKind, Encoding)> {
     if let Some(kind) = text::detect(bytes) {
         return Ok((kind, Encoding::Text));
     }

@@ -85,7 +85,7 @@ impl Serialize for Endpoints<'_> {
 
 /// What is fed: the placeholders, those a signature names first.
 #[must_use]
-pub fn inputs<'a>(graph: &'a Graph, signatures: &Signatures) -> Endpoints<'a> {
+pub(crate) fn inputs<'a>(graph: &'a Graph, signatures: &Signatures) -> Endpoints<'a> {
     let mut found = Endpoints::new(graph, &signatures.inputs);
     let is_placeholder = graph.per_op(|op| matches!(op, "Placeholder" | "PlaceholderV2" | "PlaceholderWithDefault"));
     let placeholders = graph.ids().filter(|&node| *is_placeholder.of(graph, node) && !is_saving(graph, node));
@@ -97,7 +97,7 @@ pub fn inputs<'a>(graph: &'a Graph, signatures: &Signatures) -> Endpoints<'a> {
 /// What is read: the signatures' outputs, then tensors that nobody reads, then tensors that only summaries or gradients
 /// read; among each, the farthest from an input first. What depends on no input is an output only if nothing does.
 #[must_use]
-pub fn outputs<'a>(graph: &'a Graph, signatures: &Signatures) -> Endpoints<'a> {
+pub(crate) fn outputs<'a>(graph: &'a Graph, signatures: &Signatures) -> Endpoints<'a> {
     let mut found = Endpoints::new(graph, &signatures.outputs);
     found.tensors = signatures.outputs();
     let named: hashbrown::HashSet<NodeId> = signatures.outputs.iter().map(|(_, tensor)| tensor.node).collect();
@@ -107,7 +107,7 @@ pub fn outputs<'a>(graph: &'a Graph, signatures: &Signatures) -> Endpoints<'a> {
 
 /// The encoded MetaGraphDef's TensorFlow version, if it says one.
 #[must_use]
-pub fn tensorflow_version(meta_graph: &[u8]) -> Option<String> {
+pub(crate) fn tensorflow_version(meta_graph: &[u8]) -> Option<String> {
     let info = &meta_graph[wire::last_bytes(meta_graph, 1)?];
     let version = &info[wire::last_bytes(info, 5)?];
     (!version.is_empty()).then(|| String::from_utf8_lossy(version).into_owned())

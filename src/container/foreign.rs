@@ -22,14 +22,14 @@ const MODEL_FILE: &str = "pass the model's own file: the frozen graph (.pb), the
 
 /// An error that says what the file is, if it is one of those.
 #[must_use]
-pub fn recognise(bytes: &[u8]) -> Option<Error> {
+pub(super) fn recognise(bytes: &[u8]) -> Option<Error> {
     let (what, hint) = by_magic(bytes).or_else(|| by_text(bytes)).or_else(|| by_fields(bytes))?;
     Some(error(what, hint))
 }
 
 /// The same of files that only their names tell.
 #[must_use]
-pub fn recognise_name(path: &str) -> Option<Error> {
+pub(super) fn recognise_name(path: &str) -> Option<Error> {
     let (_, shards) = path.rsplit_once(".data-")?;
     let numbers = shards.split_once("-of-")?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -13,13 +13,13 @@ use crate::wire::{Fields, put_bytes};
 
 /// Field numbers of MetaGraphDef.
 mod field {
-    pub const GRAPH_DEF: u32 = 2;
-    pub const COLLECTION_DEF: u32 = 4;
+    pub(super) const GRAPH_DEF: u32 = 2;
+    pub(super) const COLLECTION_DEF: u32 = 4;
 }
 
 /// Where the parts of a MetaGraphDef lie in the file.
 #[derive(Debug, Clone)]
-pub struct MetaGraph {
+pub(super) struct MetaGraph {
     /// The message.
     span: Range<usize>,
     /// The GraphDef inside it.
@@ -35,7 +35,7 @@ impl MetaGraph {
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`] if it is none; [`ErrorKind::Container`] if it holds no graph, or two.
-    pub fn find(bytes: &[u8], span: Range<usize>) -> Result<Self> {
+    pub(super) fn find(bytes: &[u8], span: Range<usize>) -> Result<Self> {
         let base = span.start;
         let at = |range: Range<usize>| base + range.start..base + range.end;
         let mut graphs = Vec::new();
@@ -63,12 +63,12 @@ impl MetaGraph {
     }
 
     /// The whole message.
-    pub fn span(&self) -> Range<usize> {
+    pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
     /// The collections, by key; of a key that comes twice, the last.
-    pub fn collections(&self, bytes: &Bytes) -> Collections {
+    pub(super) fn collections(&self, bytes: &Bytes) -> Collections {
         let entries = self.collection_entries.iter();
         let definitions: BTreeMap<String, Bytes> =
             entries.map(|(key, _, definition)| (key.clone(), bytes.slice(definition.clone()))).collect();
@@ -76,7 +76,7 @@ impl MetaGraph {
     }
 
     /// The message with the graph as it is now and the changed collections.
-    pub fn to_splice(&self, graph: &Graph, collections: &[(&str, Vec<u8>)]) -> Splice {
+    pub(super) fn to_splice(&self, graph: &Graph, collections: &[(&str, Vec<u8>)]) -> Splice {
         let mut graph_field = Splice::default();
         if graph.has_changes() {
             graph_field.message(field::GRAPH_DEF, graph.to_splice().shifted(self.graph.start));
@@ -87,7 +87,13 @@ impl MetaGraph {
     }
 
     /// The message with another graph, other collections, and without some fields.
-    pub fn with(&self, bytes: &[u8], graph: Splice, collections: &[(&str, Vec<u8>)], without: Option<u32>) -> Splice {
+    pub(super) fn with(
+        &self,
+        bytes: &[u8],
+        graph: Splice,
+        collections: &[(&str, Vec<u8>)],
+        without: Option<u32>,
+    ) -> Splice {
         let mut graph_field = Splice::default();
         graph_field.message(field::GRAPH_DEF, graph.shifted(self.graph.start));
         let base = self.span.start;

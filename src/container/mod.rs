@@ -5,7 +5,7 @@
 //! one and back, so that all the rest knows binary only.
 
 mod detect;
-pub mod endpoints;
+pub(crate) mod endpoints;
 mod ends;
 mod foreign;
 mod meta_graph;
@@ -24,9 +24,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, NodeId, read, verify};
 use crate::source::{self, Part, Source};
-pub use ends::Ends;
+pub(crate) use ends::Ends;
 use meta_graph::MetaGraph;
-pub use signatures::Signatures;
+pub(crate) use signatures::Signatures;
 pub use text::MessageKind;
 
 /// How a message is stored.

@@ -8,14 +8,14 @@ use crate::wire::{self, Fields, put_uint};
 
 /// Field numbers of SavedModel, MetaGraphDef and MetaInfoDef.
 mod field {
-    pub const META_GRAPHS: u32 = 2;
-    pub const META_INFO_DEF: u32 = 1;
-    pub const TAGS: u32 = 4;
+    pub(super) const META_GRAPHS: u32 = 2;
+    pub(super) const META_INFO_DEF: u32 = 1;
+    pub(super) const TAGS: u32 = 4;
 }
 
 /// Where the chosen MetaGraphDef lies in the file.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The message.
     pub meta_graph: Range<usize>,
     /// The field that holds it: tag, length, message.
@@ -26,7 +26,7 @@ pub struct Entry {
 ///
 /// # Errors
 /// [`ErrorKind::Malformed`] if the bytes are no SavedModel, [`ErrorKind::Container`] if no MetaGraphDef has the tags.
-pub fn choose(bytes: &[u8], tag_set: &[String]) -> Result<(Entry, Vec<String>)> {
+pub(super) fn choose(bytes: &[u8], tag_set: &[String]) -> Result<(Entry, Vec<String>)> {
     let mut wanted: Vec<&str> = tag_set.iter().map(String::as_str).collect();
     wanted.sort_unstable();
     let mut chosen = None;
@@ -64,7 +64,7 @@ fn tags(meta_graph: &[u8]) -> Vec<&str> {
 }
 
 /// A SavedModel with one MetaGraphDef: encoded fields before its graph, the graph, and fields behind it.
-pub fn enclose(before: Vec<u8>, graph: Splice, behind: Vec<u8>) -> Splice {
+pub(super) fn enclose(before: Vec<u8>, graph: Splice, behind: Vec<u8>) -> Splice {
     const SCHEMA_VERSION: u32 = 1;
     const GRAPH_DEF: u32 = 2;
     let mut meta_graph = Splice::default();
@@ -81,7 +81,7 @@ pub fn enclose(before: Vec<u8>, graph: Splice, behind: Vec<u8>) -> Splice {
 
 impl Entry {
     /// The same MetaGraphDef in other bytes, which hold as many before it.
-    pub fn again(&self, before: &[u8], bytes: &[u8]) -> Option<Self> {
+    pub(super) fn again(&self, before: &[u8], bytes: &[u8]) -> Option<Self> {
         let entries =
             |bytes| Fields::new(bytes).map_while(Result::ok).filter(|part| part.is_message(field::META_GRAPHS));
         let index = entries(before).position(|part| part.span() == self.field)?;
@@ -89,7 +89,7 @@ impl Entry {
     }
 
     /// The SavedModel around the MetaGraphDef as it is now.
-    pub fn to_splice(&self, bytes: &[u8], meta_graph: Splice) -> Splice {
+    pub(super) fn to_splice(&self, bytes: &[u8], meta_graph: Splice) -> Splice {
         let mut splice = Splice::default();
         splice.source(0..self.field.start);
         splice.message(field::META_GRAPHS, meta_graph);

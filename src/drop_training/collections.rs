@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 64;
 type IsDropped<'a> = &'a dyn Fn(&str) -> bool;
 
 /// The encoded CollectionDef without what is dropped, and how many values it lost.
-pub fn without(key: &str, definition: &[u8], is_dropped: IsDropped<'_>) -> (Vec<u8>, usize) {
+pub(super) fn without(key: &str, definition: &[u8], is_dropped: IsDropped<'_>) -> (Vec<u8>, usize) {
     let context = Context::of(key);
     let mut lost_values = 0;
     let mut out = Vec::new();
@@ -52,7 +52,7 @@ pub fn without(key: &str, definition: &[u8], is_dropped: IsDropped<'_>) -> (Vec<
 }
 
 /// The encoded VariableDefs of a collection; of a collection of anything else, messages that are none.
-pub fn variables<'a>(key: &str, definition: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+pub(super) fn variables<'a>(key: &str, definition: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let is_context = Context::of(key).is_some();
     let lists =
         Fields::new(definition).map_while(Result::ok).filter(move |part| !is_context && part.is_message(BYTES_LIST));

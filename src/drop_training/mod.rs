@@ -55,7 +55,7 @@ const SAVER_DEF: u32 = 3;
 ///
 /// # Errors
 /// [`ErrorKind::Refused`] for a graph without outputs. Those of [`Model::open`] if the result were no model.
-pub fn drop_training(model: &Model, is_training: bool) -> Result<(Model, Dropped)> {
+pub(crate) fn drop_training(model: &Model, is_training: bool) -> Result<(Model, Dropped)> {
     let graph = &model.graph;
     let meta_graph = model.meta_graph();
     let known = if model.ends.outputs.is_empty() { model.signatures().outputs() } else { model.ends.outputs.clone() };

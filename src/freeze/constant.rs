@@ -13,13 +13,13 @@ use crate::proto::tensorflow::{
 use crate::source::Part;
 
 /// Contents of fewer bytes are put into the node itself.
-pub const FEW_BYTES: usize = 1 << 10;
+pub(super) const FEW_BYTES: usize = 1 << 10;
 
 /// The attributes `dtype` and `value`, encoded, and the contents that `value` lacks.
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::Io`] if the file cannot be read.
-pub fn attributes(tensor: &Tensor) -> Result<(Vec<u8>, Vec<Part>)> {
+pub(super) fn attributes(tensor: &Tensor) -> Result<(Vec<u8>, Vec<Part>)> {
     let dim = |&size: &i64| Dim { size, name: String::new() };
     let shape = TensorShapeProto { dim: tensor.dims.iter().map(dim).collect(), unknown_rank: false };
     let mut proto = TensorProto { dtype: tensor.data_type, tensor_shape: Some(shape), ..TensorProto::default() };

@@ -15,22 +15,22 @@ use crate::wire::{self, Fields, put_bytes};
 
 /// Field numbers of GraphDef and NodeDef.
 mod field {
-    pub const NODE: u32 = 1;
-    pub const LIBRARY: u32 = 2;
-    pub const VERSIONS: u32 = 4;
-    pub const LIBRARY_FUNCTION: u32 = 1;
-    pub const NAME: u32 = 1;
-    pub const OP: u32 = 2;
-    pub const INPUT: u32 = 3;
-    pub const DEVICE: u32 = 4;
-    pub const ATTR: u32 = 5;
+    pub(super) const NODE: u32 = 1;
+    pub(super) const LIBRARY: u32 = 2;
+    pub(super) const VERSIONS: u32 = 4;
+    pub(super) const LIBRARY_FUNCTION: u32 = 1;
+    pub(super) const NAME: u32 = 1;
+    pub(super) const OP: u32 = 2;
+    pub(super) const INPUT: u32 = 3;
+    pub(super) const DEVICE: u32 = 4;
+    pub(super) const ATTR: u32 = 5;
 }
 
 /// Protobuf ends there.
 const MAX_BYTES: u64 = i32::MAX as u64;
 
 /// The graph that was frozen, and which functions it still needs.
-pub struct Emitted {
+pub(super) struct Emitted {
     pub graph: Graph,
     /// What the graph was parsed from.
     pub bytes: Bytes,
@@ -41,7 +41,7 @@ pub struct Emitted {
 ///
 /// # Errors
 /// [`ErrorKind::TooLarge`] if no protobuf implementation would read the result.
-pub fn emit(
+pub(super) fn emit(
     flat: &Flat<'_>,
     order: &[u32],
     mut contents: HashMap<u32, Vec<Part>>,
@@ -88,7 +88,7 @@ pub fn emit(
 }
 
 /// Refuses a graph of more bytes than protobuf takes.
-pub fn check_size(bytes: u64) -> Result<()> {
+pub(super) fn check_size(bytes: u64) -> Result<()> {
     if bytes <= MAX_BYTES {
         return Ok(());
     }
@@ -174,7 +174,7 @@ fn hollow(value: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 }
 
 /// An input as a NodeDef spells it.
-pub fn spelled(flat: &Flat<'_>, input: Ref) -> String {
+pub(super) fn spelled(flat: &Flat<'_>, input: Ref) -> String {
     let name = &flat.nodes[input.index()].name;
     match input.port {
         0 => name.clone(),

@@ -15,34 +15,34 @@ use crate::wire;
 
 /// What an input reads: an output of a node, or, with the port [`CONTROL`], the wish to run after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ref {
+pub(super) struct Ref {
     pub node: u32,
     pub port: u32,
 }
 
-pub const CONTROL: u32 = u32::MAX;
+pub(super) const CONTROL: u32 = u32::MAX;
 
 impl Ref {
-    pub fn control(node: u32) -> Self {
+    pub(super) fn control(node: u32) -> Self {
         Self { node, port: CONTROL }
     }
 
-    pub fn output(node: u32, port: u32) -> Self {
+    pub(super) fn output(node: u32, port: u32) -> Self {
         Self { node, port }
     }
 
-    pub fn index(self) -> usize {
+    pub(super) fn index(self) -> usize {
         self.node as usize
     }
 
-    pub fn is_control(self) -> bool {
+    pub(super) fn is_control(self) -> bool {
         self.port == CONTROL
     }
 }
 
 /// Where a node's attributes are.
 #[derive(Debug, Clone)]
-pub enum Attributes<'a> {
+pub(super) enum Attributes<'a> {
     /// In a NodeDef of the file.
     File(&'a [u8]),
     /// Here, encoded as fields of a NodeDef.
@@ -50,7 +50,7 @@ pub enum Attributes<'a> {
 }
 
 #[derive(Debug, Clone)]
-pub struct FlatNode<'a> {
+pub(super) struct FlatNode<'a> {
     pub name: String,
     pub op: Cow<'a, str>,
     pub device: &'a str,
@@ -68,7 +68,7 @@ pub struct FlatNode<'a> {
 
 impl FlatNode<'_> {
     /// The encoded AttrValue of that name.
-    pub fn attr(&self, name: &str) -> Option<&[u8]> {
+    pub(super) fn attr(&self, name: &str) -> Option<&[u8]> {
         match &self.attributes {
             Attributes::File(def) => library::attr(def, name),
             Attributes::Made(fields) => library::attr(fields, name),
@@ -76,21 +76,21 @@ impl FlatNode<'_> {
     }
 
     /// The number of a type attribute.
-    pub fn attr_type(&self, name: &str) -> Option<i32> {
+    pub(super) fn attr_type(&self, name: &str) -> Option<i32> {
         wire::last_varint(self.attr(name)?, 6).and_then(|number| i32::try_from(number).ok())
     }
 
-    pub fn attr_int(&self, name: &str) -> Option<i64> {
+    pub(super) fn attr_int(&self, name: &str) -> Option<i64> {
         wire::last_varint(self.attr(name)?, 3).map(u64::cast_signed)
     }
 
-    pub fn attr_text(&self, name: &str) -> Option<String> {
+    pub(super) fn attr_text(&self, name: &str) -> Option<String> {
         let value = self.attr(name)?;
         Some(String::from_utf8_lossy(&value[wire::last_bytes(value, 2)?]).into_owned())
     }
 
     /// Its attributes, with others in place of some.
-    pub fn attrs_with(&self, others: &[(&str, Option<i32>)]) -> Vec<u8> {
+    pub(super) fn attrs_with(&self, others: &[(&str, Option<i32>)]) -> Vec<u8> {
         let fields = match &self.attributes {
             Attributes::File(def) => def,
             Attributes::Made(fields) => &fields[..],
@@ -107,24 +107,24 @@ impl FlatNode<'_> {
     }
 
     /// Turns it into another op with these attributes.
-    pub fn become_op(&mut self, op: &'static str, attrs: Vec<u8>) {
+    pub(super) fn become_op(&mut self, op: &'static str, attrs: Vec<u8>) {
         self.op = Cow::Borrowed(op);
         self.attributes = Attributes::Made(attrs);
         self.changed = true;
     }
 
-    pub fn error(&self, kind: ErrorKind, what: impl Into<String>) -> Error {
+    pub(super) fn error(&self, kind: ErrorKind, what: impl Into<String>) -> Error {
         Error::new(kind, what).in_node(&self.name, &self.op)
     }
 
-    pub fn data_inputs(&self) -> impl Iterator<Item = Ref> + '_ {
+    pub(super) fn data_inputs(&self) -> impl Iterator<Item = Ref> + '_ {
         self.inputs.iter().copied().filter(|input| !input.is_control())
     }
 }
 
 /// The list of nodes, and which names are taken.
 #[derive(Debug, Default)]
-pub struct Flat<'a> {
+pub(super) struct Flat<'a> {
     pub nodes: Vec<FlatNode<'a>>,
     /// For each region, the node that runs when its nodes are to run; none for region 0.
     pub pivots: Vec<Option<u32>>,
@@ -135,17 +135,17 @@ pub struct Flat<'a> {
 }
 
 /// More nodes than this are a library that grows exponentially, not a network.
-pub const MAX_NODES: usize = 4_000_000;
+pub(super) const MAX_NODES: usize = 4_000_000;
 /// All names and copied attributes together; a body that is called often enough can make them many.
 const MAX_MADE_BYTES: usize = 1 << 30;
 
 impl<'a> Flat<'a> {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { pivots: vec![None], ..Self::default() }
     }
 
     /// Appends a node, whose name must be claimed.
-    pub fn push(&mut self, node: FlatNode<'a>) -> Result<u32> {
+    pub(super) fn push(&mut self, node: FlatNode<'a>) -> Result<u32> {
         if self.nodes.len() >= MAX_NODES {
             return Err(too_many());
         }
@@ -154,7 +154,14 @@ impl<'a> Flat<'a> {
     }
 
     /// Appends a node that is in no file.
-    pub fn make(&mut self, name: &str, op: &'static str, inputs: Vec<Ref>, attrs: &Attrs, region: u32) -> Result<u32> {
+    pub(super) fn make(
+        &mut self,
+        name: &str,
+        op: &'static str,
+        inputs: Vec<Ref>,
+        attrs: &Attrs,
+        region: u32,
+    ) -> Result<u32> {
         let name = self.claim(name);
         self.push(FlatNode {
             name,
@@ -169,12 +176,12 @@ impl<'a> Flat<'a> {
         })
     }
 
-    pub fn is_taken(&self, name: &str) -> bool {
+    pub(super) fn is_taken(&self, name: &str) -> bool {
         self.names.contains_key(name)
     }
 
     /// Takes that name, or the first of `name_1`, `name_2`, … that is free.
-    pub fn claim(&mut self, name: &str) -> String {
+    pub(super) fn claim(&mut self, name: &str) -> String {
         let Some(next) = self.names.get(name).copied() else {
             self.names.insert(name.to_owned(), 1);
             return name.to_owned();
@@ -187,30 +194,30 @@ impl<'a> Flat<'a> {
     }
 
     /// A new branch or loop body, whose nodes run when `pivot` has run.
-    pub fn region(&mut self, pivot: u32) -> u32 {
+    pub(super) fn region(&mut self, pivot: u32) -> u32 {
         self.pivots.push(Some(pivot));
         u32::try_from(self.pivots.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// The attributes of an op that only has to know the type of what it passes on.
-    pub fn typed(data_type: i32) -> Attrs {
+    pub(super) fn typed(data_type: i32) -> Attrs {
         let mut attrs = Attrs::default();
         attrs.type_number("T", data_type);
         attrs
     }
 }
 
-pub fn too_many() -> Error {
+pub(super) fn too_many() -> Error {
     Error::new(ErrorKind::TooLarge, format!("the functions unfold to more than {MAX_NODES} nodes"))
         .hint("functions that call each other many times over cannot be put into one graph")
 }
 
 /// Refuses what bodies that are called over and over would make larger than any file.
-pub fn check_made_bytes(bytes: usize) -> Result<()> {
+pub(super) fn check_made_bytes(bytes: usize) -> Result<()> {
     if bytes <= MAX_MADE_BYTES { Ok(()) } else { Err(too_many()) }
 }
 
 /// Whether a type is that of handles.
-pub fn is_resource(data_type: i32) -> bool {
+pub(super) fn is_resource(data_type: i32) -> bool {
     data_type == DataType::DtResource as i32
 }

@@ -22,7 +22,7 @@ use crate::wire;
 
 /// What a node calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call<'a> {
+pub(super) enum Call<'a> {
     Function(Callee<'a>),
     If { then: Callee<'a>, otherwise: Callee<'a> },
     Case(Vec<Callee<'a>>),
@@ -31,7 +31,7 @@ pub enum Call<'a> {
 
 /// A function with the attributes that it is called with: a NodeDef or a NameAttrList.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Callee<'a> {
+pub(super) struct Callee<'a> {
     pub function: usize,
     attrs: CallAttrs<'a>,
 }
@@ -61,7 +61,7 @@ impl<'a> CallAttrs<'a> {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidGraph`] if the function is not in the library.
-pub fn call<'a>(library: &Library<'a>, name: &str, op: &str, def: &'a [u8]) -> Result<Option<Call<'a>>> {
+pub(super) fn call<'a>(library: &Library<'a>, name: &str, op: &str, def: &'a [u8]) -> Result<Option<Call<'a>>> {
     if let Some(function) = library.find(op) {
         return Ok(Some(Call::Function(Callee { function, attrs: CallAttrs::Node(def) })));
     }
@@ -103,7 +103,7 @@ impl<'a> Call<'a> {
 ///
 /// # Errors
 /// [`ErrorKind::Refused`] if a function calls itself, [`ErrorKind::TooLarge`] if there would be too many nodes.
-pub fn check_size(library: &Library<'_>, calls: &[Call<'_>]) -> Result<()> {
+pub(super) fn check_size(library: &Library<'_>, calls: &[Call<'_>]) -> Result<()> {
     let mut sizes: Vec<Size> = vec![Size::Unknown; library.functions.len()];
     let roots: Vec<usize> = calls.iter().flat_map(Call::callees).map(|callee| callee.function).collect();
     for &root in &roots {
@@ -182,7 +182,7 @@ struct Pending<'a> {
 }
 
 /// Puts bodies in place of calls.
-pub struct Inliner<'a, 'l> {
+pub(super) struct Inliner<'a, 'l> {
     pub flat: Flat<'a>,
     library: &'l Library<'a>,
     pending: Vec<Pending<'a>>,
@@ -194,17 +194,17 @@ pub struct Inliner<'a, 'l> {
 const MAX_SCOPE_BYTES: usize = 128;
 
 impl<'a, 'l> Inliner<'a, 'l> {
-    pub fn new(flat: Flat<'a>, library: &'l Library<'a>) -> Self {
+    pub(super) fn new(flat: Flat<'a>, library: &'l Library<'a>) -> Self {
         Self { flat, library, pending: Vec::new(), made_bytes: 0 }
     }
 
     /// Notes that the node is a call.
-    pub fn add(&mut self, node: u32, call: Call<'a>, scope: String, in_old_control_flow: bool) {
+    pub(super) fn add(&mut self, node: u32, call: Call<'a>, scope: String, in_old_control_flow: bool) {
         self.pending.push(Pending { node, call, scope, in_old_control_flow });
     }
 
     /// Puts all bodies in place, those that come with them included.
-    pub fn run(mut self) -> Result<Flat<'a>> {
+    pub(super) fn run(mut self) -> Result<Flat<'a>> {
         // The last call of a body comes last on the list: take them from the end, in the order of the file.
         self.pending.reverse();
         while let Some(pending) = self.pending.pop() {
@@ -272,7 +272,7 @@ impl<'a, 'l> Inliner<'a, 'l> {
     }
 
     /// Puts a body in place; returns what it returns. `strip` is what the names of its nodes may begin with in vain.
-    pub fn open(
+    pub(super) fn open(
         &mut self,
         callee: Callee<'a>,
         args: &[Ref],
@@ -367,7 +367,7 @@ fn stops_gradients(op: &str) -> bool {
 }
 
 /// The ops that TensorFlow 1 builds conditionals and loops of.
-pub fn is_old_control_flow(op: &str) -> bool {
+pub(super) fn is_old_control_flow(op: &str) -> bool {
     matches!(op, "Switch" | "Merge" | "Enter" | "RefSwitch" | "RefMerge" | "RefEnter")
 }
 

@@ -16,7 +16,7 @@ use crate::wire::{self, Fields, WireError};
 
 /// A node of a function.
 #[derive(Debug, Clone)]
-pub struct BodyNode<'a> {
+pub(super) struct BodyNode<'a> {
     pub name: &'a str,
     pub op: &'a str,
     pub device: &'a str,
@@ -28,7 +28,7 @@ pub struct BodyNode<'a> {
 
 /// A function.
 #[derive(Debug, Clone)]
-pub struct Function<'a> {
+pub(super) struct Function<'a> {
     pub name: &'a str,
     pub signature: OpDef,
     pub nodes: Vec<BodyNode<'a>>,
@@ -40,7 +40,7 @@ pub struct Function<'a> {
 
 /// All functions of a graph, and what is known of ops.
 #[derive(Debug, Default)]
-pub struct Library<'a> {
+pub(super) struct Library<'a> {
     pub functions: Vec<Function<'a>>,
     by_name: HashMap<&'a str, usize>,
     outputs: Outputs,
@@ -48,14 +48,14 @@ pub struct Library<'a> {
 
 /// Field numbers of FunctionDef and NodeDef.
 mod field {
-    pub const SIGNATURE: u32 = 1;
-    pub const NODE_DEF: u32 = 3;
-    pub const RET: u32 = 4;
-    pub const NODE_NAME: u32 = 1;
-    pub const NODE_OP: u32 = 2;
-    pub const NODE_INPUT: u32 = 3;
-    pub const NODE_DEVICE: u32 = 4;
-    pub const NODE_ATTR: u32 = 5;
+    pub(super) const SIGNATURE: u32 = 1;
+    pub(super) const NODE_DEF: u32 = 3;
+    pub(super) const RET: u32 = 4;
+    pub(super) const NODE_NAME: u32 = 1;
+    pub(super) const NODE_OP: u32 = 2;
+    pub(super) const NODE_INPUT: u32 = 3;
+    pub(super) const NODE_DEVICE: u32 = 4;
+    pub(super) const NODE_ATTR: u32 = 5;
 }
 
 impl<'a> Library<'a> {
@@ -63,7 +63,7 @@ impl<'a> Library<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`] if one is no FunctionDef, [`ErrorKind::InvalidGraph`] if two have the same name.
-    pub fn read(graph: &'a Graph, meta_graph: Option<&[u8]>) -> Result<Self> {
+    pub(super) fn read(graph: &'a Graph, meta_graph: Option<&[u8]>) -> Result<Self> {
         let mut library = Self { outputs: Outputs::new(meta_graph), ..Self::default() };
         for (_, def) in graph.functions() {
             let function = function(def)?;
@@ -80,12 +80,12 @@ impl<'a> Library<'a> {
     }
 
     /// The place of the function of that name.
-    pub fn find(&self, name: &str) -> Option<usize> {
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
     /// The number of a node's output that is named by an output of its op and an index in that.
-    pub fn port(&self, op: &str, def: &[u8], output: &str, index: u32) -> Option<u32> {
+    pub(super) fn port(&self, op: &str, def: &[u8], output: &str, index: u32) -> Option<u32> {
         if let Some(function) = self.find(op) {
             let outputs = &self.functions[function].signature.output_arg;
             return number(outputs.iter().map(Layout::from), def, output, index);
@@ -149,18 +149,18 @@ fn body_node(def: &[u8]) -> Result<BodyNode<'_>> {
 }
 
 /// The attributes of an encoded NodeDef: names and encoded AttrValues.
-pub fn attrs(def: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+pub(super) fn attrs(def: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     let parts = Fields::new(def).map_while(Result::ok).filter(|part| part.is_message(field::NODE_ATTR));
     parts.filter_map(|part| map_entry(&def[part.value()]))
 }
 
 /// The encoded AttrValue of that name in an encoded NodeDef.
-pub fn attr<'a>(def: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(super) fn attr<'a>(def: &'a [u8], name: &str) -> Option<&'a [u8]> {
     attrs(def).filter(|(key, _)| *key == name).last().map(|(_, value)| value)
 }
 
 /// A function that an attribute names: the name, and the attributes it is called with.
-pub fn function_attr(value: &[u8]) -> Option<(&str, &[u8])> {
+pub(super) fn function_attr(value: &[u8]) -> Option<(&str, &[u8])> {
     const FUNC: u32 = 10;
     name_attr_list(&value[wire::last_bytes(value, FUNC)?])
 }
@@ -170,7 +170,7 @@ fn name_attr_list(list: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 /// The functions that a list attribute names.
-pub fn function_list(value: &[u8]) -> Vec<(&str, &[u8])> {
+pub(super) fn function_list(value: &[u8]) -> Vec<(&str, &[u8])> {
     const LIST: u32 = 1;
     const LIST_FUNC: u32 = 9;
     let list = wire::last_bytes(value, LIST).map(|range| &value[range]).unwrap_or_default();
@@ -179,12 +179,12 @@ pub fn function_list(value: &[u8]) -> Vec<(&str, &[u8])> {
 }
 
 /// Every function that an attribute names, alone or in a list.
-pub fn functions_in(value: &[u8]) -> impl Iterator<Item = &str> {
+pub(super) fn functions_in(value: &[u8]) -> impl Iterator<Item = &str> {
     function_attr(value).into_iter().chain(function_list(value)).map(|(name, _)| name)
 }
 
 /// The types that a list attribute holds, by their numbers.
-pub fn type_list(value: &[u8]) -> Vec<i32> {
+pub(super) fn type_list(value: &[u8]) -> Vec<i32> {
     use crate::proto::tensorflow::{AttrValue, attr_value::Value};
     match AttrValue::decode(value).ok().and_then(|attr| attr.value) {
         Some(Value::List(list)) => list.r#type,
@@ -194,7 +194,7 @@ pub fn type_list(value: &[u8]) -> Vec<i32> {
 
 /// A tensor as nodes of functions spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spelled<'a> {
+pub(super) enum Spelled<'a> {
     /// An argument of the function, or the first output of a node.
     Plain(&'a str),
     /// An argument that is a list, or the output of a node: name, output, index.
@@ -204,7 +204,7 @@ pub enum Spelled<'a> {
 
 impl<'a> Spelled<'a> {
     /// Reads an input or result of a function's node.
-    pub fn parse(text: &'a str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         if let Some(name) = text.strip_prefix('^') {
             return Some(Self::Control(name));
         }

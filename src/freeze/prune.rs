@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// [`ErrorKind::InvalidGraph`] if a call passes on its own result.
-pub fn resolve(flat: &mut Flat<'_>) -> Result<()> {
+pub(super) fn resolve(flat: &mut Flat<'_>) -> Result<()> {
     for node in 0..flat.nodes.len() {
         if flat.nodes[node].forwards.is_some() {
             continue;
@@ -33,7 +33,7 @@ pub fn resolve(flat: &mut Flat<'_>) -> Result<()> {
 }
 
 /// The tensor that is read in the end.
-pub fn target(flat: &mut Flat<'_>, from: Ref) -> Result<Ref> {
+pub(super) fn target(flat: &mut Flat<'_>, from: Ref) -> Result<Ref> {
     let mut passed = Vec::new();
     let mut at = from;
     while let Some(forwards) = &flat.nodes[at.index()].forwards {
@@ -80,7 +80,7 @@ fn controls(flat: &mut Flat<'_>, control: Ref) -> Result<Vec<Ref>> {
 
 /// The nodes that the wanted ones need, those included: in the order of the list, or, where bodies were put in place,
 /// each behind what it reads as far as loops allow.
-pub fn needed(flat: &Flat<'_>, wanted: &[u32], in_order_of_use: bool) -> Vec<u32> {
+pub(super) fn needed(flat: &Flat<'_>, wanted: &[u32], in_order_of_use: bool) -> Vec<u32> {
     let mut order = Vec::new();
     let mut seen = vec![false; flat.nodes.len()];
     let mut open: Vec<(u32, usize)> = Vec::new();

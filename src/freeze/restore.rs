@@ -17,7 +17,7 @@ use crate::proto::tensorflow::{AttrValue, TrackableObjectGraph, attr_value::Valu
 
 /// A place in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub(super) struct Key {
     pub name: String,
     /// Of a partitioned variable, its part.
     pub slice: Option<Slice>,
@@ -25,7 +25,7 @@ pub struct Key {
 
 /// What is known of where variables are kept.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub(super) struct Keys {
     /// By the variable's node in the graph: the keys it is restored from, by one Saver or several.
     restored: HashMap<NodeId, Vec<Key>>,
     /// By the variable's full name: the key of its object; none if several have that name.
@@ -40,7 +40,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::InvalidGraph`] for a restoring node that makes no sense; those of the checkpoint.
-    pub fn find(graph: &Graph, library: &Library<'_>, checkpoint: &mut Checkpoint) -> Result<Self> {
+    pub(super) fn find(graph: &Graph, library: &Library<'_>, checkpoint: &mut Checkpoint) -> Result<Self> {
         let mut keys = Self::default();
         keys.read_graph(graph)?;
         keys.read_functions(graph, library)?;
@@ -141,7 +141,7 @@ impl Keys {
 
     /// The key under which the checkpoint has the variable; `node` is where it is in the graph, if it is not in a
     /// function, and `names` what it is called.
-    pub fn of(&self, node: Option<NodeId>, names: &[&str], checkpoint: &Checkpoint) -> Option<Key> {
+    pub(super) fn of(&self, node: Option<NodeId>, names: &[&str], checkpoint: &Checkpoint) -> Option<Key> {
         let restored = node.and_then(|node| self.restored.get(&node)).map_or(&[][..], Vec::as_slice);
         let by_name = restored.iter().find(|key| names.contains(&key.name.as_str()));
         let restored = by_name.into_iter().chain(restored).find(|key| checkpoint.entry(&key.name).is_some());
@@ -156,7 +156,7 @@ impl Keys {
     }
 
     /// What to look for when the checkpoint lacks it.
-    pub fn wanted<'s>(&'s self, node: Option<NodeId>, name: &'s str) -> &'s str {
+    pub(super) fn wanted<'s>(&'s self, node: Option<NodeId>, name: &'s str) -> &'s str {
         let restored = node.and_then(|node| self.restored.get(&node)?.first());
         restored.map_or(name, |key| key.name.as_str())
     }

@@ -19,8 +19,8 @@ use crate::wire::put_bytes;
 
 /// Field numbers of MetaGraphDef.
 mod field {
-    pub const META_INFO_DEF: u32 = 1;
-    pub const SIGNATURE_DEF: u32 = 5;
+    pub(super) const META_INFO_DEF: u32 = 1;
+    pub(super) const SIGNATURE_DEF: u32 = 5;
 }
 
 /// The method that servers know such a signature by.

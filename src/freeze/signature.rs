@@ -15,7 +15,7 @@ use crate::wire::Fields;
 
 /// A tensor that is fed or read.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// What the signature calls it; without one, the node's name.
     pub key: String,
     /// The tensor's name: `node:port`.
@@ -28,7 +28,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// The node and the port that the tensor's name means.
-    pub fn parts(&self) -> Option<(&str, u32)> {
+    pub(super) fn parts(&self) -> Option<(&str, u32)> {
         match parse_input(&self.tensor)? {
             InputName::Data(node, port) => Some((node, port)),
             InputName::Control(_) => None,
@@ -38,7 +38,7 @@ impl Wanted {
 
 /// What to freeze.
 #[derive(Debug, Clone, Default)]
-pub struct Chosen {
+pub(super) struct Chosen {
     /// The signature's name, if there is one.
     pub signature: Option<String>,
     pub inputs: Vec<Wanted>,
@@ -50,14 +50,14 @@ pub struct Chosen {
 }
 
 /// The signature that exporters write unless told otherwise.
-pub const DEFAULT: &str = "serving_default";
+pub(super) const DEFAULT: &str = "serving_default";
 
 /// Chooses by the options: the signature asked for, or the default one, or the only one; named outputs and inputs in
 /// place of its own.
 ///
 /// # Errors
 /// [`ErrorKind::Options`] if there is no such signature, or if the outputs would be a guess.
-pub fn choose(model: &Model, options: &FreezeOptions) -> Result<Chosen> {
+pub(super) fn choose(model: &Model, options: &FreezeOptions) -> Result<Chosen> {
     let signatures = signatures(model);
     let mut chosen = match pick(&signatures, options)? {
         Some((name, signature)) => Chosen {

@@ -12,13 +12,13 @@ use crate::proto::tensorflow::DataType;
 
 /// A variable that the frozen graph needs: its node, and the type and name of its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
+pub(super) struct Variable {
     pub node: u32,
     pub data_type: i32,
 }
 
 /// Whether the op is a variable.
-pub fn is_variable(op: &str) -> bool {
+pub(super) fn is_variable(op: &str) -> bool {
     matches!(op, "VarHandleOp" | "VariableV2" | "Variable")
 }
 
@@ -27,7 +27,7 @@ pub fn is_variable(op: &str) -> bool {
 /// # Errors
 /// [`ErrorKind::Refused`] for a node that writes a variable, or does with its handle what no constant allows, and for
 /// another resource, such as a hash table.
-pub fn convert(flat: &mut Flat<'_>, needed: &[u32]) -> Result<Vec<Variable>> {
+pub(super) fn convert(flat: &mut Flat<'_>, needed: &[u32]) -> Result<Vec<Variable>> {
     let mut readers: Vec<Vec<u32>> = vec![Vec::new(); flat.nodes.len()];
     for &node in needed {
         for input in flat.nodes[node as usize].data_inputs() {
@@ -213,7 +213,7 @@ fn check_no_other_resource(node: &FlatNode<'_>) -> Result<()> {
 }
 
 /// Makes the variable's node a constant with these attributes. In a branch or a loop it goes on waiting for its turn.
-pub fn become_constant(node: &mut FlatNode<'_>, attrs: Vec<u8>) {
+pub(super) fn become_constant(node: &mut FlatNode<'_>, attrs: Vec<u8>) {
     node.op = Cow::Borrowed("Const");
     node.attributes = Attributes::Made(attrs);
     node.changed = true;

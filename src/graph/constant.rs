@@ -51,7 +51,7 @@ impl Graph {
 
 /// How many elements a tensor has, by its shape.
 #[must_use]
-pub fn element_count(tensor: &TensorProto) -> Option<usize> {
+pub(crate) fn element_count(tensor: &TensorProto) -> Option<usize> {
     let dims = tensor.tensor_shape.as_ref().map_or(&[][..], |shape| &shape.dim);
     dims.iter().try_fold(1usize, |count, dim| count.checked_mul(usize::try_from(dim.size).ok()?))
 }

@@ -19,13 +19,13 @@ enum Role {
 
 /// The nodes where results leave the graph, the likeliest first.
 #[must_use]
-pub fn ranked_ends(graph: &Graph) -> Vec<NodeId> {
+pub(crate) fn ranked_ends(graph: &Graph) -> Vec<NodeId> {
     ends(graph).0
 }
 
 /// The ends that nobody reads.
 #[must_use]
-pub fn unread_ends(graph: &Graph) -> Vec<NodeId> {
+pub(crate) fn unread_ends(graph: &Graph) -> Vec<NodeId> {
     let (mut ends, unread) = ends(graph);
     ends.truncate(unread);
     ends

@@ -19,7 +19,7 @@ pub(super) struct NameHasher(DefaultHashBuilder);
 
 impl NameHasher {
     #[allow(clippy::cast_possible_truncation)] // half of the hash is enough for as many nodes as there can be
-    pub fn hash(&self, name: &str) -> NameHash {
+    pub(super) fn hash(&self, name: &str) -> NameHash {
         NameHash(self.0.hash_one(name) as u32)
     }
 }
@@ -41,12 +41,12 @@ const MAX_WAITING: usize = 64;
 
 impl HashIndex {
     /// An index with room for so many places.
-    pub fn with_capacity(places: usize) -> Self {
+    pub(crate) fn with_capacity(places: usize) -> Self {
         Self { slots: vec![0; (places * 3 / 2 + 1).next_power_of_two()], ..Self::default() }
     }
 
     /// The place with that hash for which `is` holds.
-    pub fn find(&self, hash: NameHash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, hash: NameHash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         if let Some(&(_, place)) = self.waiting.iter().find(|&&(other, place)| other == hash && is(place)) {
             return Some(place);
         }
@@ -62,7 +62,7 @@ impl HashIndex {
 
     /// As [`Self::insert`], for a hash that was not looked up just now: its slot is far away. Going for many slots at
     /// once, the waits overlap.
-    pub fn insert_unseen(&mut self, hash: NameHash, place: u32) {
+    pub(crate) fn insert_unseen(&mut self, hash: NameHash, place: u32) {
         if self.waiting.len() == MAX_WAITING {
             let mut waiting = std::mem::take(&mut self.waiting);
             waiting.drain(..).for_each(|(hash, place)| self.insert(hash, place));
@@ -72,7 +72,7 @@ impl HashIndex {
     }
 
     /// Adds a place, which is below `u32::MAX`.
-    pub fn insert(&mut self, hash: NameHash, place: u32) {
+    pub(crate) fn insert(&mut self, hash: NameHash, place: u32) {
         self.used += 1;
         // A search ends at a free slot.
         if self.used * 3 > self.slots.len() * 2 {
@@ -119,12 +119,12 @@ pub(crate) struct NameSet {
 
 impl NameSet {
     /// Whether the name is in the set.
-    pub fn contains(&self, hash: NameHash, name: &str) -> bool {
+    pub(crate) fn contains(&self, hash: NameHash, name: &str) -> bool {
         self.index.find(hash, |place| &self.text[self.names[place as usize].range()] == name).is_some()
     }
 
     /// Adds a name.
-    pub fn insert(&mut self, hash: NameHash, name: &str) {
+    pub(crate) fn insert(&mut self, hash: NameHash, name: &str) {
         if !self.contains(hash, name) {
             self.index.insert(hash, super::length(self.names.len()));
             self.names.push(Span::new(self.text.len(), name.len()));

@@ -7,7 +7,7 @@ use super::{Graph, Input, NodeId};
 
 /// Which nodes are inside a while-loop.
 #[derive(Debug, Default)]
-pub struct Loops {
+pub(crate) struct Loops {
     /// How many loops are around each node; empty if there are no loops at all.
     depth: Vec<u32>,
 }
@@ -15,7 +15,7 @@ pub struct Loops {
 impl Loops {
     /// Finds out for all nodes, which are given in an order in which inputs come first.
     #[must_use]
-    pub fn new(graph: &Graph, operations: &[NodeId]) -> Self {
+    pub(crate) fn new(graph: &Graph, operations: &[NodeId]) -> Self {
         if !operations.iter().any(|&node| is_enter(graph, node)) {
             return Self::default();
         }
@@ -35,7 +35,7 @@ impl Loops {
 
     /// Whether the node runs inside a while-loop. Nodes inserted since do not.
     #[must_use]
-    pub fn contain(&self, node: NodeId) -> bool {
+    pub(crate) fn contain(&self, node: NodeId) -> bool {
         self.depth.get(node.index()).is_some_and(|&depth| depth > 0)
     }
 }

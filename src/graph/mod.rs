@@ -6,22 +6,22 @@
 //! [`verify`] checks what must hold of any graph.
 
 pub mod attr;
-pub mod constant;
+pub(crate) mod constant;
 mod element_type;
-pub mod ends;
+pub(crate) mod ends;
 mod index;
-pub mod loops;
+pub(crate) mod loops;
 pub mod name;
-pub mod op_class;
-pub mod order;
-pub mod read;
+pub(crate) mod op_class;
+pub(crate) mod order;
+pub(crate) mod read;
 #[cfg(test)]
 pub(crate) mod samples;
-pub mod shape;
-pub mod tensor;
-pub mod training;
-pub mod verify;
-pub mod write;
+pub(crate) mod shape;
+pub(crate) mod tensor;
+pub(crate) mod training;
+pub(crate) mod verify;
+pub(crate) mod write;
 
 use std::collections::BTreeMap;
 
@@ -110,11 +110,11 @@ pub(crate) struct Span {
 
 impl Span {
     /// No buffer reaches 4 GiB: files and what is inserted into them are kept below.
-    pub fn new(start: usize, len: usize) -> Self {
+    pub(crate) fn new(start: usize, len: usize) -> Self {
         Self { start: length(start), len: length(len) }
     }
 
-    pub fn range(self) -> std::ops::Range<usize> {
+    pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.start as usize + self.len as usize
     }
 }
@@ -698,7 +698,7 @@ pub(crate) struct PerOp<T>(Vec<T>);
 
 impl<T> PerOp<T> {
     /// What there is to know of the node's op.
-    pub fn of(&self, graph: &Graph, node: NodeId) -> &T {
+    pub(crate) fn of(&self, graph: &Graph, node: NodeId) -> &T {
         &self.0[graph.nodes[node.index()].op as usize]
     }
 }

@@ -5,7 +5,7 @@
 
 /// The op an op counts as: newer ops stand in for the ones the rules were written for.
 #[must_use]
-pub fn canonical_op(op: &str) -> &str {
+pub(crate) fn canonical_op(op: &str) -> &str {
     match op {
         "FusedBatchNormV2" | "FusedBatchNormV3" => "FusedBatchNorm",
         "AddV2" => "Add",
@@ -15,30 +15,30 @@ pub fn canonical_op(op: &str) -> &str {
 
 /// Whether the op normalises a batch, in one.
 #[must_use]
-pub fn is_fused_batch_norm(op: &str) -> bool {
+pub(crate) fn is_fused_batch_norm(op: &str) -> bool {
     canonical_op(op) == "FusedBatchNorm"
 }
 
 /// Whether the op is a fake quantizer, not the gradient of one.
 #[must_use]
-pub fn is_fake_quant(op: &str) -> bool {
+pub(crate) fn is_fake_quant(op: &str) -> bool {
     matches!(op, "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel")
 }
 
 /// Whether the op rounds weights to levels: a fake quantizer, or what other tools put in its place.
 #[must_use]
-pub fn is_weight_quantizer(op: &str) -> bool {
+pub(crate) fn is_weight_quantizer(op: &str) -> bool {
     is_fake_quant(op) || op.starts_with("QuantizeAndDequantize")
 }
 
 /// Whether the op holds a variable.
 #[must_use]
-pub fn is_variable(op: &str) -> bool {
+pub(crate) fn is_variable(op: &str) -> bool {
     matches!(op, "VariableV2" | "Variable" | "VarHandleOp" | "AutoReloadVariable")
 }
 
 /// Whether the op is a layer that the reference quantizes and folds into: those of both generations.
 #[must_use]
-pub fn is_reference_layer(op: &str) -> bool {
+pub(crate) fn is_reference_layer(op: &str) -> bool {
     matches!(op, "Conv2D" | "MatMul" | "DepthwiseConv2dNative")
 }

@@ -15,15 +15,15 @@ use crate::wire::{Field, Fields, WireError, last_bytes};
 
 /// Field numbers of GraphDef and NodeDef.
 pub(super) mod field {
-    pub const GRAPH_NODE: u32 = 1;
-    pub const GRAPH_LIBRARY: u32 = 2;
-    pub const GRAPH_VERSIONS: u32 = 4;
-    pub const LIBRARY_FUNCTION: u32 = 1;
-    pub const NODE_NAME: u32 = 1;
-    pub const NODE_OP: u32 = 2;
-    pub const NODE_INPUT: u32 = 3;
-    pub const NODE_DEVICE: u32 = 4;
-    pub const NODE_ATTR: u32 = 5;
+    pub(crate) const GRAPH_NODE: u32 = 1;
+    pub(crate) const GRAPH_LIBRARY: u32 = 2;
+    pub(crate) const GRAPH_VERSIONS: u32 = 4;
+    pub(crate) const LIBRARY_FUNCTION: u32 = 1;
+    pub(crate) const NODE_NAME: u32 = 1;
+    pub(crate) const NODE_OP: u32 = 2;
+    pub(crate) const NODE_INPUT: u32 = 3;
+    pub(crate) const NODE_DEVICE: u32 = 4;
+    pub(crate) const NODE_ATTR: u32 = 5;
 }
 
 /// Offsets of nodes are kept in 32 bits; protobuf itself stops at 2 GiB.

@@ -146,12 +146,17 @@ fn spelled(graph: &Graph, node: NodeId) -> String {
 pub(crate) struct Sample(pub Graph);
 
 impl Sample {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(read::parse(Bytes::new()).unwrap())
     }
 
     /// Adds a node, whatever its name; returns its first output.
-    pub fn add(&mut self, op: &str, inputs: &[TensorRef], attrs: impl FnOnce(&mut Attrs) -> &mut Attrs) -> TensorRef {
+    pub(crate) fn add(
+        &mut self,
+        op: &str,
+        inputs: &[TensorRef],
+        attrs: impl FnOnce(&mut Attrs) -> &mut Attrs,
+    ) -> TensorRef {
         let mut encoded = Attrs::default();
         attrs(&mut encoded);
         let name = format!("n{}", self.0.len());

@@ -50,7 +50,7 @@ impl Serialize for Shape {
 
 /// The value of a Const by what surrounds its contents.
 #[derive(Debug, Clone)]
-pub struct Header {
+pub(crate) struct Header {
     /// The element type's number.
     pub data_type: i32,
     /// The dimensions.
@@ -61,13 +61,13 @@ pub struct Header {
 
 /// Looks at a Const's value without reading the contents.
 #[must_use]
-pub fn header(graph: &Graph, node: NodeId) -> Option<Header> {
+pub(crate) fn header(graph: &Graph, node: NodeId) -> Option<Header> {
     attr_header(graph.attr_bytes(node, "value")?)
 }
 
 /// Looks at an encoded AttrValue's tensor without reading the contents.
 #[must_use]
-pub fn attr_header(attr: &[u8]) -> Option<Header> {
+pub(crate) fn attr_header(attr: &[u8]) -> Option<Header> {
     let tensor = &attr[wire::last_bytes(attr, 8)?];
     let mut header = Header { data_type: 0, shape: Shape(Some(Vec::new())), stored_bytes: 0 };
     for part in Fields::new(tensor).map_while(Result::ok) {
@@ -89,7 +89,7 @@ pub fn attr_header(attr: &[u8]) -> Option<Header> {
 
 /// The floats of a small Const, also behind Identity; none if there are more than `most`.
 #[must_use]
-pub fn small_floats(graph: &Graph, tensor: TensorRef, most: usize) -> Option<Vec<f32>> {
+pub(crate) fn small_floats(graph: &Graph, tensor: TensorRef, most: usize) -> Option<Vec<f32>> {
     let value = graph.const_value(tensor)?;
     let count = element_count(&value)?;
     if count > most || value.dtype != DataType::DtFloat as i32 {
@@ -111,7 +111,7 @@ pub fn small_floats(graph: &Graph, tensor: TensorRef, most: usize) -> Option<Vec
 
 /// The dimensions of a tensor, where the node itself says them.
 #[must_use]
-pub fn shape(graph: &Graph, tensor: TensorRef) -> Shape {
+pub(crate) fn shape(graph: &Graph, tensor: TensorRef) -> Shape {
     let node = tensor.node;
     if graph.op(node) == "Const" {
         return header(graph, node).map_or(Shape(None), |header| header.shape);
@@ -131,7 +131,7 @@ pub fn shape(graph: &Graph, tensor: TensorRef) -> Shape {
 
 /// The element type of a tensor as Python spells it; `?` where the node does not say it.
 #[must_use]
-pub fn type_name(graph: &Graph, tensor: TensorRef) -> String {
+pub(crate) fn type_name(graph: &Graph, tensor: TensorRef) -> String {
     let node = tensor.node;
     if graph.op(node) == "VarHandleOp" {
         return graph.attr_type(node, "dtype").map_or_else(|| "?".to_owned(), data_type_name);
@@ -141,7 +141,7 @@ pub fn type_name(graph: &Graph, tensor: TensorRef) -> String {
 
 /// An element type as Python spells it: `float32`, `int8`, `bool`.
 #[must_use]
-pub fn data_type_name(number: i32) -> String {
+pub(crate) fn data_type_name(number: i32) -> String {
     let Ok(data_type) = DataType::try_from(number) else { return format!("type_{number}") };
     match data_type {
         DataType::DtFloat => "float32".to_owned(),
@@ -154,7 +154,7 @@ pub fn data_type_name(number: i32) -> String {
 
 /// How many bytes one element takes in memory; none for strings and handles.
 #[must_use]
-pub fn element_bytes(number: i32) -> Option<u64> {
+pub(crate) fn element_bytes(number: i32) -> Option<u64> {
     Some(match DataType::try_from(number).ok()? {
         DataType::DtBool | DataType::DtInt8 | DataType::DtUint8 | DataType::DtQint8 | DataType::DtQuint8 => 1,
         DataType::DtInt16

@@ -8,7 +8,7 @@ use crate::proto::tensorflow::DataType;
 
 /// Whether the node belongs to a Saver.
 #[must_use]
-pub fn is_saving(graph: &Graph, node: NodeId) -> bool {
+pub(crate) fn is_saving(graph: &Graph, node: NodeId) -> bool {
     name_is_saving(graph.name(node)) || op_is_saving(graph.op(node))
 }
 
@@ -35,7 +35,7 @@ fn name_is_saving(name: &str) -> bool {
 /// Whether a node of that name belongs to the gradients: `tf.gradients` makes them in a scope of that name, which is
 /// numbered when it repeats, and optimizers in scopes of their own around it.
 #[must_use]
-pub fn is_gradient(name: &str) -> bool {
+pub(crate) fn is_gradient(name: &str) -> bool {
     if !name.contains("gradient") {
         return false;
     }
@@ -49,7 +49,7 @@ pub fn is_gradient(name: &str) -> bool {
 
 /// The nodes that compute gradients, or what is made of them: found by what they are, once for a graph.
 #[derive(Debug, Default)]
-pub struct Gradients {
+pub(crate) struct Gradients {
     /// Whether each node is one; empty if there are none.
     nodes: Vec<bool>,
 }
@@ -57,7 +57,7 @@ pub struct Gradients {
 impl Gradients {
     /// Finds ops that differentiate others, what stands in the scopes that `tf.gradients` makes, and all that reads these.
     #[must_use]
-    pub fn find(graph: &Graph) -> Self {
+    pub(crate) fn find(graph: &Graph) -> Self {
         let mut waiting: Vec<NodeId> = graph.ids().filter(|&node| is_seed(graph, node)).collect();
         if waiting.is_empty() {
             return Self::default();
@@ -78,13 +78,13 @@ impl Gradients {
 
     /// Whether the node is one. Nodes inserted since are not.
     #[must_use]
-    pub fn contain(&self, node: NodeId) -> bool {
+    pub(crate) fn contain(&self, node: NodeId) -> bool {
         self.nodes.get(node.index()).copied().unwrap_or(false)
     }
 
     /// The first one, in graph order.
     #[must_use]
-    pub fn first(&self, graph: &Graph) -> Option<NodeId> {
+    pub(crate) fn first(&self, graph: &Graph) -> Option<NodeId> {
         graph.ids().find(|&node| self.contain(node))
     }
 }
@@ -122,19 +122,19 @@ fn is_number(text: &str) -> bool {
 
 /// Whether the op watches others: it sums them up, asserts something of them, or differentiates them.
 #[must_use]
-pub fn op_watches(op: &str) -> bool {
+pub(crate) fn op_watches(op: &str) -> bool {
     op.contains("Summary") || op == "Assert" || is_gradient_op(op)
 }
 
 /// Whether the node is there to save, initialise, update, watch or train.
 #[must_use]
-pub fn stands_aside(graph: &Graph, node: NodeId) -> bool {
+pub(crate) fn stands_aside(graph: &Graph, node: NodeId) -> bool {
     op_stands_aside(graph.op(node)) || name_stands_aside(graph.name(node))
 }
 
 /// What [`stands_aside`] asks of the op.
 #[must_use]
-pub fn op_stands_aside(op: &str) -> bool {
+pub(crate) fn op_stands_aside(op: &str) -> bool {
     matches!(op, "NoOp" | "IsVariableInitialized" | "VarIsInitializedOp" | "ControlTrigger")
         || ["Assign", "Apply", "ResourceApply", "SparseApply", "Scatter", "QueueEnqueue", "QueueClose", "QueueSize"]
             .iter()
@@ -145,13 +145,13 @@ pub fn op_stands_aside(op: &str) -> bool {
 
 /// What [`stands_aside`] asks of the name.
 #[must_use]
-pub fn name_stands_aside(name: &str) -> bool {
+pub(crate) fn name_stands_aside(name: &str) -> bool {
     is_gradient(name) || name_is_saving(name) || name.starts_with("report_uninitialized_variables/")
 }
 
 /// Variables that the graph's Savers do not save.
 #[derive(Debug)]
-pub struct Unsaved {
+pub(crate) struct Unsaved {
     /// The first Saver's node.
     pub saver: NodeId,
     /// The variables, in graph order.
@@ -161,7 +161,7 @@ pub struct Unsaved {
 impl Unsaved {
     /// What to tell of it.
     #[must_use]
-    pub fn message(&self, graph: &Graph) -> String {
+    pub(crate) fn message(&self, graph: &Graph) -> String {
         let first = self.variables.first().map_or("", |&variable| graph.name(variable));
         format!(
             "the Saver '{}' misses {} variables, '{first}' first: make a new Saver after loading the graph",
@@ -173,7 +173,7 @@ impl Unsaved {
 
 /// Variables that none of the graph's Savers saves; none where there is no Saver, or one whose keys cannot be read.
 #[must_use]
-pub fn unsaved_variables(graph: &Graph) -> Option<Unsaved> {
+pub(crate) fn unsaved_variables(graph: &Graph) -> Option<Unsaved> {
     let savers: Vec<NodeId> =
         graph.ids().filter(|&node| matches!(graph.op(node), "SaveV2" | "Save" | "SaveSlices")).collect();
     let &saver = savers.first()?;

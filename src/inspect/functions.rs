@@ -9,7 +9,7 @@ use super::diff::Change;
 use crate::proto::tensorflow::{FunctionDef, NodeDef};
 
 /// The differences of two encoded FunctionDefs: nodes by name, then what they share; none where they mean the same.
-pub fn function_changes(old: &[u8], new: &[u8]) -> Vec<Change> {
+pub(super) fn function_changes(old: &[u8], new: &[u8]) -> Vec<Change> {
     let decoded = FunctionDef::decode(old).ok().zip(FunctionDef::decode(new).ok());
     let Some((mut old, mut new)) = decoded else {
         return vec![Change::new("encoding", None, None)];

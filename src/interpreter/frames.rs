@@ -14,7 +14,7 @@ pub(super) struct FrameId(u32);
 
 impl FrameId {
     /// Outside of all loops.
-    pub const ROOT: Self = Self(0);
+    pub(super) const ROOT: Self = Self(0);
 }
 
 /// Deeper loops than any program nests are refused; blocks are walked by calls.
@@ -40,7 +40,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Finds them. The graph has no cycles but those of its loops.
-    pub fn of(graph: &Graph) -> Result<Self> {
+    pub(super) fn of(graph: &Graph) -> Result<Self> {
         let mut found = Self {
             list: vec![Frame { parent: FrameId::ROOT, depth: 0, inner: Vec::new() }],
             inside: vec![FrameId::ROOT; graph.len()],
@@ -106,7 +106,7 @@ impl Frames {
     }
 
     /// The frame and all around it.
-    pub fn chain(&self, frame: FrameId) -> impl Iterator<Item = FrameId> + '_ {
+    pub(super) fn chain(&self, frame: FrameId) -> impl Iterator<Item = FrameId> + '_ {
         std::iter::successors(Some(frame), |&frame| (frame != FrameId::ROOT).then(|| self.parent(frame)))
     }
 
@@ -115,12 +115,12 @@ impl Frames {
     }
 
     /// The loops directly in a frame.
-    pub fn directly_in(&self, frame: FrameId) -> Vec<FrameId> {
+    pub(super) fn directly_in(&self, frame: FrameId) -> Vec<FrameId> {
         self.list[frame.0 as usize].inner.clone()
     }
 
     /// The frame and all loops in it, however deep.
-    pub fn all_in(&self, frame: FrameId) -> Vec<FrameId> {
+    pub(super) fn all_in(&self, frame: FrameId) -> Vec<FrameId> {
         let mut all = vec![frame];
         let mut next = 0;
         while let Some(&frame) = all.get(next) {
@@ -131,12 +131,12 @@ impl Frames {
     }
 
     /// Where the node runs.
-    pub fn inside(&self, node: NodeId) -> FrameId {
+    pub(super) fn inside(&self, node: NodeId) -> FrameId {
         self.inside[node.index()]
     }
 
     /// Whether the node may not run because a branch is not taken.
-    pub fn may_be_dead(&self, node: NodeId) -> bool {
+    pub(super) fn may_be_dead(&self, node: NodeId) -> bool {
         self.branches[node.index()] > 0
     }
 }

@@ -43,7 +43,7 @@ fn outputs(op: &str) -> &'static [&'static str] {
 
 impl Function {
     /// Reads an encoded FunctionDef.
-    pub fn read(encoded: &[u8]) -> Result<Self> {
+    pub(super) fn read(encoded: &[u8]) -> Result<Self> {
         let function = FunctionDef::decode(Bytes::copy_from_slice(encoded))
             .map_err(|error| invalid(format!("a function of the library cannot be read: {error}")))?;
         let signature = function.signature.unwrap_or_default();

@@ -68,12 +68,12 @@ pub(crate) fn invalid(what: impl Into<String>) -> Error {
 }
 
 impl Inputs {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The tensor in that input.
-    pub fn tensor(&self, index: usize) -> Result<&Tensor> {
+    pub(crate) fn tensor(&self, index: usize) -> Result<&Tensor> {
         match self.0.get(index) {
             Some(Value::Tensor(tensor)) => Ok(tensor),
             Some(_) => Err(invalid(format!("input {index} is not a tensor"))),
@@ -82,7 +82,7 @@ impl Inputs {
     }
 
     /// The tensor in that input, which is then the caller's alone if no one else reads it.
-    pub fn take(&mut self, index: usize) -> Result<Tensor> {
+    pub(crate) fn take(&mut self, index: usize) -> Result<Tensor> {
         self.tensor(index)?;
         match self.0.get_mut(index).map(|value| std::mem::replace(value, Value::Dead)) {
             Some(Value::Tensor(tensor)) => Ok(tensor),
@@ -91,12 +91,12 @@ impl Inputs {
     }
 
     /// All inputs from `first` on, which must be tensors.
-    pub fn tensors(&self, first: usize, end: usize) -> Result<Vec<&Tensor>> {
+    pub(crate) fn tensors(&self, first: usize, end: usize) -> Result<Vec<&Tensor>> {
         (first..end).map(|index| self.tensor(index)).collect()
     }
 
     /// The list in that input.
-    pub fn list(&self, index: usize) -> Result<&Arc<List>> {
+    pub(crate) fn list(&self, index: usize) -> Result<&Arc<List>> {
         match self.0.get(index) {
             Some(Value::List(list)) => Ok(list),
             _ => Err(invalid(format!("input {index} is not a list of tensors"))),
@@ -104,7 +104,7 @@ impl Inputs {
     }
 
     /// The list in that input, to be changed in place if no one else reads it.
-    pub fn take_list(&mut self, index: usize) -> Result<Arc<List>> {
+    pub(crate) fn take_list(&mut self, index: usize) -> Result<Arc<List>> {
         self.list(index)?;
         match self.0.get_mut(index).map(|value| std::mem::replace(value, Value::Dead)) {
             Some(Value::List(list)) => Ok(list),
@@ -113,7 +113,7 @@ impl Inputs {
     }
 
     /// The elements of that input, which must be of this type.
-    pub fn values<T: Element>(&self, index: usize) -> Result<&[T]> {
+    pub(crate) fn values<T: Element>(&self, index: usize) -> Result<&[T]> {
         let tensor = self.tensor(index)?;
         tensor.values().ok_or_else(|| {
             invalid(format!("input {index} is {} instead of {}", tensor.dtype().name(), T::DTYPE.name()))
@@ -121,7 +121,7 @@ impl Inputs {
     }
 
     /// The integers in that input, such as a shape or axes.
-    pub fn ints(&self, index: usize) -> Result<Vec<i64>> {
+    pub(crate) fn ints(&self, index: usize) -> Result<Vec<i64>> {
         let tensor = self.tensor(index)?;
         tensor
             .to_ints()
@@ -129,7 +129,7 @@ impl Inputs {
     }
 
     /// The one integer in that input.
-    pub fn int(&self, index: usize) -> Result<i64> {
+    pub(crate) fn int(&self, index: usize) -> Result<i64> {
         match self.ints(index)?.as_slice() {
             &[value] => Ok(value),
             values => Err(invalid(format!("input {index} holds {} integers instead of one", values.len()))),
@@ -137,7 +137,7 @@ impl Inputs {
     }
 
     /// The one value in that input.
-    pub fn scalar<T: Element>(&self, index: usize) -> Result<T> {
+    pub(crate) fn scalar<T: Element>(&self, index: usize) -> Result<T> {
         match self.values::<T>(index)? {
             &[value] => Ok(value),
             values => Err(invalid(format!("input {index} holds {} values instead of one", values.len()))),
@@ -145,7 +145,7 @@ impl Inputs {
     }
 
     /// The dimensions of that input, which must be `RANK` ones.
-    pub fn dims<const RANK: usize>(&self, index: usize) -> Result<[usize; RANK]> {
+    pub(crate) fn dims<const RANK: usize>(&self, index: usize) -> Result<[usize; RANK]> {
         let tensor = self.tensor(index)?;
         tensor.dims().try_into().map_err(|_| {
             let shape = shape_text(tensor.dims());
@@ -162,28 +162,28 @@ pub(crate) struct Attributes<'g> {
 }
 
 impl Attributes<'_> {
-    pub fn int(&self, name: &str, default: i64) -> i64 {
+    pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
         self.graph.attr_int(self.node, name).unwrap_or(default)
     }
 
-    pub fn bool(&self, name: &str, default: bool) -> bool {
+    pub(crate) fn bool(&self, name: &str, default: bool) -> bool {
         self.graph.attr_bool(self.node, name).unwrap_or(default)
     }
 
-    pub fn float(&self, name: &str, default: f32) -> f32 {
+    pub(crate) fn float(&self, name: &str, default: f32) -> f32 {
         self.graph.attr_float(self.node, name).unwrap_or(default)
     }
 
-    pub fn ints(&self, name: &str) -> Vec<i64> {
+    pub(crate) fn ints(&self, name: &str) -> Vec<i64> {
         self.graph.attr_ints(self.node, name).unwrap_or_default()
     }
 
-    pub fn text(&self, name: &str, default: &str) -> String {
+    pub(crate) fn text(&self, name: &str, default: &str) -> String {
         self.graph.attr_str(self.node, name).unwrap_or_else(|| default.to_owned())
     }
 
     /// A type; an error when it is one that is not computed with.
-    pub fn dtype(&self, name: &str, default: DType) -> Result<DType> {
+    pub(crate) fn dtype(&self, name: &str, default: DType) -> Result<DType> {
         let Some(number) = self.graph.attr_type(self.node, name) else { return Ok(default) };
         DType::from_number(number).ok_or_else(|| {
             Error::new(
@@ -194,7 +194,7 @@ impl Attributes<'_> {
     }
 
     /// Whether channels are the second dimension.
-    pub fn channels_first(&self) -> Result<bool> {
+    pub(crate) fn channels_first(&self) -> Result<bool> {
         match self.text("data_format", "NHWC").as_str() {
             "NHWC" | "NDHWC" | "NWC" => Ok(false),
             "NCHW" | "NCDHW" | "NCW" => Ok(true),

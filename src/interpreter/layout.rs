@@ -13,7 +13,7 @@ pub(crate) struct Walk<const N: usize> {
 
 impl<const N: usize> Walk<N> {
     /// A walk over `dims`, a step along each axis being that many elements in each slice.
-    pub fn new(dims: &[usize], strides: &[[isize; N]]) -> Self {
+    pub(super) fn new(dims: &[usize], strides: &[[isize; N]]) -> Self {
         let mut walk = Self { dims: Vec::new(), strides: Vec::new() };
         for (&dim, &stride) in dims.iter().zip(strides) {
             if dim == 1 {
@@ -39,13 +39,13 @@ impl<const N: usize> Walk<N> {
     }
 
     /// The length of a row, and how far apart its elements are in each slice.
-    pub fn row(&self) -> (usize, [isize; N]) {
+    pub(super) fn row(&self) -> (usize, [isize; N]) {
         let last = self.dims.len() - 1;
         (self.dims[last], self.strides[last])
     }
 
     /// Visits every row: where it starts in each slice, of which the whole walk starts at `start`.
-    pub fn for_each_row(&self, start: [usize; N], mut visit: impl FnMut([usize; N])) {
+    pub(super) fn for_each_row(&self, start: [usize; N], mut visit: impl FnMut([usize; N])) {
         if self.dims.contains(&0) {
             return;
         }

@@ -61,7 +61,7 @@ fn size(bytes: usize) -> String {
 
 /// Bytes that a budget counts until this goes.
 #[derive(Debug)]
-pub struct Charge {
+pub(crate) struct Charge {
     budget: Arc<Budget>,
     bytes: usize,
 }

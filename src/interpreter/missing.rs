@@ -18,13 +18,13 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub fn new(graph: &Graph, node: NodeId, error: &Error) -> Self {
+    pub(super) fn new(graph: &Graph, node: NodeId, error: &Error) -> Self {
         let (name, op) = (graph.name(node).to_owned(), graph.op(node).to_owned());
         Self { node: Some(node), name, op, why: error.what().to_owned() }
     }
 
     /// The same problem, of a node inside of a function.
-    pub fn within(self, function: &str) -> Self {
+    pub(super) fn within(self, function: &str) -> Self {
         Self { node: None, name: format!("{function}/{}", self.name), ..self }
     }
 }

@@ -670,7 +670,7 @@ fn describe(op: &str) -> String {
 }
 
 impl Source {
-    pub fn slot(&self) -> Option<Slot> {
+    pub(super) fn slot(&self) -> Option<Slot> {
         match self {
             Self::Slot { slot, .. } => Some(*slot),
             Self::Constant(_) => None,
@@ -680,7 +680,7 @@ impl Source {
 
 impl Step {
     /// Rounds a result to the half-precision type that it has.
-    pub fn round(&self, port: usize, value: Value, memory: &mut Memory) -> Result<Value> {
+    pub(super) fn round(&self, port: usize, value: Value, memory: &mut Memory) -> Result<Value> {
         let Some(dtype) = self.half.filter(|_| port == 0 || !self.half_first_only) else { return Ok(value) };
         let Value::Tensor(mut tensor) = value else { return Ok(value) };
         if let Some(values) = tensor.values_mut::<f32>() {

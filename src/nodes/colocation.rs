@@ -18,15 +18,15 @@ pub(super) struct Colocation {
 }
 
 impl Colocation {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.class.is_empty()
     }
 
-    pub fn class(&self) -> &[u8] {
+    pub(super) fn class(&self) -> &[u8] {
         &self.class
     }
 
-    pub fn device(&self) -> &str {
+    pub(super) fn device(&self) -> &str {
         &self.device
     }
 

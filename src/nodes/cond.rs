@@ -15,7 +15,7 @@ use crate::proto::tensorflow::{CondContextDef, DataType, ValuesDef};
 
 /// What a branch yields.
 #[derive(Debug, Clone, Copy)]
-pub enum Branch<'a> {
+pub(crate) enum Branch<'a> {
     /// A tensor from outside.
     Existing(TensorRef),
     /// A scalar float.
@@ -38,7 +38,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     /// Those of inserting nodes.
-    pub fn cond(
+    pub(crate) fn cond(
         &mut self,
         name: &str,
         predicate: TensorRef,

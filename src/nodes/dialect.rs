@@ -4,7 +4,7 @@ use crate::proto::tensorflow::VariableAggregation;
 
 /// The generation of TensorFlow whose Python builders decide about names, attributes and collections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// TensorFlow 1.5: what `--match names` reproduces.
     #[default]
     V1_5,

@@ -12,7 +12,7 @@ use crate::proto::tensorflow::DataType;
 
 /// How the range of a fake quantizer follows its tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RangeUpdate {
+pub(crate) enum RangeUpdate {
     /// The minimum and maximum of the last value: for weights, which do not depend on the batch.
     LastValue,
     /// A moving average of the minimum and maximum, with this decay: for activations.
@@ -24,7 +24,7 @@ pub enum RangeUpdate {
 
 /// A range that is a constant, to be filled in ([`crate::graph::Graph::set_inserted_attrs`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConstantRange {
+pub(crate) enum ConstantRange {
     /// One for the whole tensor.
     Whole,
     /// One for each channel, along the last axis.
@@ -35,7 +35,7 @@ pub enum ConstantRange {
 
 /// A fake quantizer to be made.
 #[derive(Debug, Clone, Copy)]
-pub struct FakeQuant<'a> {
+pub(crate) struct FakeQuant<'a> {
     /// The name and variable scope of its nodes.
     pub scope: &'a str,
     /// The float tensor to quantize.
@@ -62,7 +62,7 @@ pub struct FakeQuant<'a> {
 
 /// The nodes of a new fake quantizer that others need to know.
 #[derive(Debug, Clone, Copy)]
-pub struct Quantized {
+pub(crate) struct Quantized {
     /// The fake-quantized tensor.
     pub output: TensorRef,
     /// The FakeQuant node, in front of what may stand between it and the output.
@@ -78,7 +78,7 @@ impl FakeQuant<'_> {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Refused`] if a range variable of that name was made before.
-    pub fn insert(&self, builder: &mut Builder<'_>) -> Result<Quantized> {
+    pub(crate) fn insert(&self, builder: &mut Builder<'_>) -> Result<Quantized> {
         match builder.dialect {
             Dialect::V1_5 => builder.name_scope(self.scope, |b| self.insert_in(b, self.scope)),
             Dialect::V1_15 => builder.variable_scope(self.scope, |b, scope| self.insert_in(b, scope)),

@@ -11,7 +11,7 @@ use crate::proto::tensorflow::DataType;
 
 /// The tensor that counts training steps.
 #[derive(Debug, Clone, Copy)]
-pub struct GlobalStep {
+pub(crate) struct GlobalStep {
     /// The tensor itself.
     pub tensor: TensorRef,
     /// Its type: a 32- or 64-bit integer.
@@ -28,7 +28,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] when what bears that name is no integer scalar.
-    pub fn get_or_create_global_step(&mut self) -> Result<GlobalStep> {
+    pub(crate) fn get_or_create_global_step(&mut self) -> Result<GlobalStep> {
         if let Some(tensor) = self.find_global_step() {
             return self.checked_global_step(tensor);
         }

@@ -8,7 +8,7 @@ mod colocation;
 mod cond;
 mod device;
 mod dialect;
-pub mod fake_quant;
+pub(crate) mod fake_quant;
 mod global_step;
 mod layer;
 mod math;
@@ -20,11 +20,11 @@ mod scope;
 mod update;
 mod variable;
 
-pub use cond::Branch;
-pub use dialect::Dialect;
-pub use global_step::GlobalStep;
-pub use names::NamesInUse;
-pub use variable::Variable;
+pub(crate) use cond::Branch;
+pub(crate) use dialect::Dialect;
+pub(crate) use global_step::GlobalStep;
+pub(crate) use names::NamesInUse;
+pub(crate) use variable::Variable;
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ use crate::graph::{Graph, Input, NameHash, NameSet, NewNode, NodeId, TensorRef};
 use colocation::Colocation;
 
 /// Inserts nodes into a graph, with TensorFlow's naming.
-pub struct Builder<'g> {
+pub(crate) struct Builder<'g> {
     /// The graph that is being extended.
     pub graph: &'g mut Graph,
     /// The collections that new variables, contexts and update ops enter.
@@ -79,7 +79,7 @@ struct ControlRegion {
 
 impl<'g> Builder<'g> {
     /// A builder at the root scope of `graph`, following that TensorFlow.
-    pub fn new(graph: &'g mut Graph, collections: &'g mut Collections, dialect: Dialect) -> Self {
+    pub(crate) fn new(graph: &'g mut Graph, collections: &'g mut Collections, dialect: Dialect) -> Self {
         let names = NamesInUse::new(graph, dialect.names_ignore_case());
         let originals = graph.import_order();
         Self {
@@ -105,7 +105,7 @@ impl<'g> Builder<'g> {
     }
 
     /// From now on, new nodes may not read what is inside a while-loop, as TensorFlow's `CheckInputFromValidContext` has it.
-    pub fn stay_out_of_loops(&mut self) {
+    pub(crate) fn stay_out_of_loops(&mut self) {
         self.loops = Loops::new(self.graph, &self.originals);
     }
 
@@ -124,7 +124,7 @@ impl<'g> Builder<'g> {
 
     /// `Graph.get_operations`: the nodes there were at first, as TensorFlow would have imported them, then the new ones.
     #[must_use]
-    pub fn operations(&self) -> Vec<NodeId> {
+    pub(crate) fn operations(&self) -> Vec<NodeId> {
         let mut operations = self.originals.clone();
         operations.extend(self.graph.ids_from(self.originals.len()));
         operations
@@ -134,7 +134,7 @@ impl<'g> Builder<'g> {
     ///
     /// # Errors
     /// Those of `body`.
-    pub fn name_scope<T>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn name_scope<T>(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let full = self.unique_name(name);
         self.inside(full, body)
     }

@@ -20,7 +20,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     /// Those of inserting nodes.
-    pub fn assign_moving_average(
+    pub(crate) fn assign_moving_average(
         &mut self,
         name: &str,
         variable_scope: &str,

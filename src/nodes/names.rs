@@ -7,7 +7,7 @@ use crate::graph::{Graph, HashIndex, NameHash, NodeId, Span};
 /// The names in use that the graph's own index does not tell: scopes, and how often a name was asked for. Where case
 /// does not count, all nodes are here too, by their names in lower case.
 #[derive(Debug, Default)]
-pub struct NamesInUse {
+pub(crate) struct NamesInUse {
     ignore_case: bool,
     known: KnownNames,
     /// The name in question, in lower case.
@@ -17,7 +17,7 @@ pub struct NamesInUse {
 impl NamesInUse {
     /// The names of the graph's nodes.
     #[must_use]
-    pub fn new(graph: &Graph, ignore_case: bool) -> Self {
+    pub(crate) fn new(graph: &Graph, ignore_case: bool) -> Self {
         let mut names = Self { ignore_case, ..Self::default() };
         if ignore_case {
             names.known.index = HashIndex::with_capacity(graph.len());

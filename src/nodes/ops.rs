@@ -18,7 +18,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::InvalidGraph`] if the name is taken.
-    pub fn no_op(&mut self, name: &str, nodes: &[NodeId]) -> Result<NodeId> {
+    pub(crate) fn no_op(&mut self, name: &str, nodes: &[NodeId]) -> Result<NodeId> {
         let inputs: Vec<Input> = nodes.iter().copied().map(Input::Control).collect();
         self.graph.insert(NewNode { name, op: "NoOp", device: "", inputs: &inputs, attrs: &[] })
     }

@@ -18,7 +18,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Refused`] when the step was made under another name, as its own was taken.
-    pub fn get_or_create_quantization_step(&mut self) -> Result<GlobalStep> {
+    pub(crate) fn get_or_create_quantization_step(&mut self) -> Result<GlobalStep> {
         if let Some(node) = self.graph.find(&format!("{STEP}/Identity")) {
             let data_type = self.number_type(node.into());
             return Ok(GlobalStep { tensor: node.into(), data_type, is_resource: false, created: None });

@@ -14,7 +14,7 @@ use crate::proto::tensorflow::{DataType, VariableAggregation, VariableDef};
 
 /// The nodes of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// The VariableV2, or the VarHandleOp.
     pub node: NodeId,
     /// The Assign, or AssignVariableOp, that initialises it.
@@ -45,7 +45,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
-    pub fn model_variable(&mut self, name: &str, initial: f32, collection: &str) -> Result<Variable> {
+    pub(crate) fn model_variable(&mut self, name: &str, initial: f32, collection: &str) -> Result<Variable> {
         let initial = InitialValue::Scalar("Const", Tensor::Float(initial));
         let variable = self.variable_with(name, &initial, self.dialect.range_aggregation())?;
         let standard: &[&str] = if self.dialect.ranges_are_model_variables() {
@@ -78,7 +78,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
-    pub fn check_variable_is_new(&self, name: &str) -> Result<()> {
+    pub(crate) fn check_variable_is_new(&self, name: &str) -> Result<()> {
         if !self.variable_names.contains(self.graph.hash(name), name) {
             return Ok(());
         }

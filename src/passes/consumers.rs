@@ -12,13 +12,13 @@ const SKIPPED_PREFIXES: [&str; 6] =
 
 /// Whether a node of that name is passed over by all passes.
 #[must_use]
-pub fn is_skipped(name: &str) -> bool {
+pub(crate) fn is_skipped(name: &str) -> bool {
     SKIPPED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The consumers of every node at one moment, without those that all passes skip.
 #[derive(Debug)]
-pub struct Consumers {
+pub(crate) struct Consumers {
     /// Where each node's consumers begin in `consumers`; one more at the end.
     starts: Vec<u32>,
     consumers: Vec<NodeId>,
@@ -28,7 +28,7 @@ impl Consumers {
     /// The picture now.
     #[must_use]
     #[allow(clippy::cast_possible_truncation)] // edges are counted in 32 bits
-    pub fn new(graph: &Graph) -> Self {
+    pub(crate) fn new(graph: &Graph) -> Self {
         let skipped: Vec<bool> = graph.ids().map(|node| is_skipped(graph.name(node))).collect();
         let mut starts = Vec::with_capacity(graph.len() + 1);
         let mut consumers = Vec::new();
@@ -45,7 +45,7 @@ impl Consumers {
 
     /// The nodes that read any output of `producer`, each once, in graph order.
     #[must_use]
-    pub fn consumers(&self, producer: NodeId) -> &[NodeId] {
+    pub(crate) fn consumers(&self, producer: NodeId) -> &[NodeId] {
         match self.starts.get(producer.index()..=producer.index() + 1) {
             Some(&[start, end]) => &self.consumers[start as usize..end as usize],
             _ => &[],

@@ -10,11 +10,11 @@
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 
 /// Every version of batch normalisation as one op.
-pub const FUSED_BATCH_NORM: &str = "FusedBatchNorm|FusedBatchNormV2|FusedBatchNormV3";
+pub(super) const FUSED_BATCH_NORM: &str = "FusedBatchNorm|FusedBatchNormV2|FusedBatchNormV3";
 
 /// A pattern, and the label of what it captures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PatternId(u32);
+pub(super) struct PatternId(u32);
 
 #[derive(Debug, Clone)]
 enum Pattern {
@@ -32,14 +32,14 @@ enum Inputs {
 
 /// Patterns that refer to each other. One may stand in several places; it then captures the last of them.
 #[derive(Debug, Clone, Default)]
-pub struct Patterns {
+pub(super) struct Patterns {
     patterns: Vec<Pattern>,
 }
 
 impl Patterns {
     /// No patterns yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::default()
     }
 
@@ -50,25 +50,25 @@ impl Patterns {
     }
 
     /// Any node.
-    pub fn any(&mut self) -> PatternId {
+    pub(super) fn any(&mut self) -> PatternId {
         self.push(Pattern::Op { ops: Vec::new(), inputs: Inputs::Whatever })
     }
 
     /// A node of one of the ops, separated by `|`; `*` is any op. Its data inputs must be as many as `inputs` and match
     /// them in order, but with no `inputs` they may be anything.
-    pub fn op(&mut self, ops: &'static str, inputs: &[PatternId]) -> PatternId {
+    pub(super) fn op(&mut self, ops: &'static str, inputs: &[PatternId]) -> PatternId {
         let inputs = if inputs.is_empty() { Inputs::Whatever } else { Inputs::InOrder(inputs.to_vec()) };
         self.push(Pattern::Op { ops: alternatives(ops), inputs })
     }
 
     /// The first of these that matches. It captures nothing itself; ask the match which of `patterns` took part.
-    pub fn one_of(&mut self, patterns: &[PatternId]) -> PatternId {
+    pub(super) fn one_of(&mut self, patterns: &[PatternId]) -> PatternId {
         self.push(Pattern::OneOf(patterns.to_vec()))
     }
 
     /// Matches `node` against `pattern`.
     #[must_use]
-    pub fn match_node(&self, graph: &Graph, pattern: PatternId, node: NodeId) -> Option<Match> {
+    pub(super) fn match_node(&self, graph: &Graph, pattern: PatternId, node: NodeId) -> Option<Match> {
         let mut captures = Vec::new();
         self.matches(graph, pattern, node, None, &mut captures).then_some(Match { root: node, captures })
     }
@@ -126,7 +126,7 @@ struct Capture {
 
 /// A place in the graph where a pattern matched.
 #[derive(Debug, Clone)]
-pub struct Match {
+pub(super) struct Match {
     root: NodeId,
     captures: Vec<Capture>,
 }
@@ -134,7 +134,7 @@ pub struct Match {
 impl Match {
     /// The node that the whole pattern was matched against.
     #[must_use]
-    pub fn root(&self) -> NodeId {
+    pub(super) fn root(&self) -> NodeId {
         self.root
     }
 
@@ -144,13 +144,13 @@ impl Match {
 
     /// The node that stands where the pattern does; `None` if the pattern took no part in the match.
     #[must_use]
-    pub fn node(&self, pattern: PatternId) -> Option<NodeId> {
+    pub(super) fn node(&self, pattern: PatternId) -> Option<NodeId> {
         self.capture(pattern).map(|capture| capture.node)
     }
 
     /// The output through which that node was reached; `None` for the root.
     #[must_use]
-    pub fn tensor(&self, pattern: PatternId) -> Option<TensorRef> {
+    pub(super) fn tensor(&self, pattern: PatternId) -> Option<TensorRef> {
         self.capture(pattern)?.tensor
     }
 }

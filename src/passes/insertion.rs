@@ -58,7 +58,7 @@ pub(super) struct Inserted {
 
 /// A fake quantizer whose range is constants that are yet to be filled in.
 #[derive(Debug, Clone, Copy)]
-pub struct OpenRange {
+pub(crate) struct OpenRange {
     /// The node.
     pub fake_quant: NodeId,
     /// The tensor that it rounds.
@@ -89,7 +89,7 @@ pub(super) struct Inserter<'o> {
 }
 
 impl<'o> Inserter<'o> {
-    pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
+    pub(super) fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
         Self {
             common,
             quantize,
@@ -102,7 +102,7 @@ impl<'o> Inserter<'o> {
     }
 
     /// Inserts one whose tensor has so many axes, as far as is known. `get_step` yields what counts the steps of a delay.
-    pub fn insert(
+    pub(super) fn insert(
         &mut self,
         b: &mut Builder<'_>,
         insertion: &Insertion<'_>,

@@ -5,12 +5,12 @@
 //! arithmetic. What they share stands beside them.
 
 pub(crate) mod constant_ranges;
-pub mod consumers;
+pub(crate) mod consumers;
 pub mod decisions;
-pub mod extensions;
+pub(crate) mod extensions;
 mod graph_matcher;
-pub mod insertion;
+pub(crate) mod insertion;
 pub(crate) mod integer;
-pub mod names;
+pub(crate) mod names;
 pub(crate) mod output_names;
-pub mod topology;
+pub(crate) mod topology;

@@ -16,7 +16,7 @@ use tfquant::samples::array::ArraySamples;
 use tfquant::samples::npz;
 use tfquant::{Encoding, Error, ErrorKind, Model, OpenOptions, source};
 
-use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHERE};
+use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
 use crate::freeze::FrozenFormat;
 use crate::progress::Stages;
 use crate::terminal;
@@ -25,14 +25,16 @@ use crate::terminal;
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: tfquant calibrate saved_model/ --data samples.npy -o model_q.pb",
-    after_help = EXIT_CODES
+    after_help = EXIT_CODES,
+    override_usage = "tfquant calibrate [OPTIONS] --data <FILE> -o <PATH> <MODEL>",
+    next_help_heading = WHAT
 )]
 pub struct CalibrateArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
     /// Samples as the model takes them: .npy, whose first dimension counts them, or .npz with an array for each input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = WHERE)]
     pub data: PathBuf,
 
     /// Where to write the model: a file, or a new folder with --output-format saved-model; - for standard output

@@ -7,13 +7,13 @@ use anyhow::Result;
 use clap::Args;
 use tfquant::inspect::{ranges, to_json};
 
-use crate::args::{EXIT_CODES, InputArgs};
+use crate::args::{EXIT_CODES, InputArgs, WHAT};
 use crate::models::open;
 use crate::terminal;
 
 /// What `tfquant ranges` is told.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: tfquant ranges model_q.pb --json > ranges.json", after_help = EXIT_CODES)]
+#[command(before_help = "Example: tfquant ranges model_q.pb --json > ranges.json", after_help = EXIT_CODES, next_help_heading = WHAT)]
 pub struct RangesArgs {
     #[command(flatten)]
     pub input: InputArgs,

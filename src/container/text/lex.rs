@@ -20,7 +20,7 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         let offset = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         Self { text, offset }
     }
@@ -29,29 +29,29 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.offset..).unwrap_or_default()
     }
 
-    pub fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.rest().first().copied()
     }
 
     /// Steps over `byte` when it comes next.
-    pub fn eat(&mut self, byte: u8) -> bool {
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.offset += usize::from(found);
         found
     }
 
     /// Steps over blanks and comments.
-    pub fn skip_blanks(&mut self) {
+    pub(super) fn skip_blanks(&mut self) {
         self.offset += blank_length(self.rest(), false);
     }
 
     /// Steps over blanks and comments, but not over a comment that keeps an unknown field.
-    pub fn skip_to_field(&mut self) {
+    pub(super) fn skip_to_field(&mut self) {
         self.offset += blank_length(self.rest(), true);
     }
 
     /// Steps over the rest of the line and returns it.
-    pub fn line(&mut self) -> &'a str {
+    pub(super) fn line(&mut self) -> &'a str {
         let rest = self.text.get(self.offset..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default();
         self.offset += line.len();
@@ -59,7 +59,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over everything through `byte` and returns what comes before it.
-    pub fn through(&mut self, byte: u8) -> Option<&'a str> {
+    pub(super) fn through(&mut self, byte: u8) -> Option<&'a str> {
         let length = self.rest().iter().position(|&other| other == byte)?;
         let before = self.text.get(self.offset..self.offset + length);
         self.offset += length + 1;
@@ -67,12 +67,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// What has been stepped over since `start`.
-    pub fn since(&self, start: usize) -> &'a str {
+    pub(super) fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.offset).unwrap_or_default()
     }
 
     /// Steps over a name or number and returns it; empty when neither comes next.
-    pub fn word(&mut self) -> &'a str {
+    pub(super) fn word(&mut self) -> &'a str {
         let rest = self.rest();
         let decimal = matches!(rest, [b'0'..=b'9' | b'.', ..]) && !matches!(rest, [b'0', b'x' | b'X', ..]);
         let mut length = 0;
@@ -89,7 +89,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over one or more adjacent string literals and returns their bytes together.
-    pub fn string(&mut self) -> Result<Vec<u8>> {
+    pub(super) fn string(&mut self) -> Result<Vec<u8>> {
         let mut value = Vec::new();
         let mut found = false;
         while let Some(quote @ (b'"' | b'\'')) = self.peek() {
@@ -167,7 +167,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The error for anything but `wanted` here.
-    pub fn unexpected(&self, wanted: &str) -> SyntaxError {
+    pub(super) fn unexpected(&self, wanted: &str) -> SyntaxError {
         let found = match self.text.get(self.offset..).and_then(|rest| rest.chars().next()) {
             Some(character) => format!("'{}'", character.escape_default()),
             None => "the end of the text".to_owned(),

@@ -57,7 +57,7 @@ pub(super) fn wrapped(axis: i64, rank: usize) -> Option<usize> {
 ///
 /// # Errors
 /// The first pair of unequal dimensions, from the last axis on, neither of which is 1.
-pub fn broadcast(x: &[Option<i64>], y: &[Option<i64>]) -> Result<Dims, (i64, i64)> {
+pub(crate) fn broadcast(x: &[Option<i64>], y: &[Option<i64>]) -> Result<Dims, (i64, i64)> {
     let rank = x.len().max(y.len());
     let axis = |dims: &[Option<i64>], index: usize| {
         (index + dims.len()).checked_sub(rank).map_or(Some(1), |index| dims.get(index).copied().flatten())
@@ -76,7 +76,7 @@ pub fn broadcast(x: &[Option<i64>], y: &[Option<i64>]) -> Result<Dims, (i64, i64
 
 /// Whether tensors of these shapes could have the same shape.
 #[must_use]
-pub fn compatible(x: Option<&Dims>, y: Option<&Dims>) -> bool {
+pub(crate) fn compatible(x: Option<&Dims>, y: Option<&Dims>) -> bool {
     let (Some(x), Some(y)) = (x, y) else { return true };
     x.len() == y.len() && x.iter().zip(y).all(|(x, y)| x.is_none() || y.is_none() || x == y)
 }

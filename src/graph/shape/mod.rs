@@ -30,7 +30,8 @@ use hashbrown::HashMap;
 
 use super::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::attr_value::Value;
-pub use dims::{Dims, broadcast, compatible, shape_text};
+pub use dims::{Dims, shape_text};
+pub(crate) use dims::{broadcast, compatible};
 
 /// More axes than TensorFlow's tensors have.
 const MAX_AXES: usize = 254;

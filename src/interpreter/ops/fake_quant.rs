@@ -23,7 +23,7 @@ pub(crate) struct Nudged {
 
 impl Nudged {
     /// TensorFlow's `Nudge`, with `quant_zero` of its callers.
-    pub fn new(min: f32, max: f32, quant_min: f32, quant_max: f32) -> Self {
+    pub(crate) fn new(min: f32, max: f32, quant_min: f32, quant_max: f32) -> Self {
         let scale = (max - min) / (quant_max - quant_min);
         let inverse = (quant_max - quant_min) / (max - min);
         let zero_point = quant_min - min / scale;
@@ -50,12 +50,12 @@ impl Nudged {
     }
 
     /// The level nearest to the value, as FakeQuantWithMinMaxVars computes it: by division.
-    pub fn divide(&self, value: f32) -> f32 {
+    pub(crate) fn divide(&self, value: f32) -> f32 {
         self.level(self.above(value) / self.scale)
     }
 
     /// The level nearest to the value, as the other two ops compute it: by multiplication.
-    pub fn multiply(&self, value: f32) -> f32 {
+    pub(crate) fn multiply(&self, value: f32) -> f32 {
         self.level(self.above(value) * self.inverse)
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Axis {
 
 impl Axis {
     /// The window's elements that see the input when the window is at `at`: their range, and what the first one sees.
-    pub fn seen(&self, at: usize) -> (std::ops::Range<usize>, usize) {
+    pub(super) fn seen(&self, at: usize) -> (std::ops::Range<usize>, usize) {
         let start = at * self.stride;
         let first = self.before.saturating_sub(start).div_ceil(self.dilation).min(self.kernel);
         // Element e sees place start + e · dilation - before.
@@ -82,7 +82,7 @@ pub(super) fn spatial(node: &Attributes<'_>, name: &str, channels_first: bool) -
 }
 
 impl Window {
-    pub fn of(node: &Attributes<'_>) -> Result<Self> {
+    pub(super) fn of(node: &Attributes<'_>) -> Result<Self> {
         let channels_first = node.channels_first()?;
         let padding = match node.text("padding", "VALID").as_str() {
             "SAME" => Padding::Same,
@@ -107,7 +107,7 @@ impl Window {
     }
 
     /// TensorFlow's `GetWindowedOutputSize`, for the first (0) or second spatial axis.
-    pub fn axis(&self, which: usize, input: usize, kernel: usize) -> Result<Axis> {
+    pub(super) fn axis(&self, which: usize, input: usize, kernel: usize) -> Result<Axis> {
         let (stride, dilation) = (self.strides[which], self.dilations[which]);
         if kernel == 0 || kernel > MAX_SIZE || input > MAX_SIZE {
             return Err(invalid(format!("a window of {kernel} over {input}")));

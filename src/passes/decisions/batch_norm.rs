@@ -64,11 +64,11 @@ pub(in crate::passes) struct Refusal {
 }
 
 impl Refusal {
-    pub fn fatal(outcome: FoldOutcome, error: Error) -> Self {
+    pub(crate) fn fatal(outcome: FoldOutcome, error: Error) -> Self {
         Self { outcome, error: error.hint(hint(outcome)), fatal: true }
     }
 
-    pub fn leave(outcome: FoldOutcome, error: Error) -> Self {
+    pub(crate) fn leave(outcome: FoldOutcome, error: Error) -> Self {
         Self { outcome, error, fatal: false }
     }
 }

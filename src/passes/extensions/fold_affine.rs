@@ -44,7 +44,7 @@ impl Step {
     }
 
     /// What every channel is scaled or shifted by.
-    pub fn operand(self) -> TensorRef {
+    pub(crate) fn operand(self) -> TensorRef {
         match self {
             Self::Add(operand) | Self::Subtract(operand) | Self::Multiply(operand) | Self::Divide(operand) => operand,
         }
@@ -73,7 +73,7 @@ pub(in crate::passes) struct Chain {
 
 impl Chain {
     /// The node that ends it.
-    pub fn root(&self) -> NodeId {
+    pub(crate) fn root(&self) -> NodeId {
         self.nodes[self.nodes.len() - 1]
     }
 }
@@ -154,7 +154,7 @@ pub(in crate::passes) struct Stored {
 
 impl Stored {
     /// Finds out for all nodes, which are given in an order in which inputs come first.
-    pub fn new(graph: &Graph, operations: &[NodeId], is_training: bool) -> Self {
+    pub(crate) fn new(graph: &Graph, operations: &[NodeId], is_training: bool) -> Self {
         let mut stored = Self { is_stored: vec![false; graph.len()], chosen: HashMap::new() };
         for &node in operations {
             stored.is_stored[node.index()] = match graph.op(node) {
@@ -169,17 +169,17 @@ impl Stored {
     }
 
     /// Whether the node yields what is stored. Nodes inserted since do not count.
-    pub fn holds(&self, node: NodeId) -> bool {
+    pub(crate) fn holds(&self, node: NodeId) -> bool {
         self.is_stored.get(node.index()).copied().unwrap_or(false)
     }
 
     /// Whether there are conditionals that a placeholder decides.
-    pub fn has_choices(&self) -> bool {
+    pub(crate) fn has_choices(&self) -> bool {
         !self.chosen.is_empty()
     }
 
     /// What to read in place of a Merge.
-    pub fn chosen(&self, merge: NodeId) -> Option<TensorRef> {
+    pub(crate) fn chosen(&self, merge: NodeId) -> Option<TensorRef> {
         self.chosen.get(&merge).copied()
     }
 
@@ -265,7 +265,7 @@ pub(in crate::passes) struct Finder<'a> {
 
 impl Finder<'_> {
     /// The chain that ends at the node or, through nodes that alone read what is before them, behind it.
-    pub fn chain(&mut self, node: NodeId) -> Option<Chain> {
+    pub(crate) fn chain(&mut self, node: NodeId) -> Option<Chain> {
         if !matches!(self.graph.op(node), "Add" | "AddV2" | "Sub" | "BiasAdd") {
             return None;
         }
@@ -320,7 +320,7 @@ impl Finder<'_> {
     }
 
     /// What the node does to which tensor, if it combines one with something stored.
-    pub fn step(&self, node: NodeId) -> Option<(TensorRef, Step)> {
+    pub(crate) fn step(&self, node: NodeId) -> Option<(TensorRef, Step)> {
         let mut inputs = self.graph.data_inputs(node);
         let (first, second) = (inputs.next()?, inputs.next()?);
         let [of_first, of_second] = [first, second].map(|input| self.stored.holds(input.node));
@@ -336,7 +336,7 @@ impl Finder<'_> {
     }
 
     /// Whether the step goes channel by channel.
-    pub fn fits(&mut self, of: LayerOutput, step: Step, node: NodeId) -> bool {
+    pub(crate) fn fits(&mut self, of: LayerOutput, step: Step, node: NodeId) -> bool {
         let (Some(axes), Some(channels)) = (output_axes(self.graph, of), channels(self.graph, self.shapes, of.layer))
         else {
             return false;

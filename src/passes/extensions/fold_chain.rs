@@ -23,12 +23,12 @@ use crate::graph::TensorRef;
 pub(in crate::passes) struct Replaced(HashMap<TensorRef, TensorRef>);
 
 impl Replaced {
-    pub fn note(&mut self, batch_norm: TensorRef, by: TensorRef) {
+    pub(crate) fn note(&mut self, batch_norm: TensorRef, by: TensorRef) {
         self.0.insert(batch_norm, by);
     }
 
     /// What is to be read instead of the tensor, if it was folded.
-    pub fn instead_of(&self, tensor: TensorRef) -> Option<TensorRef> {
+    pub(crate) fn instead_of(&self, tensor: TensorRef) -> Option<TensorRef> {
         self.0.get(&tensor).copied()
     }
 }

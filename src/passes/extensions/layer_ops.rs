@@ -30,6 +30,6 @@ pub(in crate::passes) fn weight_inputs(graph: &Graph, node: NodeId) -> Option<(&
 
 /// Whether the op is one that these rules quantize as a layer.
 #[must_use]
-pub fn is_layer_op(graph: &Graph, node: NodeId) -> bool {
+pub(crate) fn is_layer_op(graph: &Graph, node: NodeId) -> bool {
     weight_inputs(graph, node).is_some()
 }

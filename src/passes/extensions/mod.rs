@@ -3,20 +3,20 @@
 //! The rules apply to what the reference's rules leave without ranges, so a graph whose layers those quantize completely
 //! stays as they make it. [`crate::options::TopologyOnly::reference_only`] turns all of them off.
 
-pub mod activations;
-pub mod bare_layers;
-pub mod const_weights;
-pub mod fold_affine;
-pub mod fold_bias;
-pub mod fold_chain;
-pub mod fold_layout;
-pub mod fold_switch;
-pub mod folded_weights;
-pub mod layer_ops;
-pub mod shared_weights;
+pub(crate) mod activations;
+pub(crate) mod bare_layers;
+pub(crate) mod const_weights;
+pub(crate) mod fold_affine;
+pub(crate) mod fold_bias;
+pub(crate) mod fold_chain;
+pub(crate) mod fold_layout;
+pub(crate) mod fold_switch;
+pub(crate) mod folded_weights;
+pub(crate) mod layer_ops;
+pub(crate) mod shared_weights;
 #[cfg(test)]
 mod tests;
-pub mod wrapped_weights;
+pub(crate) mod wrapped_weights;
 
 use super::decisions::Extension;
 use crate::graph::{Graph, NodeId, TensorRef};

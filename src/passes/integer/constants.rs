@@ -50,7 +50,7 @@ pub(crate) struct Constants(Vec<bool>);
 
 impl Constants {
     /// Looks at each node once.
-    pub fn of(graph: &Graph) -> Self {
+    pub(crate) fn of(graph: &Graph) -> Self {
         let mut is_constant = vec![false; graph.len()];
         for node in graph.run_order() {
             is_constant[node.index()] = match graph.op(node) {
@@ -67,7 +67,7 @@ impl Constants {
     }
 
     /// Whether the node's outputs are; nodes inserted since are none.
-    pub fn contain(&self, node: NodeId) -> bool {
+    pub(crate) fn contain(&self, node: NodeId) -> bool {
         self.0.get(node.index()).copied().unwrap_or_default()
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct FakeQuant<'a> {
 
 impl FakeQuant<'_> {
     /// Adds it, and the constants that hold its range. Nobody reads it yet.
-    pub fn insert(&self, graph: &mut Graph) -> Result<NodeId> {
+    pub(crate) fn insert(&self, graph: &mut Graph) -> Result<NodeId> {
         let name = free_name(graph, self.name);
         let mut end = |what: &str, of: fn(&Range) -> f32| {
             let numbers: Vec<f32> = self.ranges.iter().map(of).collect();

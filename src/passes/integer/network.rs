@@ -6,7 +6,7 @@ use crate::graph::{Graph, NodeId, TensorRef};
 
 /// How a layer's weights are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layer {
+pub(crate) enum Layer {
     /// `[…, in, out]`.
     Convolution,
     /// `[h, w, in, multiplier]`.
@@ -22,7 +22,7 @@ pub enum Layer {
 
 impl Layer {
     /// What the node is, if it is a layer.
-    pub fn of(graph: &Graph, node: NodeId) -> Option<Self> {
+    pub(crate) fn of(graph: &Graph, node: NodeId) -> Option<Self> {
         Some(match graph.op(node) {
             "Conv2D" => Self::Convolution,
             "DepthwiseConv2dNative" => Self::Depthwise,
@@ -36,7 +36,7 @@ impl Layer {
     }
 
     /// How many channels weights of these dimensions make, and how many numbers lie between one channel and the next.
-    pub fn channels(self, dims: &[usize]) -> Option<(usize, usize)> {
+    pub(crate) fn channels(self, dims: &[usize]) -> Option<(usize, usize)> {
         let at = |from_end: usize| dims.len().checked_sub(from_end).map(|axis| dims[axis]);
         Some(match self {
             Self::Convolution | Self::MatMul { transposed: false } => (at(1)?, 1),
@@ -59,17 +59,17 @@ pub(crate) struct Ends<'g> {
 }
 
 impl<'g> Ends<'g> {
-    pub fn new(graph: &'g Graph, outputs: &[TensorRef]) -> Self {
+    pub(crate) fn new(graph: &'g Graph, outputs: &[TensorRef]) -> Self {
         Self { graph, outputs: outputs.iter().copied().collect() }
     }
 
     /// Whether the tensor is an output of the network.
-    pub fn is_output(&self, tensor: TensorRef) -> bool {
+    pub(crate) fn is_output(&self, tensor: TensorRef) -> bool {
         self.outputs.contains(&tensor)
     }
 
     /// The node that alone reads anything of this one, and in one slot; none for an output of the network.
-    pub fn only_reader(&self, node: NodeId) -> Option<NodeId> {
+    pub(crate) fn only_reader(&self, node: NodeId) -> Option<NodeId> {
         let mut readers = self.graph.consumers(node);
         let reader = readers.next()?;
         (readers.next().is_none() && !self.is_output(node.into())).then_some(reader)

@@ -7,6 +7,6 @@ const ACTIVATION_SUFFIXES: [&str; 3] = ["/Relu6", "/Relu", "/Identity"];
 
 /// The node that ends the layer of that scope: its Relu6, Relu or Identity.
 #[must_use]
-pub fn endpoint_activation(graph: &Graph, scope: &str) -> Option<NodeId> {
+pub(super) fn endpoint_activation(graph: &Graph, scope: &str) -> Option<NodeId> {
     ACTIVATION_SUFFIXES.iter().find_map(|suffix| graph.find(&[scope, suffix].concat()))
 }

@@ -1,5 +1,5 @@
 //! The rules of October 2017, with the op builders of TensorFlow 1.5: layers are known by the names of their nodes.
 
 mod endpoint;
-pub mod fold;
-pub mod quantize;
+pub(crate) mod fold;
+pub(crate) mod quantize;

@@ -26,7 +26,7 @@ const TRAINING_OPS: [&str; 14] = [
 ///
 /// # Errors
 /// [`ErrorKind::Refused`], naming the first such node.
-pub fn check(graph: &Graph) -> Result<()> {
+pub(crate) fn check(graph: &Graph) -> Result<()> {
     match graph.ids().find(|&node| is_training_op(graph.op(node))) {
         None => Ok(()),
         Some(node) => Err(graph

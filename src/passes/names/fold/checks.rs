@@ -15,12 +15,12 @@ pub(super) struct Checks<'a> {
 }
 
 impl Checks<'_> {
-    pub fn shape(&mut self, tensor: TensorRef) -> Option<Dims> {
+    pub(super) fn shape(&mut self, tensor: TensorRef) -> Option<Dims> {
         self.graph.static_shape_with(tensor, self.shapes)
     }
 
     /// A reason to refuse the graph, found at the layer's op.
-    pub fn refuse(&self, outcome: FoldOutcome, what: impl Into<String>) -> Refusal {
+    pub(super) fn refuse(&self, outcome: FoldOutcome, what: impl Into<String>) -> Refusal {
         Refusal::fatal(outcome, self.graph.error(ErrorKind::Refused, what, self.layer))
     }
 
@@ -29,7 +29,7 @@ impl Checks<'_> {
     }
 
     /// How a depthwise layer's scale is laid out: input channels by channels made of each.
-    pub fn depthwise_scale(&mut self, weights: TensorRef) -> Result<[i32; 2], Refusal> {
+    pub(super) fn depthwise_scale(&mut self, weights: TensorRef) -> Result<[i32; 2], Refusal> {
         let dims = self.shape(weights);
         let axis = |axis: usize| i32::try_from(dims.as_ref()?.get(axis).copied().flatten()?).ok();
         axis(2).zip(axis(3)).map(|(inputs, each)| [inputs, each]).ok_or_else(|| {
@@ -43,7 +43,7 @@ impl Checks<'_> {
     }
 
     /// The shape of the new node `name`, an `op` of tensors of these shapes.
-    pub fn elementwise(&self, name: &str, x: Option<&Dims>, y: Option<&Dims>) -> Result<Option<Dims>, Refusal> {
+    pub(super) fn elementwise(&self, name: &str, x: Option<&Dims>, y: Option<&Dims>) -> Result<Option<Dims>, Refusal> {
         let (Some(x), Some(y)) = (x, y) else { return Ok(None) };
         broadcast(x, y).map(Some).map_err(|_| {
             let (x, y) = (shape_text(Some(x)), shape_text(Some(y)));
@@ -52,7 +52,7 @@ impl Checks<'_> {
     }
 
     /// Checks that what replaces a tensor may have its shape.
-    pub fn same_shape(&self, what: &str, from: Option<&Dims>, to: Option<&Dims>) -> Result<(), Refusal> {
+    pub(super) fn same_shape(&self, what: &str, from: Option<&Dims>, to: Option<&Dims>) -> Result<(), Refusal> {
         if compatible(from, to) {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl Checks<'_> {
     }
 
     /// Checks for the layers that TensorFlow folds, but into something that computes other values.
-    pub fn computes_the_same(&self) -> Result<(), Refusal> {
+    pub(super) fn computes_the_same(&self) -> Result<(), Refusal> {
         let (graph, layer) = (self.graph, self.layer);
         if graph.attr_ints(layer, "dilations").is_some_and(|dilations| dilations.iter().any(|&dilation| dilation > 1)) {
             return Err(self.leave(FoldOutcome::Atrous, "the layer is dilated, which folding does not carry over"));
@@ -76,7 +76,7 @@ impl Checks<'_> {
     }
 
     /// Checks that the layer computes in 32-bit floats, which the inserted nodes do.
-    pub fn float(&self) -> Result<(), Refusal> {
+    pub(super) fn float(&self) -> Result<(), Refusal> {
         match self.graph.attr_type(self.layer, "T") {
             None => Ok(()),
             Some(number) if number == DataType::DtFloat as i32 => Ok(()),

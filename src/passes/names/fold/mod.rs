@@ -45,7 +45,7 @@ use crate::passes::extensions::fold_affine::{Finder, Stored};
 /// # Errors
 /// [`crate::error::ErrorKind::Refused`], naming the node, for a batch norm that the rules refuse, unless
 /// [`Common::skip_unmatched`] leaves it as it is.
-pub fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common) -> Result<Vec<BatchNorm>> {
+pub(crate) fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common) -> Result<Vec<BatchNorm>> {
     let mut shapes = ShapeCache::default();
     let mut found = fused::fold(builder, &mut shapes, common)?;
     found.extend(unfused::fold(builder, &mut shapes, common)?);

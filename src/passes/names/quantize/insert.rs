@@ -16,23 +16,23 @@ pub(super) struct Inserter<'o> {
 }
 
 impl<'o> Inserter<'o> {
-    pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
+    pub(super) fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
         let shared = insertion::Inserter::new(common, quantize, vars_collection);
         Self { shared, global_step: None, shapes: ShapeCache::default() }
     }
 
     /// The global step that had to be created for a delay.
-    pub fn created_global_step(&self) -> Option<NodeId> {
+    pub(super) fn created_global_step(&self) -> Option<NodeId> {
         self.global_step.and_then(|step| step.created)
     }
 
     /// All that was inserted.
-    pub fn finish(self) -> insertion::Inserter<'o> {
+    pub(super) fn finish(self) -> insertion::Inserter<'o> {
         self.shared
     }
 
     /// TensorFlow's `_InsertQuantOp`.
-    pub fn insert(&mut self, b: &mut Builder<'_>, insertion: &Insertion<'_>) -> Result<InsertedFakeQuant> {
+    pub(super) fn insert(&mut self, b: &mut Builder<'_>, insertion: &Insertion<'_>) -> Result<InsertedFakeQuant> {
         let Insertion { producer, consumers, .. } = *insertion;
         check_float(b.graph, producer)?;
         let rank = b.graph.rank_with(producer.into(), &mut self.shapes);

@@ -44,7 +44,7 @@ use insert::{Inserter, all_can_be_rewired, not_all_rewired};
 /// # Errors
 /// [`ErrorKind::Options`] for options that make no sense for this graph; [`ErrorKind::Refused`], naming the node, for a
 /// layer that the rules do not cover, unless [`Common::skip_unmatched`] leaves it as it is.
-pub fn quantize(
+pub(crate) fn quantize(
     builder: &mut Builder<'_>,
     common: &Common,
     options: &Quantize,

@@ -58,7 +58,7 @@ impl Epsilon {
     }
 
     /// One over the standard deviation: `Rsqrt` of `add`.
-    pub fn reciprocal_deviation(self, b: &mut Builder<'_>, variance: TensorRef) -> Result<TensorRef> {
+    pub(super) fn reciprocal_deviation(self, b: &mut Builder<'_>, variance: TensorRef) -> Result<TensorRef> {
         let variance = self.add_to(b, variance)?;
         b.unary("Rsqrt", "Rsqrt", variance)
     }
@@ -66,13 +66,13 @@ impl Epsilon {
 
 impl Statistics {
     /// What could go wrong with [`Statistics::correct`], found out before anything is inserted.
-    pub fn check(&self, b: &Builder<'_>, shapes: &mut FoldShapes, at: NodeId) -> Result<(), Refusal> {
+    pub(super) fn check(&self, b: &Builder<'_>, shapes: &mut FoldShapes, at: NodeId) -> Result<(), Refusal> {
         shapes.constant_shape(b.graph, self.moving_variance, at)?;
         shapes.check_broadcast(b, self.moving_variance, self.moving_mean, at)
     }
 
     /// Adds the correction's nodes in the scope `name`, made unique. `at` is the node to name where that fails.
-    pub fn correct(
+    pub(super) fn correct(
         &self,
         b: &mut Builder<'_>,
         shapes: &mut FoldShapes,

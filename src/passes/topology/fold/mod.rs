@@ -50,7 +50,7 @@ use shapes::FoldShapes;
 
 /// What folding decided, and what quantizing must know of it.
 #[derive(Debug, Default)]
-pub struct Folded {
+pub(crate) struct Folded {
     /// One entry per batch norm.
     pub batch_norms: Vec<BatchNorm>,
     /// Nodes that only serve batch norms which were folded.
@@ -82,7 +82,7 @@ impl Pass<'_> {
 /// # Errors
 /// [`crate::error::ErrorKind::Refused`], naming the node, for a batch norm that the rules refuse, unless
 /// [`Common::skip_unmatched`] leaves it as it is.
-pub fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common, only: &TopologyOnly) -> Result<Folded> {
+pub(crate) fn fold_batch_norms(builder: &mut Builder<'_>, common: &Common, only: &TopologyOnly) -> Result<Folded> {
     let mut pass = Pass {
         common,
         only,

@@ -67,7 +67,7 @@ struct Candidates<'g> {
 }
 
 impl<'g> ParameterIndex<'g> {
-    pub fn new(graph: &'g Graph, operations: &[NodeId]) -> Self {
+    pub(super) fn new(graph: &'g Graph, operations: &[NodeId]) -> Self {
         let suffixes = suffixes(graph, operations);
         let mut by_suffix: Vec<Candidates<'g>> = suffixes.iter().map(|_| Candidates::default()).collect();
         for &node in operations {
@@ -82,7 +82,7 @@ impl<'g> ParameterIndex<'g> {
     }
 
     /// The parameters that fit the batch norm of that scope, which ends in a slash unless it is the root.
-    pub fn find(&self, scope: &str) -> Parameters {
+    pub(super) fn find(&self, scope: &str) -> Parameters {
         let parts: HashSet<&str> = scope.split('/').collect();
         let find = |index: usize| self.by_suffix[index].nearest(scope, &parts);
         Parameters {

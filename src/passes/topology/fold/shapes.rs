@@ -13,23 +13,28 @@ pub(super) struct FoldShapes {
 }
 
 impl FoldShapes {
-    pub fn of(&mut self, graph: &Graph, tensor: TensorRef) -> Option<Dims> {
+    pub(super) fn of(&mut self, graph: &Graph, tensor: TensorRef) -> Option<Dims> {
         graph.static_shape_with(tensor, &mut self.cache)
     }
 
     /// All dimensions, if they are known.
-    pub fn complete(&mut self, graph: &Graph, tensor: TensorRef) -> Option<Vec<i64>> {
+    pub(super) fn complete(&mut self, graph: &Graph, tensor: TensorRef) -> Option<Vec<i64>> {
         graph.complete_shape_with(tensor, &mut self.cache)
     }
 
     /// The shape of a vector with one element per channel, as a constant of that shape is to be made.
-    pub fn constant_shape(&mut self, graph: &Graph, tensor: TensorRef, at: NodeId) -> Result<Vec<i64>, Refusal> {
+    pub(super) fn constant_shape(&mut self, graph: &Graph, tensor: TensorRef, at: NodeId) -> Result<Vec<i64>, Refusal> {
         self.complete(graph, tensor)
             .ok_or_else(|| unknown(graph, at, &format!("the shape of '{}' is not known", graph.tensor_name(tensor))))
     }
 
     /// How a depthwise layer's scale must be laid out: its input channels, and how many outputs each has.
-    pub fn depthwise_scale(&mut self, graph: &Graph, weights: TensorRef, at: NodeId) -> Result<[i32; 2], Refusal> {
+    pub(super) fn depthwise_scale(
+        &mut self,
+        graph: &Graph,
+        weights: TensorRef,
+        at: NodeId,
+    ) -> Result<[i32; 2], Refusal> {
         let axis = |dims: &Dims, axis: usize| i32::try_from(dims.get(axis).copied().flatten()?).ok();
         let dims = self.of(graph, weights);
         let scale = dims.as_ref().and_then(|dims| Some([axis(dims, 2)?, axis(dims, 3)?]));
@@ -40,7 +45,13 @@ impl FoldShapes {
     }
 
     /// Refuses two tensors that an op could not combine element by element.
-    pub fn check_broadcast(&mut self, b: &Builder<'_>, x: TensorRef, y: TensorRef, at: NodeId) -> Result<(), Refusal> {
+    pub(super) fn check_broadcast(
+        &mut self,
+        b: &Builder<'_>,
+        x: TensorRef,
+        y: TensorRef,
+        at: NodeId,
+    ) -> Result<(), Refusal> {
         let shapes = [x, y].map(|tensor| self.of(b.graph, tensor));
         if let [Some(x), Some(y)] = &shapes
             && broadcast(x, y).is_err()
@@ -51,7 +62,13 @@ impl FoldShapes {
     }
 
     /// Refuses two tensors that should have as many elements and do not.
-    pub fn check_elements(&mut self, graph: &Graph, x: TensorRef, y: TensorRef, at: NodeId) -> Result<(), Refusal> {
+    pub(super) fn check_elements(
+        &mut self,
+        graph: &Graph,
+        x: TensorRef,
+        y: TensorRef,
+        at: NodeId,
+    ) -> Result<(), Refusal> {
         let shapes = [x, y].map(|tensor| self.of(graph, tensor));
         let [x, y] = shapes.each_ref().map(|dims| {
             let dims = dims.as_ref()?.iter();
@@ -61,7 +78,7 @@ impl FoldShapes {
     }
 
     /// Refuses two tensors that should have the same shape and cannot.
-    pub fn check_same(&mut self, graph: &Graph, x: TensorRef, y: TensorRef, at: NodeId) -> Result<(), Refusal> {
+    pub(super) fn check_same(&mut self, graph: &Graph, x: TensorRef, y: TensorRef, at: NodeId) -> Result<(), Refusal> {
         let shapes = [x, y].map(|tensor| self.of(graph, tensor));
         let [x, y] = &shapes;
         if compatible(x.as_ref(), y.as_ref()) { Ok(()) } else { Err(mismatch(graph, at, &shapes)) }

@@ -33,12 +33,12 @@ fn is_quantized(graph: &Graph, node: NodeId) -> bool {
 }
 
 impl<'a> Arithmetic<'a> {
-    pub fn new(quantized_ops: &'a HashSet<NodeId>) -> Self {
+    pub(super) fn new(quantized_ops: &'a HashSet<NodeId>) -> Self {
         Self { quantized_ops, answers: HashMap::new(), origins: HashMap::new() }
     }
 
     /// Whether the node is an Add or Mul whose output should be quantized.
-    pub fn is_quantizable(&mut self, graph: &Graph, node: NodeId) -> bool {
+    pub(super) fn is_quantizable(&mut self, graph: &Graph, node: NodeId) -> bool {
         if !is_arithmetic(graph, node) {
             return false;
         }
@@ -90,13 +90,13 @@ impl<'a> Arithmetic<'a> {
     }
 
     /// Whether the tensor is quantized, also before ops that only hand it on.
-    pub fn reads_quantized(&mut self, graph: &Graph, tensor: TensorRef) -> bool {
+    pub(super) fn reads_quantized(&mut self, graph: &Graph, tensor: TensorRef) -> bool {
         let origin = self.origin(graph, tensor.node);
         is_quantized(graph, origin)
     }
 
     /// The first input that is quantized, for the report.
-    pub fn quantized_input_step(&mut self, graph: &Graph, node: NodeId) -> Option<Step> {
+    pub(super) fn quantized_input_step(&mut self, graph: &Graph, node: NodeId) -> Option<Step> {
         let input = graph.data_inputs(node).find(|&input| self.reads_quantized(graph, input))?;
         Some(Step::new(graph, Rule::QuantizedInput, Some(input.node)))
     }
@@ -123,7 +123,7 @@ impl<'a> Arithmetic<'a> {
 
     /// Forgets the answers that may have changed as `readers` read a quantized tensor now: theirs, and those of ops that
     /// look at the inputs of such a reader; and so on from every answer that is forgotten.
-    pub fn were_rewired(&mut self, graph: &Graph, readers: &[NodeId]) {
+    pub(super) fn were_rewired(&mut self, graph: &Graph, readers: &[NodeId]) {
         let mut waiting: Vec<(NodeId, u8)> = readers.iter().map(|&reader| (reader, 2)).collect();
         let mut seen: HashSet<(NodeId, u8)> = HashSet::new();
         while let Some((reader, reach)) = waiting.pop() {

@@ -39,18 +39,23 @@ pub(super) struct Inserter<'o> {
 }
 
 impl<'o> Inserter<'o> {
-    pub fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
+    pub(super) fn new(common: &'o Common, quantize: &'o Quantize, vars_collection: &'o str) -> Self {
         let shared = insertion::Inserter::new(common, quantize, vars_collection);
         Self { shared, common, shapes: ShapeCache::default(), followed: HashSet::new() }
     }
 
     /// All that was inserted.
-    pub fn finish(self) -> insertion::Inserter<'o> {
+    pub(super) fn finish(self) -> insertion::Inserter<'o> {
         self.shared
     }
 
     /// Inserts the fake quantizer, unless the tensor is out of scope or quantized already.
-    pub fn insert(&mut self, b: &mut Builder<'_>, insertion: &Insertion<'_>, terms: &Terms<'_>) -> Result<Inserted> {
+    pub(super) fn insert(
+        &mut self,
+        b: &mut Builder<'_>,
+        insertion: &Insertion<'_>,
+        terms: &Terms<'_>,
+    ) -> Result<Inserted> {
         if !terms.include(b.graph, insertion) {
             return Ok(Inserted::Nothing(Outcome::OutOfScope, None));
         }

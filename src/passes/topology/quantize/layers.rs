@@ -92,7 +92,7 @@ struct Part {
 impl Layers {
     /// Finds layers by the reference's rules. Forms are tried from the largest to the smallest, so that the largest wins;
     /// a layer is found once.
-    pub fn find(graph: &Graph, operations: &[NodeId], reference_only: bool) -> Self {
+    pub(super) fn find(graph: &Graph, operations: &[NodeId], reference_only: bool) -> Self {
         let mut layers = Self::default();
         let forms = Forms { graph, extended: false, reference_only };
         layers.find_forms(forms, operations);
@@ -107,7 +107,12 @@ impl Layers {
     }
 
     /// Finds layers that the reference's rules left out, by those of [`crate::passes::extensions`].
-    pub fn find_more(&self, graph: &Graph, operations: &[NodeId], is_candidate: impl Fn(NodeId) -> bool) -> Vec<Found> {
+    pub(super) fn find_more(
+        &self,
+        graph: &Graph,
+        operations: &[NodeId],
+        is_candidate: impl Fn(NodeId) -> bool,
+    ) -> Vec<Found> {
         let forms = Forms::extended(graph);
         let mut more = Self { matched: self.matched.union(&self.statistics).copied().collect(), ..Self::default() };
         more.find_forms(forms, operations);
@@ -157,7 +162,7 @@ impl Layers {
     }
 
     /// How far the rules get with a layer op that belongs to no layer.
-    pub fn steps_of_missed(graph: &Graph, op: NodeId) -> Vec<Step> {
+    pub(super) fn steps_of_missed(graph: &Graph, op: NodeId) -> Vec<Step> {
         let forms = Forms::extended(graph);
         let weights = layer(forms, op).map(|layer| layer.weights.node);
         let mut steps = vec![Step::new(graph, Rule::Weights, weights)];
@@ -170,12 +175,12 @@ impl Layers {
     }
 
     /// Whether the weights of a layer op are recognised.
-    pub fn has_weights(graph: &Graph, op: NodeId) -> bool {
+    pub(super) fn has_weights(graph: &Graph, op: NodeId) -> bool {
         reference_layer(Forms { graph, extended: false, reference_only: true }, op).is_some()
     }
 
     /// Whether the weights of a layer op are recognised by any rule.
-    pub fn has_weights_of_any_kind(graph: &Graph, op: NodeId) -> bool {
+    pub(super) fn has_weights_of_any_kind(graph: &Graph, op: NodeId) -> bool {
         layer(Forms::extended(graph), op).is_some()
     }
 }
@@ -196,7 +201,7 @@ impl Part {
 
 impl Found {
     /// What the layer consists of, for the report.
-    pub fn steps(&self, graph: &Graph) -> Vec<Step> {
+    pub(super) fn steps(&self, graph: &Graph) -> Vec<Step> {
         let parts = [
             (Rule::Weights, self.weights.map(|weights| weights.node)),
             (Rule::Bias, self.bias_add),

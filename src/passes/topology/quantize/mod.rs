@@ -51,7 +51,7 @@ use super::fold::Folded;
 /// # Errors
 /// [`ErrorKind::Options`] for options that make no sense for this graph; [`ErrorKind::Refused`], naming the node, for a
 /// tensor that should be quantized and cannot be, unless [`Common::skip_unmatched`] leaves it as it is.
-pub fn quantize(
+pub(crate) fn quantize(
     builder: &mut Builder<'_>,
     common: &Common,
     options: &Quantize,
