@@ -5,7 +5,7 @@
 //! divergence of Kullback and Leibler says how much the one tells of the other.
 
 use super::histogram::{BINS, Histogram, ZERO_BIN};
-use super::method::Range;
+use crate::passes::integer::Range;
 
 /// A bin whose level has nothing to say of it.
 const ALMOST_NOTHING: f64 = 1e-4;

@@ -5,7 +5,7 @@
 //! pairs of ends can be tried.
 
 use super::histogram::{BINS, Histogram, ZERO_BIN};
-use super::method::Range;
+use crate::passes::integer::Range;
 
 /// At most so many ends are tried on each side.
 const CANDIDATES: usize = 256;

@@ -52,17 +52,13 @@ impl Model {
     /// The nodes that only prepare the inputs which the user named, these included; none if no inputs were named.
     #[must_use]
     pub fn before_inputs(&self) -> Vec<NodeId> {
-        let graph = &self.graph;
-        let mut seen = vec![false; if self.ends.inputs.is_empty() { 0 } else { graph.len() }];
-        let mut before = Vec::new();
-        let mut waiting: Vec<NodeId> = self.ends.inputs.iter().map(|input| input.node).collect();
-        while let Some(node) = waiting.pop() {
-            if !std::mem::replace(&mut seen[node.index()], true) {
-                before.push(node);
-                waiting.extend(graph.data_inputs(node).map(|input| input.node));
-            }
+        let (graph, inputs) = (&self.graph, &self.ends.inputs);
+        if inputs.is_empty() {
+            return Vec::new();
         }
-        before
+        let inputs = inputs.iter().map(|input| input.node);
+        let before = graph.reached(inputs, |node| graph.data_inputs(node).map(|input| input.node));
+        graph.ids().filter(|node| before[node.index()]).collect()
     }
 
     /// By node, whether it lies between the inputs and the outputs that the user named; `None` if none were named.
@@ -73,13 +69,11 @@ impl Model {
             return None;
         }
         let graph = &self.graph;
-        let mut between = vec![outputs.is_empty(); graph.len()];
-        let mut waiting: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
-        while let Some(node) = waiting.pop() {
-            if !std::mem::replace(&mut between[node.index()], true) {
-                waiting.extend(graph.inputs(node).map(Input::node));
-            }
-        }
+        let mut between = if outputs.is_empty() {
+            vec![true; graph.len()]
+        } else {
+            graph.reached(outputs.iter().map(|output| output.node), |node| graph.inputs(node).map(Input::node))
+        };
         for node in self.before_inputs() {
             between[node.index()] = false;
         }

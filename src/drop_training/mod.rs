@@ -194,19 +194,8 @@ fn not_initial(graph: &Graph) -> Vec<bool> {
             || op.starts_with("Iterator")
             || op.contains("Dequeue")
     };
-    let mut waiting: Vec<NodeId> = graph.ids().filter(|&node| is_fed(node) || gradients.contain(node)).collect();
-    let mut reached = vec![false; graph.len()];
-    for node in &waiting {
-        reached[node.index()] = true;
-    }
-    while let Some(node) = waiting.pop() {
-        for reader in graph.consumers(node) {
-            if !std::mem::replace(&mut reached[reader.index()], true) {
-                waiting.push(reader);
-            }
-        }
-    }
-    reached
+    let sources = graph.ids().filter(|&node| is_fed(node) || gradients.contain(node));
+    graph.reached(sources, |node| graph.consumers(node))
 }
 
 #[cfg(test)]

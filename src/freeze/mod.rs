@@ -575,7 +575,6 @@ fn is_node_name(name: &str) -> bool {
 
 /// The nodes of the graph that the outputs need, in the graph's order; with them, the inputs of a model that calls.
 fn reachable(graph: &Graph, chosen: &Chosen) -> Result<Vec<NodeId>> {
-    let mut seen = vec![false; graph.len()];
     let mut open = Vec::new();
     let find = |wanted: &Wanted| wanted.parts().and_then(|(name, _)| graph.find(name));
     open.extend(chosen.outputs.iter().filter_map(find));
@@ -589,10 +588,6 @@ fn reachable(graph: &Graph, chosen: &Chosen) -> Result<Vec<NodeId>> {
         return Err(error.hint("look at its outputs with tfquant summary"));
     }
     open.extend(chosen.inputs.iter().filter_map(find));
-    while let Some(node) = open.pop() {
-        if !std::mem::replace(&mut seen[node.index()], true) {
-            open.extend(graph.inputs(node).map(Input::node));
-        }
-    }
-    Ok(graph.ids().filter(|node| seen[node.index()]).collect())
+    let needed = graph.reached(open, |node| graph.inputs(node).map(Input::node));
+    Ok(graph.ids().filter(|node| needed[node.index()]).collect())
 }

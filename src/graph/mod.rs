@@ -14,6 +14,7 @@ pub(crate) mod loops;
 pub mod name;
 pub(crate) mod op_class;
 pub(crate) mod order;
+mod reach;
 pub(crate) mod read;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -58,22 +58,11 @@ impl Gradients {
     /// Finds ops that differentiate others, what stands in the scopes that `tf.gradients` makes, and all that reads these.
     #[must_use]
     pub(crate) fn find(graph: &Graph) -> Self {
-        let mut waiting: Vec<NodeId> = graph.ids().filter(|&node| is_seed(graph, node)).collect();
-        if waiting.is_empty() {
+        let seeds: Vec<NodeId> = graph.ids().filter(|&node| is_seed(graph, node)).collect();
+        if seeds.is_empty() {
             return Self::default();
         }
-        let mut nodes = vec![false; graph.len()];
-        for node in &waiting {
-            nodes[node.index()] = true;
-        }
-        while let Some(node) = waiting.pop() {
-            for reader in graph.consumers(node) {
-                if !std::mem::replace(&mut nodes[reader.index()], true) {
-                    waiting.push(reader);
-                }
-            }
-        }
-        Self { nodes }
+        Self { nodes: graph.reached(seeds, |node| graph.consumers(node)) }
     }
 
     /// Whether the node is one. Nodes inserted since are not.

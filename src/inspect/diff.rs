@@ -10,6 +10,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::attr_text::{attr_text, same_attr};
+use super::change::Change;
 use super::functions::function_changes;
 use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::Model;
@@ -82,17 +83,6 @@ impl Kind {
             Self::Changed => '~',
         }
     }
-}
-
-/// One difference within a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// `op`, `device`, `input 0`, `control inputs`, `attr T`.
-    pub what: String,
-    /// How it was; null where it was not there.
-    pub before: Option<String>,
-    /// How it is; null where it is not there.
-    pub after: Option<String>,
 }
 
 /// A function or a collection that differs.
@@ -212,12 +202,6 @@ fn changes(a: &Graph, before: NodeId, b: &Graph, after: NodeId) -> Vec<Change> {
     diff_inputs(a, before, b, after, &mut changes);
     diff_attrs(a, before, b, after, &mut changes);
     changes
-}
-
-impl Change {
-    pub(super) fn new(what: &str, before: Option<String>, after: Option<String>) -> Self {
-        Self { what: what.to_owned(), before, after }
-    }
 }
 
 /// An input as a NodeDef spells it.

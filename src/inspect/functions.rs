@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use super::attr_text::same_attr;
-use super::diff::Change;
+use super::change::Change;
 use crate::proto::tensorflow::{FunctionDef, NodeDef};
 
 /// The differences of two encoded FunctionDefs: nodes by name, then what they share; none where they mean the same.

@@ -6,6 +6,7 @@
 //! None of them reads the contents of big tensors.
 
 pub mod attr_text;
+pub mod change;
 pub mod check;
 pub mod diff;
 pub mod explain;

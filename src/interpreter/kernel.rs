@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::memory::{Charge, Memory};
+use super::budget::Charge;
+use super::memory::Memory;
 use super::tensor::{DType, Element, Tensor, shape_text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId};

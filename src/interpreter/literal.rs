@@ -90,7 +90,7 @@ pub(super) fn round_to(dtype: DType, value: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Budget;
+    use super::super::budget::Budget;
     use super::*;
     use crate::proto::tensorflow::tensor_shape_proto::Dim;
 

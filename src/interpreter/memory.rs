@@ -4,73 +4,10 @@
 //! system for pages nor clears them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::budget::{Budget, Charge};
 use super::tensor::{Element, Storage, Tensor, element_count};
-use crate::error::{Error, ErrorKind, Result};
-
-/// How much may be held, and how much is.
-#[derive(Debug)]
-pub(super) struct Budget {
-    limit: usize,
-    used: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-impl Budget {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) })
-    }
-
-    /// The most that was held at once, in bytes.
-    pub(super) fn peak(&self) -> usize {
-        self.peak.load(Ordering::Relaxed)
-    }
-
-    fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge> {
-        let added = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|&sum| sum <= self.limit)
-        });
-        match added {
-            Ok(before) => {
-                self.peak.fetch_max(before + bytes, Ordering::Relaxed);
-                Ok(Charge { budget: Arc::clone(self), bytes })
-            }
-            Err(used) => Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "{} more would pass the memory limit of {} ({} in use)",
-                    size(bytes),
-                    size(self.limit),
-                    size(used)
-                ),
-            )
-            .hint("raise --memory-limit, use fewer --threads, or feed a smaller batch")),
-        }
-    }
-}
-
-/// A number of bytes in words.
-fn size(bytes: usize) -> String {
-    match bytes {
-        0..=9_999 => format!("{bytes} bytes"),
-        10_000..=9_999_999 => format!("{} kB", bytes / 1000),
-        _ => format!("{} MB", bytes / 1_000_000),
-    }
-}
-
-/// Bytes that a budget counts until this goes.
-#[derive(Debug)]
-pub(crate) struct Charge {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
+use crate::error::Result;
 
 /// Buffers kept for reuse, at most.
 const POOLED_BUFFERS: usize = 12;
@@ -182,6 +119,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn nothing_passes_the_limit_and_what_goes_is_given_back() {
@@ -192,10 +130,10 @@ mod tests {
         memory.keep(first);
         let again = memory.unset::<f32>(15_000).unwrap();
         assert_eq!(again.len(), 15_000);
-        assert_eq!(budget.used.load(Ordering::Relaxed), 80_000, "the kept buffer was handed out");
+        assert_eq!(budget.used(), 80_000, "the kept buffer was handed out");
         memory.keep(again);
         assert!(memory.zeros::<f64>(10_000).is_ok(), "kept buffers make way");
-        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.used(), 0);
         assert_eq!(budget.peak(), 80_000);
         assert!(memory.zeros::<u8>(usize::MAX).is_err());
     }

@@ -64,36 +64,33 @@ pub(super) fn error(graph: &Graph, feeds: &[TensorRef], fetches: &[TensorRef], p
 fn nearest_cut(graph: &Graph, feeds: &[TensorRef], fetches: &[TensorRef], problems: &[NodeId]) -> Option<String> {
     let fed: HashSet<TensorRef> = feeds.iter().copied().collect();
     let problems: HashSet<NodeId> = problems.iter().copied().collect();
-    let needed = reach(graph, fetches.iter().map(|fetch| fetch.node), |node| {
-        graph.data_inputs(node).filter(|input| !fed.contains(input)).map(|input| input.node).collect()
+    let needed = graph.reached(fetches.iter().map(|fetch| fetch.node), |node| {
+        graph.data_inputs(node).filter(|input| !fed.contains(input)).map(|input| input.node)
     });
-    let is_needed = |node: &NodeId| needed.contains(node);
-    let after = reach(graph, problems.iter().copied(), |node| graph.consumers(node).filter(is_needed).collect());
-    let before =
-        reach(graph, problems.iter().copied(), |node| graph.data_inputs(node).map(|input| input.node).collect());
-    let in_order = |nodes: &HashSet<NodeId>| {
-        let mut nodes: Vec<NodeId> = nodes.iter().copied().collect();
-        nodes.sort_unstable();
-        nodes
-    };
-    let mut outputs: Vec<TensorRef> = in_order(&after)
-        .into_iter()
-        .flat_map(|node| graph.data_inputs(node).collect::<Vec<_>>())
-        .filter(|input| !after.contains(&input.node) && !matches!(graph.op(input.node), "Const" | "Placeholder"))
+    let is_needed = |node: &NodeId| needed[node.index()];
+    let after = graph.reached(problems.iter().copied(), |node| graph.consumers(node).filter(is_needed));
+    let before = graph.reached(problems.iter().copied(), |node| graph.data_inputs(node).map(|input| input.node));
+    let (is_after, is_before) = (|node: &NodeId| after[node.index()], |node: &NodeId| before[node.index()]);
+    let mut outputs: Vec<TensorRef> = graph
+        .ids()
+        .filter(is_after)
+        .flat_map(|node| graph.data_inputs(node))
+        .filter(|input| !is_after(&input.node) && !matches!(graph.op(input.node), "Const" | "Placeholder"))
         .collect();
     outputs.sort_unstable();
     outputs.dedup();
-    let mut inputs: Vec<TensorRef> = in_order(&needed)
-        .into_iter()
-        .filter(|node| !before.contains(node))
-        .flat_map(|node| graph.data_inputs(node).collect::<Vec<_>>())
+    let mut inputs: Vec<TensorRef> = graph
+        .ids()
+        .filter(|node| is_needed(node) && !is_before(node))
+        .flat_map(|node| graph.data_inputs(node))
         .filter(|input| problems.contains(&input.node))
         .collect();
     inputs.sort_unstable();
     inputs.dedup();
     let names =
         |tensors: &[TensorRef]| tensors.iter().map(|&tensor| graph.tensor_name(tensor)).collect::<Vec<_>>().join(",");
-    let (lost_after, lost_before) = (after.len(), before.intersection(&needed).count());
+    let (lost_after, lost_before) =
+        (graph.ids().filter(is_after).count(), graph.ids().filter(|node| is_before(node) && is_needed(node)).count());
     let fits = |tensors: &[TensorRef]| !tensors.is_empty() && tensors.len() <= LISTED;
     if fits(&inputs) && (lost_before < lost_after || !fits(&outputs)) {
         Some(format!("feed what is behind them: --inputs {}", names(&inputs)))
@@ -102,16 +99,4 @@ fn nearest_cut(graph: &Graph, feeds: &[TensorRef], fetches: &[TensorRef], proble
     } else {
         None
     }
-}
-
-/// The nodes and all that is reached from them.
-fn reach(graph: &Graph, from: impl Iterator<Item = NodeId>, next: impl Fn(NodeId) -> Vec<NodeId>) -> HashSet<NodeId> {
-    let mut found = HashSet::with_capacity(graph.len().min(1024));
-    let mut open: Vec<NodeId> = from.collect();
-    while let Some(node) = open.pop() {
-        if found.insert(node) {
-            open.extend(next(node));
-        }
-    }
-    found
 }

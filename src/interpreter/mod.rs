@@ -23,6 +23,7 @@
     clippy::unnecessary_wraps
 )]
 
+mod budget;
 mod frames;
 mod function;
 mod gemm;

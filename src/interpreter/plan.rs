@@ -4,15 +4,15 @@
 //! Compiling goes from the graph to blocks of steps. What depends on constants alone is computed here, once. What cannot
 //! be run is found here too, before any work: see [`super::missing`].
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
+use super::budget::Budget;
 use super::frames::{FrameId, Frames};
 use super::function::{ARGUMENT, Function};
 use super::kernel::{Attributes, Inputs, Kernel, Value, invalid};
-use super::memory::{Budget, Memory};
+use super::memory::Memory;
 use super::tensor::{DType, Tensor};
 use super::{literal, missing, ops};
 use crate::error::{Error, ErrorKind, Result};
@@ -253,7 +253,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
             library,
             memory,
             frames: Frames::of(graph)?,
-            needed: vec![false; graph.len()],
+            needed: Vec::new(),
             members: HashMap::new(),
             constants: HashMap::new(),
             slots: HashMap::new(),
@@ -309,12 +309,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
     /// Marks what the tensors are computed from: nodes they read, and nodes that decide whether those run.
     fn mark_needed(&mut self, fetches: &[TensorRef]) {
         let unfed = fetches.iter().filter(|fetch| !self.fed.contains_key(*fetch));
-        let mut queue: VecDeque<NodeId> = unfed.map(|fetch| fetch.node).collect();
-        while let Some(node) = queue.pop_front() {
-            if !std::mem::replace(&mut self.needed[node.index()], true) {
-                queue.extend(self.reads(node));
-            }
-        }
+        self.needed = self.graph.reached(unfed.map(|fetch| fetch.node), |node| self.reads(node));
     }
 
     /// The nodes that this one needs.

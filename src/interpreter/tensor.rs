@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::memory::Charge;
+use super::budget::Charge;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The element types that the interpreter computes with.

@@ -46,14 +46,11 @@ impl<'g> Reached<'g> {
     /// Walks back from the outputs to the inputs that were named, or all the way.
     #[must_use]
     pub fn new(graph: &'g Graph, inputs: &[TensorRef], outputs: &[TensorRef]) -> Self {
-        let mut needed = vec![false; graph.len()];
-        let mut pending: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
         let fed: HashSet<NodeId> = inputs.iter().map(|input| input.node).collect();
-        while let Some(node) = pending.pop() {
-            if !std::mem::replace(&mut needed[node.index()], true) && !fed.contains(&node) {
-                pending.extend(values_read(graph, node).map(|input| input.node));
-            }
-        }
+        let needed = graph.reached(outputs.iter().map(|output| output.node), |node| {
+            let is_fed = fed.contains(&node);
+            values_read(graph, node).map(|input| input.node).filter(move |_| !is_fed)
+        });
         let mut constant = vec![false; graph.len()];
         for node in graph.run_order() {
             let mut inputs = graph.data_inputs(node);

@@ -13,6 +13,7 @@ pub(crate) mod fold_layout;
 pub(crate) mod fold_switch;
 pub(crate) mod folded_weights;
 pub(crate) mod layer_ops;
+pub(crate) mod quantized_weights;
 pub(crate) mod shared_weights;
 #[cfg(test)]
 mod tests;
@@ -42,5 +43,5 @@ fn is_constant(graph: &Graph, tensor: TensorRef) -> bool {
 /// The quantizer of a layer op whose weights are quantized already.
 pub(in crate::passes) fn weight_quantizer(graph: &Graph, op: NodeId) -> Option<NodeId> {
     let (candidates, _) = layer_ops::weight_inputs(graph, op)?;
-    candidates.iter().find_map(|&index| wrapped_weights::quantizer(graph, graph.data_input(op, index)?))
+    candidates.iter().find_map(|&index| quantized_weights::quantizer(graph, graph.data_input(op, index)?))
 }

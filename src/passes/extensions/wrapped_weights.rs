@@ -19,13 +19,11 @@
 //! `kernel → Enter → while/MatMul` gets it between `kernel` and `Enter`.
 
 use super::const_weights::{is_constant, is_variable};
-use super::folded_weights::is_folded;
-use crate::graph::op_class::is_weight_quantizer;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::decisions::Extension;
 
 /// More ops between weights and layer are not followed.
-const MAX_OPS: usize = 16;
+pub(super) const MAX_OPS: usize = 16;
 
 /// A stored tensor that a layer reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,33 +105,12 @@ fn is_fixed(graph: &Graph, node: NodeId) -> bool {
     })
 }
 
+/// The tensor that the node hands on, if that is all it does.
+pub(super) fn handed_on(graph: &Graph, node: NodeId) -> Option<TensorRef> {
+    graph.data_input(node, way(graph, node)?.input())
+}
+
 /// Whether the node only hands weights on, so that its readers read them too.
 pub(in crate::passes) fn carries(graph: &Graph, node: NodeId) -> bool {
     way(graph, node).is_some()
-}
-
-/// The quantizer that the tensor comes through, of a graph whose weights are quantized already.
-pub(in crate::passes) fn quantizer(graph: &Graph, read: TensorRef) -> Option<NodeId> {
-    let mut waiting = vec![read.node];
-    for _ in 0..MAX_OPS {
-        let node = waiting.pop()?;
-        if is_weight_quantizer(graph.op(node)) {
-            let is_stored = graph.data_input(node, 0).is_some_and(|input| is_stored_or_product(graph, input));
-            if is_stored {
-                return Some(node);
-            }
-        } else if graph.op(node) == "Merge" {
-            // Behind one that is delayed.
-            waiting.extend(graph.data_inputs(node).map(|input| input.node));
-        } else if let Some(way) = way(graph, node) {
-            waiting.extend(graph.data_input(node, way.input()).map(|input| input.node));
-        }
-    }
-    None
-}
-
-fn is_stored_or_product(graph: &Graph, tensor: TensorRef) -> bool {
-    stored(graph, tensor).is_some()
-        || matches!(graph.op(tensor.node), "Variable" | "VariableV2")
-        || graph.op(tensor.node) == "Mul" && is_folded(graph, tensor.node, true)
 }

@@ -34,7 +34,7 @@ use crate::nodes::Builder;
 use crate::options::{Common, NamesOnly, Quantize};
 use crate::passes::consumers::{Consumers, is_skipped};
 use crate::passes::decisions::{InsertedFakeQuant, Layer, Outcome, Quantized, Role, Rule, Step};
-use crate::passes::extensions::wrapped_weights;
+use crate::passes::extensions::quantized_weights;
 use crate::passes::insertion::{self, ACTIVATION_MIN, Insertion, WIDE_MIN, check_float};
 use crate::passes::names::endpoint::endpoint_activation;
 use insert::{Inserter, all_can_be_rewired, not_all_rewired};
@@ -388,7 +388,7 @@ fn find_weights(
     weights.ok_or_else(|| {
         let error = graph.error(ErrorKind::Refused, "no inputs to quantize: none is called weights", op);
         // This run's own quantizers are new; the input that is no weights may have one already.
-        let quantizer = graph.data_input(op, 1).and_then(|weights| wrapped_weights::quantizer(graph, weights));
+        let quantizer = graph.data_input(op, 1).and_then(|weights| quantized_weights::quantizer(graph, weights));
         let is_old = quantizer.is_some_and(|node| graph.is_original(node));
         Refusal::new(Outcome::NoWeights, error.hint(if is_old { QUANTIZED_HINT } else { RULES_HINT }))
     })
