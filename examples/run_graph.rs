@@ -16,7 +16,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tfquant::internals::{Graph, TensorRef, name, parse};
+use tfquant::internals::{Graph, parse};
 use tfquant::interpreter::{Limits, Plan, Session, Tensor};
 use tfquant::samples::npy;
 use tfquant::source;
@@ -50,16 +50,6 @@ fn open(path: &str) -> Result<Graph> {
     Ok(parse(source::open(path.as_ref())?.bytes)?)
 }
 
-fn tensor(graph: &Graph, spelled: &str) -> Result<TensorRef> {
-    match name::parse_input(spelled) {
-        Some(name::InputName::Data(name, port)) => {
-            let node = graph.find(name).ok_or_else(|| format!("no node '{name}'"))?;
-            Ok(TensorRef { node, port })
-        }
-        _ => Err(format!("'{spelled}' is no tensor").into()),
-    }
-}
-
 fn array(path: &str) -> Result<Tensor> {
     Ok(npy::read(&fs::read(path)?)?)
 }
@@ -70,10 +60,10 @@ fn case(line: &str) -> Result<()> {
     let (mut feeds, mut arrays, mut fetches, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for field in fields {
         if let Some((name, path)) = field.split_once('=') {
-            feeds.push(tensor(&graph, name)?);
+            feeds.push(graph.tensor_named(name)?);
             arrays.push(array(path)?);
         } else if let Some((name, path)) = field.split_once('>') {
-            fetches.push(tensor(&graph, name)?);
+            fetches.push(graph.tensor_named(name)?);
             files.push(path);
         }
     }
@@ -88,7 +78,7 @@ fn case(line: &str) -> Result<()> {
 
 fn trace(graph: &str, input: &str, input_array: &str, output: &str, folder: &Path) -> Result<()> {
     let graph = open(graph)?;
-    let (input, output) = (tensor(&graph, input)?, tensor(&graph, output)?);
+    let (input, output) = (graph.tensor_named(input)?, graph.tensor_named(output)?);
     let plan = Plan::new(&graph, &[input], &[output], &Limits::default())?;
     let mut names = String::new();
     let mut count = 0;
@@ -107,7 +97,7 @@ fn trace(graph: &str, input: &str, input_array: &str, output: &str, folder: &Pat
 #[allow(clippy::print_stdout)]
 fn time(graph: &str, input: &str, input_array: &str, output: &str, threads: usize, runs: usize) -> Result<()> {
     let graph = open(graph)?;
-    let (input, output) = (tensor(&graph, input)?, tensor(&graph, output)?);
+    let (input, output) = (graph.tensor_named(input)?, graph.tensor_named(output)?);
     let started = Instant::now();
     let plan = Plan::new(&graph, &[input], &[output], &Limits::default())?;
     let planned = started.elapsed();

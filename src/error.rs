@@ -68,6 +68,12 @@ impl Error {
         self
     }
 
+    /// The same failure, found in that node unless one is named already.
+    #[must_use]
+    pub(crate) fn or_in_node(self, name: &str, op: &str) -> Self {
+        if self.node.is_some() { self } else { self.in_node(name, op) }
+    }
+
     /// The same failure, found in the file of that name.
     #[must_use]
     pub fn in_file(mut self, path: &str) -> Self {

@@ -115,8 +115,8 @@ impl Frames {
     }
 
     /// The loops directly in a frame.
-    pub(super) fn directly_in(&self, frame: FrameId) -> Vec<FrameId> {
-        self.list[frame.0 as usize].inner.clone()
+    pub(super) fn directly_in(&self, frame: FrameId) -> &[FrameId] {
+        &self.list[frame.0 as usize].inner
     }
 
     /// The frame and all loops in it, however deep.

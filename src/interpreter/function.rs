@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::kernel::invalid;
 use crate::error::Result;
-use crate::graph::{Graph, TensorRef, name::InputName, name::parse_input, read};
+use crate::graph::{Graph, TensorRef, read};
 use crate::proto::tensorflow::{FunctionDef, GraphDef, NodeDef};
 
 /// The op that stands for an argument in a function's graph.
@@ -72,10 +72,7 @@ impl Function {
             graph.node.push(NodeDef { input, ..node.clone() });
         }
         let graph = read::parse(graph.encode_to_vec().into())?;
-        let tensor = |spelled: &str| match parse_input(spelled) {
-            Some(InputName::Data(name, port)) => graph.find(name).map(|node| TensorRef { node, port }),
-            _ => None,
-        };
+        let tensor = |spelled: &str| graph.find_tensor(spelled);
         let arguments = signature.input_arg.iter().map(|argument| tensor(&argument.name));
         let arguments: Option<Vec<TensorRef>> = arguments.collect();
         let mut results = Vec::new();

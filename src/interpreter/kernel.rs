@@ -129,6 +129,11 @@ impl Inputs {
             .ok_or_else(|| invalid(format!("input {index} is {} instead of integers", tensor.dtype().name())))
     }
 
+    /// The sizes in that input: of what, for an error about a negative one.
+    pub(crate) fn sizes(&self, index: usize, what: &str) -> Result<Vec<usize>> {
+        self.ints(index)?.into_iter().map(|value| size(value, what)).collect()
+    }
+
     /// The one integer in that input.
     pub(crate) fn int(&self, index: usize) -> Result<i64> {
         match self.ints(index)?.as_slice() {

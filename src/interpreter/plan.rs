@@ -159,7 +159,7 @@ impl Plan {
             let mut of_function = Vec::new();
             Compiler::new(&function.graph, &function.arguments, false, &mut library, &mut memory)?
                 .check(&function.results, &mut of_function)
-                .map_err(|error| within_function(error, &name))?;
+                .map_err(|error| error.or_in_node(&name, "function"))?;
             problems.extend(of_function.into_iter().map(|problem| problem.within(&name)));
             functions.push((name, function));
         }
@@ -170,7 +170,7 @@ impl Plan {
         let bodies = functions.iter().map(|(name, function)| {
             Compiler::new(&function.graph, &function.arguments, false, &mut library, &mut memory)?
                 .body(&function.results)
-                .map_err(|error| within_function(error, name))
+                .map_err(|error| error.or_in_node(name, "function"))
         });
         let functions = bodies.collect::<Result<_>>()?;
         Ok(Self { main, functions, budget, limits: *limits })
@@ -180,13 +180,6 @@ impl Plan {
     #[must_use]
     pub fn peak_memory(&self) -> usize {
         self.budget.peak()
-    }
-}
-
-fn within_function(error: Error, function: &str) -> Error {
-    match error.node_name() {
-        Some(_) => error,
-        None => error.in_node(function, "function"),
     }
 }
 
@@ -360,7 +353,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
         units.extend(self.members.get(&frame).into_iter().flatten().map(|&node| Unit::Node(node)));
         // All nodes in and under each loop that is directly in this frame.
         let mut within: HashMap<FrameId, Vec<NodeId>> = HashMap::new();
-        for inner in self.frames.directly_in(frame) {
+        for &inner in self.frames.directly_in(frame) {
             let nodes: Vec<NodeId> =
                 self.frames.all_in(inner).iter().filter_map(|each| self.members.get(each)).flatten().copied().collect();
             if !nodes.is_empty() {

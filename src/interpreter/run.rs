@@ -89,19 +89,13 @@ impl<'p> Session<'p> {
         observe: &mut Observer<'_>,
     ) -> Result<()> {
         for step in steps {
-            self.step(step, values, calls, observe).map_err(|error| match error.node_name() {
-                Some(_) => error,
-                None => error.in_node(&step.name, &step.op),
-            })?;
+            self.step(step, values, calls, observe).map_err(|error| error.or_in_node(&step.name, &step.op))?;
         }
         Ok(())
     }
 
     fn step(&mut self, step: &'p Step, values: &mut Values, calls: usize, observe: &mut Observer<'_>) -> Result<()> {
-        self.steps_left = self.steps_left.checked_sub(1).ok_or_else(|| {
-            Error::new(ErrorKind::TooLarge, format!("the run passes the limit of {} steps", self.plan.limits.steps))
-                .hint("a while-loop may not end for this input; raise --max-steps if it does")
-        })?;
+        self.steps_left = self.steps_left.checked_sub(1).ok_or_else(|| self.out_of_steps())?;
         if let Action::Loop(inner) = &step.action {
             self.repeat(inner, values, calls, observe)?;
         } else {
@@ -233,13 +227,14 @@ impl<'p> Session<'p> {
         self.body(&plan.functions[function], arguments, calls + 1, observe)
     }
 
+    fn out_of_steps(&self) -> Error {
+        Error::new(ErrorKind::TooLarge, format!("the run passes the limit of {} steps", self.plan.limits.steps))
+            .hint("a while-loop may not end for this input; raise --max-steps if it does")
+    }
+
     fn goes_on(&mut self, condition: usize, state: &[Value], calls: usize, observe: &mut Observer<'_>) -> Result<bool> {
         if self.steps_left == 0 {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!("the run passes the limit of {} steps", self.plan.limits.steps),
-            )
-            .hint("a while-loop may not end for this input; raise --max-steps if it does"));
+            return Err(self.out_of_steps());
         }
         let results = self.call(condition, state.to_vec(), calls, observe)?;
         match results.first() {

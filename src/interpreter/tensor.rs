@@ -180,7 +180,9 @@ elements! {
 }
 
 impl<T: Element> Buffer<T> {
-    fn as_slice(&self) -> &[T] {
+    /// The elements.
+    #[must_use]
+    pub fn values(&self) -> &[T] {
         match self {
             Self::Owned(storage) => storage,
             Self::File(bytes) => T::cast(bytes).unwrap_or_default(),
@@ -224,14 +226,6 @@ macro_rules! with_values {
     };
 }
 pub(crate) use with_values;
-
-impl<T: Element> Buffer<T> {
-    /// The elements.
-    #[must_use]
-    pub fn values(&self) -> &[T] {
-        self.as_slice()
-    }
-}
 
 /// A tensor: a value that an edge of a graph carries.
 #[derive(Debug, Clone)]

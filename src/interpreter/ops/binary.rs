@@ -1,5 +1,7 @@
 //! Ops of two tensors, element by element, with broadcasting.
 
+use super::shape::sizes;
+use super::unary::as_numbers;
 use crate::error::Result;
 use crate::interpreter::kernel::{Inputs, Op, invalid, kernel};
 use crate::interpreter::layout::{Walk, broadcast, broadcast_strides, row_major};
@@ -168,7 +170,7 @@ macro_rules! comparison {
                     same_type(inputs)?;
                     let (a, b) = (inputs.tensor(0)?, inputs.tensor(1)?);
                     if let Data::Bool(_) = a.data() {
-                        let (a, b) = (&as_numbers(a)?, &as_numbers(b)?);
+                        let (a, b) = (&as_numbers(a, memory)?, &as_numbers(b, memory)?);
                         return combine::<u8, bool>(a, b, memory, |$a, $b| $result);
                     }
                     with_number_type!(a, T => combine::<T, bool>(a, b, memory, |$a, $b| $result))
@@ -198,12 +200,6 @@ macro_rules! bits {
             },
         }
     };
-}
-
-/// Booleans as zeros and ones.
-fn as_numbers(tensor: &Tensor) -> Result<Tensor> {
-    let values = tensor.values::<bool>().unwrap_or_default();
-    Tensor::new(tensor.dims(), values.iter().map(|&value| u8::from(value)).collect())
 }
 
 fn logical(inputs: &mut Inputs, memory: &mut Memory, function: impl Fn(bool, bool) -> bool + Copy) -> Result<Tensor> {
@@ -282,21 +278,9 @@ pub(super) const OPS: &[Op] = &[
         name: "BroadcastArgs",
         prepare: |_| {
             kernel(|inputs, _| {
-                let wide = matches!(inputs.tensor(0)?.data(), Data::I64(_));
-                let sizes = |index: usize| -> Result<Vec<usize>> {
-                    inputs
-                        .ints(index)?
-                        .iter()
-                        .map(|&dim| crate::interpreter::kernel::size(dim, "a dimension"))
-                        .collect()
-                };
-                let dims = broadcast(&sizes(0)?, &sizes(1)?)?;
+                let dims = broadcast(&inputs.sizes(0, "a dimension")?, &inputs.sizes(1, "a dimension")?)?;
                 element_count(&dims)?;
-                Ok(if wide {
-                    Tensor::vector(dims.iter().map(|&dim| dim as i64).collect::<Vec<i64>>())
-                } else {
-                    Tensor::vector(dims.iter().map(|&dim| dim as i32).collect::<Vec<i32>>())
-                })
+                Ok(sizes(dims.into_iter(), inputs.tensor(0)?.dtype()))
             })
         },
     },

@@ -1,16 +1,15 @@
 //! Blocks of space moved into the batch or into the channels, and back.
 
 use super::pad::padded;
-use super::slice::transposed;
+use super::slice::{View, transposed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel, size};
-use crate::interpreter::layout::{copy, row_major};
-use crate::interpreter::tensor::{Tensor, element_count, with_values};
+use crate::interpreter::layout::row_major;
+use crate::interpreter::tensor::with_values;
 
 /// The block sizes and, for each of their axes, two numbers.
 fn blocks(inputs: &crate::interpreter::kernel::Inputs) -> Result<(Vec<usize>, Vec<[usize; 2]>)> {
-    let blocks = inputs.ints(1)?;
-    let blocks: Vec<usize> = blocks.iter().map(|&block| size(block, "a block size")).collect::<Result<_>>()?;
+    let blocks = inputs.sizes(1, "a block size")?;
     let amounts = inputs.ints(2)?;
     if inputs.tensor(2)?.dims() != [blocks.len(), 2]
         || blocks.contains(&0)
@@ -80,13 +79,7 @@ fn batch_to_space(_: &Attributes<'_>) -> Result<Kernel> {
             dims[index + 1] = left.ok_or_else(|| invalid("more is cropped than there is"))?;
             start += before * strides[index + 1].unsigned_abs();
         }
-        let count = element_count(&dims)?;
-        let cropped = with_values!(joined, values => {
-            let mut out = memory.unset(count)?;
-            copy(&dims, (values, start, &strides), (&mut out[..], 0, &row_major(&dims)));
-            Tensor::from_storage(dims, out)
-        })?;
-        Ok(cropped.retyped(x.dtype()))
+        View { start, dims: dims.clone(), strides }.of(&joined, dims, memory)
     })
 }
 

@@ -1,10 +1,11 @@
 //! Tensors put together and taken apart along an axis.
 
+use super::slice::View;
 use crate::error::Result;
 use crate::interpreter::kernel::{Attributes, Kernel, Op, Outputs, axis, invalid, kernel, size};
-use crate::interpreter::layout::{copy, row_major};
+use crate::interpreter::layout::row_major;
 use crate::interpreter::memory::Memory;
-use crate::interpreter::tensor::{Element, Tensor, element_count, with_values};
+use crate::interpreter::tensor::{Element, Tensor, with_values};
 
 /// The tensors one behind the other along an axis.
 pub(super) fn concatenated(parts: &[&Tensor], along: usize, memory: &mut Memory) -> Result<Tensor> {
@@ -53,14 +54,9 @@ pub(super) fn divided(x: &Tensor, along: usize, sizes: &[usize], memory: &mut Me
         .map(|&size| {
             let mut dims = x.dims().to_vec();
             dims[along] = size;
-            let count = element_count(&dims)?;
-            let part = with_values!(x, values => {
-                let mut out = memory.unset(count)?;
-                copy(&dims, (values, start * strides[along].unsigned_abs(), &strides), (&mut out[..], 0, &row_major(&dims)));
-                Tensor::from_storage(dims, out)
-            })?;
+            let from = start * strides[along].unsigned_abs();
             start += size;
-            Ok(part.retyped(x.dtype()))
+            View { start: from, dims: dims.clone(), strides: strides.clone() }.of(x, dims, memory)
         })
         .collect()
 }

@@ -163,8 +163,7 @@ fn array_scatter(_: &Attributes<'_>) -> Result<Kernel> {
 
 fn array_split(_: &Attributes<'_>) -> Result<Kernel> {
     Ok(Box::new(|inputs, memory| {
-        let (value, lengths) = (inputs.take(1)?, inputs.ints(2)?);
-        let lengths: Vec<usize> = lengths.iter().map(|&length| size(length, "a length")).collect::<Result<_>>()?;
+        let (value, lengths) = (inputs.take(1)?, inputs.sizes(2, "a length")?);
         let sum = lengths.iter().fold(0usize, |sum, &length| sum.saturating_add(length));
         if value.rank() == 0 || sum != value.dims()[0] {
             return Err(invalid("the lengths of the parts do not make the whole"));

@@ -1,5 +1,6 @@
 //! Reductions over axes, the places of extremes, and running sums.
 
+use super::unary::as_numbers;
 use crate::error::Result;
 use crate::interpreter::kernel::{Attributes, Inputs, Kernel, Op, axis, invalid, kernel};
 use crate::interpreter::layout::{Walk, row_major};
@@ -126,8 +127,8 @@ fn extreme_place(node: &Attributes<'_>, greatest: bool) -> Result<Kernel> {
         dims.remove(along);
         let count = element_count(&dims)?;
         let x_bool;
-        let x = if let Data::Bool(values) = x.data() {
-            x_bool = Tensor::new(x.dims(), values.values().iter().map(|&value| u8::from(value)).collect())?;
+        let x = if let Data::Bool(_) = x.data() {
+            x_bool = as_numbers(x, memory)?;
             &x_bool
         } else {
             x

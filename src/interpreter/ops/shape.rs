@@ -7,7 +7,7 @@ use crate::interpreter::number::{Number, with_number_type};
 use crate::interpreter::tensor::{DType, Data, Tensor, element_count, with_values};
 
 /// A vector of sizes, of the type that the node asks for.
-fn sizes(values: impl Iterator<Item = usize>, dtype: DType) -> Tensor {
+pub(super) fn sizes(values: impl Iterator<Item = usize>, dtype: DType) -> Tensor {
     match dtype {
         DType::I64 => Tensor::vector(values.map(|value| value as i64).collect::<Vec<_>>()),
         _ => Tensor::vector(values.map(|value| value as i32).collect::<Vec<_>>()),
@@ -87,10 +87,7 @@ pub(super) fn filled(dims: Vec<usize>, value: &Tensor, memory: &mut Memory) -> R
 }
 
 fn fill(_: &Attributes<'_>) -> Result<Kernel> {
-    kernel(|inputs, memory| {
-        let dims = inputs.ints(0)?.iter().map(|&dim| size(dim, "a dimension")).collect::<Result<_>>()?;
-        filled(dims, inputs.tensor(1)?, memory)
-    })
+    kernel(|inputs, memory| filled(inputs.sizes(0, "a dimension")?, inputs.tensor(1)?, memory))
 }
 
 /// Zeros or ones of an input's type and shape.

@@ -6,16 +6,16 @@ use crate::interpreter::layout::{copy, row_major};
 use crate::interpreter::memory::Memory;
 use crate::interpreter::tensor::{Tensor, element_count, with_values};
 
-/// What a slice, a reversal or a transposition is: elements at fixed distances.
-struct View {
-    start: usize,
-    dims: Vec<usize>,
-    strides: Vec<isize>,
+/// What a slice, a reversal, a transposition or a repetition is: elements at fixed distances.
+pub(super) struct View {
+    pub start: usize,
+    pub dims: Vec<usize>,
+    pub strides: Vec<isize>,
 }
 
 impl View {
     /// The viewed elements, as a tensor of shape `dims`, of which the view's own lacks only axes of one element.
-    fn of(self, x: &Tensor, dims: Vec<usize>, memory: &mut Memory) -> Result<Tensor> {
+    pub(super) fn of(self, x: &Tensor, dims: Vec<usize>, memory: &mut Memory) -> Result<Tensor> {
         let count = element_count(&self.dims)?;
         let tensor = with_values!(x, values => {
             let mut out = memory.unset(count)?;

@@ -1,30 +1,23 @@
 //! Tensors repeated: Tile, BroadcastTo.
 
+use super::slice::View;
 use crate::error::Result;
-use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel, size};
-use crate::interpreter::layout::{broadcast, broadcast_strides, copy, row_major};
+use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel};
+use crate::interpreter::layout::{broadcast, broadcast_strides};
 use crate::interpreter::memory::Memory;
-use crate::interpreter::tensor::{Tensor, element_count, with_values};
+use crate::interpreter::tensor::{Tensor, element_count};
 
 /// The tensor seen as one of shape `dims`, which it broadcasts to, under the name of the shape `named`.
 fn spread(x: &Tensor, from: &[usize], dims: &[usize], named: Vec<usize>, memory: &mut Memory) -> Result<Tensor> {
-    let count = element_count(dims)?;
-    let strides = broadcast_strides(from, dims);
-    let out = with_values!(x, values => {
-        let mut out = memory.unset(count)?;
-        copy(dims, (values, 0, &strides), (&mut out[..], 0, &row_major(dims)));
-        Tensor::from_storage(named, out)
-    })?;
-    Ok(out.retyped(x.dtype()))
+    View { start: 0, dims: dims.to_vec(), strides: broadcast_strides(from, dims) }.of(x, named, memory)
 }
 
 fn tile(_: &Attributes<'_>) -> Result<Kernel> {
     kernel(|inputs, memory| {
-        let (x, times) = (inputs.tensor(0)?, inputs.ints(1)?);
+        let (x, times) = (inputs.tensor(0)?, inputs.sizes(1, "a number of copies")?);
         if times.len() != x.rank() {
             return Err(invalid(format!("{} numbers of copies for a tensor of rank {}", times.len(), x.rank())));
         }
-        let times: Vec<usize> = times.iter().map(|&times| size(times, "a number of copies")).collect::<Result<_>>()?;
         let sizes = x.dims().iter().zip(&times).map(|(&dim, &times)| dim.saturating_mul(times));
         let named: Vec<usize> = sizes.collect();
         element_count(&named)?;
@@ -37,8 +30,7 @@ fn tile(_: &Attributes<'_>) -> Result<Kernel> {
 
 fn broadcast_to(_: &Attributes<'_>) -> Result<Kernel> {
     kernel(|inputs, memory| {
-        let (x, dims) = (inputs.tensor(0)?, inputs.ints(1)?);
-        let dims: Vec<usize> = dims.iter().map(|&dim| size(dim, "a dimension")).collect::<Result<_>>()?;
+        let (x, dims) = (inputs.tensor(0)?, inputs.sizes(1, "a dimension")?);
         if broadcast(x.dims(), &dims)? != dims {
             return Err(invalid("the tensor does not broadcast to that shape"));
         }

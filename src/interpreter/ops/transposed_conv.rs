@@ -4,7 +4,7 @@ use super::conv::reuse;
 use super::window::{Window, from_channels_last, to_channels_last};
 use crate::error::Result;
 use crate::interpreter::gemm::{Matrix, Multiply};
-use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel, size};
+use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel};
 use crate::interpreter::memory::Memory;
 use crate::interpreter::number::with_float_type;
 use crate::interpreter::tensor::{Tensor, element_count};
@@ -15,8 +15,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 fn backprop_input(node: &Attributes<'_>) -> Result<Kernel> {
     let window = Window::of(node)?;
     kernel(move |inputs, memory| {
-        let sizes = inputs.ints(0)?;
-        let sizes: Vec<usize> = sizes.iter().map(|&dim| size(dim, "a dimension")).collect::<Result<_>>()?;
+        let sizes = inputs.sizes(0, "a dimension")?;
         let x = to_channels_last(inputs.take(2)?, window.channels_first, memory)?;
         let dims: [usize; 4] = match *sizes.as_slice() {
             // Only height and width may be given.
@@ -33,6 +32,7 @@ fn backprop_input(node: &Attributes<'_>) -> Result<Kernel> {
             return Err(invalid("the input and the weights are of different types"));
         }
         let out = with_float_type!(x, T => spread::<T>(&x, filter, dims, &window, memory))?;
+        memory.recycle(x);
         from_channels_last(out, window.channels_first, memory)
     })
 }

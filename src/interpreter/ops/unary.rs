@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::interpreter::kernel::{Op, invalid, kernel};
 use crate::interpreter::math;
 use crate::interpreter::memory::Memory;
-use crate::interpreter::number::{Number, with_number_type};
+use crate::interpreter::number::{Number, with_float_type, with_number_type};
 use crate::interpreter::tensor::{Data, Element, Tensor};
 
 /// The tensor with every element replaced, in its own memory if no one else holds it.
@@ -23,6 +23,11 @@ pub(super) fn map<T: Element>(mut x: Tensor, memory: &mut Memory, function: impl
 fn convert<T: Element, R: Element>(x: &Tensor, memory: &mut Memory, function: impl Fn(T) -> R) -> Result<Tensor> {
     let values = x.values::<T>().unwrap_or_default();
     Tensor::from_storage(x.dims().to_vec(), memory.collect(values.len(), values.iter().map(|&value| function(value)))?)
+}
+
+/// Booleans as zeros and ones.
+pub(super) fn as_numbers(x: &Tensor, memory: &mut Memory) -> Result<Tensor> {
+    convert::<bool, u8>(x, memory, u8::from)
 }
 
 /// An op of floats: one function for each width.
@@ -67,11 +72,7 @@ macro_rules! question {
             prepare: |_| {
                 kernel(|inputs, memory| {
                     let x = inputs.tensor(0)?;
-                    match x.data() {
-                        Data::F32(_) => convert(x, memory, |$value: f32| $result),
-                        Data::F64(_) => convert(x, memory, |$value: f64| $result),
-                        _ => Err(invalid(format!("{} where floats are needed", x.dtype().name()))),
-                    }
+                    with_float_type!(x, T => convert(x, memory, |$value: T| $result))
                 })
             },
         }

@@ -139,12 +139,22 @@ fn placed(input: usize, reach: usize, stride: usize) -> Result<usize> {
 
 /// The tensor with its channels last.
 pub(super) fn to_channels_last(x: Tensor, channels_first: bool, memory: &mut Memory) -> Result<Tensor> {
-    if channels_first && x.rank() == 4 { transposed(&x, &[0, 2, 3, 1], memory) } else { Ok(x) }
+    if channels_first { reordered(x, [0, 2, 3, 1], memory) } else { Ok(x) }
 }
 
 /// The tensor, whose channels are last, in the node's own layout.
 pub(super) fn from_channels_last(x: Tensor, channels_first: bool, memory: &mut Memory) -> Result<Tensor> {
-    if channels_first && x.rank() == 4 { transposed(&x, &[0, 3, 1, 2], memory) } else { Ok(x) }
+    if channels_first { reordered(x, [0, 3, 1, 2], memory) } else { Ok(x) }
+}
+
+/// An image with its axes in that order; what is no image stays.
+fn reordered(x: Tensor, order: [usize; 4], memory: &mut Memory) -> Result<Tensor> {
+    if x.rank() != order.len() {
+        return Ok(x);
+    }
+    let image = transposed(&x, &order, memory)?;
+    memory.recycle(x);
+    Ok(image)
 }
 
 #[cfg(test)]
