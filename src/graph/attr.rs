@@ -322,7 +322,6 @@ pub enum Tensor<'a> {
     /// A vector of 32-bit integers.
     Int32s(&'a [i32]),
     /// A vector of floats.
-    #[allow(dead_code)] // of tests
     Floats(&'a [f32]),
     /// The same float everywhere in a tensor of that shape.
     Filled(f32, &'a [i64]),

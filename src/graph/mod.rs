@@ -71,6 +71,12 @@ pub enum Input {
     Control(NodeId),
 }
 
+/// The one item that there is; none of none or several.
+pub(crate) fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let item = items.next()?;
+    items.next().is_none().then_some(item)
+}
+
 impl Input {
     /// The node at the other end.
     #[must_use]
@@ -300,6 +306,13 @@ impl Graph {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<NodeId> {
         self.find_hashed(self.hash(name), name)
+    }
+
+    /// The name, or where a node has it the first of `name_1`, `name_2`, … that none has.
+    pub(crate) fn free_name(&self, name: &str) -> String {
+        let numbered = (1..).map(|number| format!("{name}_{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        names.find(|name| self.find(name).is_none()).unwrap_or_else(|| name.to_owned())
     }
 
     /// The tensor of that name: `node` or `node:port`.

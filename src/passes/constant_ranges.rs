@@ -29,7 +29,7 @@ const MAX_NAMES: usize = 40;
 /// # Errors
 /// [`ErrorKind::Refused`] if weights are not constant; [`ErrorKind::Options`] that lists the activations without a range.
 pub(crate) fn fill(graph: &mut Graph, open: &[OpenRange], chosen: &ConstantRanges) -> Result<()> {
-    let constants = Constants::of(graph);
+    let constants = Constants::of(graph, &graph.run_order());
     let (of_weights, of_activations): (Vec<&OpenRange>, Vec<&OpenRange>) =
         open.iter().partition(|open| open.role == Role::Weights);
     if let Some(variable) = of_weights.iter().find(|open| !constants.contain(open.input.node)) {

@@ -46,7 +46,7 @@ pub(crate) fn keep(graph: &mut Graph, output: &QuantizedOutput) -> Result<NodeId
     let node = output.tensor.node;
     let name = graph.name(node).to_owned();
     let device = graph.device(node).to_owned();
-    let free = free_name(graph, &name);
+    let free = graph.free_name(&format!("{name}/unquantized"));
     graph.rename(node, &free)?;
     let mut attrs = Attrs::default();
     attrs.data_type("T", DataType::DtFloat);
@@ -61,12 +61,6 @@ pub(crate) fn keep(graph: &mut Graph, output: &QuantizedOutput) -> Result<NodeId
     })?;
     graph.reroute(output.quantized, identity.into(), &readers);
     Ok(identity)
-}
-
-fn free_name(graph: &Graph, name: &str) -> String {
-    let base = format!("{name}/unquantized");
-    let numbered = (1..).map(|number| format!("{base}_{number}"));
-    std::iter::once(base.clone()).chain(numbered).find(|name| graph.find(name).is_none()).unwrap_or(base)
 }
 
 #[cfg(test)]

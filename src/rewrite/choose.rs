@@ -6,7 +6,6 @@
 
 use super::{ErrorKind, Generation, Model, Result, run::run};
 use crate::options::{NamesOnly, RewriteOptions, Rules, TopologyOnly};
-use crate::passes::decisions::{BatchNorm, FoldOutcome};
 use crate::report::Report;
 
 /// Rewrites the model by the rules that suit it best.
@@ -59,22 +58,19 @@ fn run_by_topology(model: &mut Model, options: &RewriteOptions) -> Result<Report
 
 /// What the rules of names did not do, if anything.
 fn shortfall(report: &Report, options: &RewriteOptions) -> Option<String> {
-    let unfolded = report.batch_norms.iter().filter(|norm| is_left(norm)).count();
+    let unfolded = report.batch_norms.iter().filter(|norm| norm.is_left()).count();
     if unfolded > 0 {
         return Some(format!("by names, {unfolded} batch norms stay unfolded"));
     }
     (options.quantize.is_some() && report.summary.quantized == 0).then(|| "by names, no layer is quantized".to_owned())
 }
 
-fn is_left(norm: &BatchNorm) -> bool {
-    !matches!(norm.outcome, FoldOutcome::Folded | FoldOutcome::NotSelected)
-}
-
 /// Whether a batch norm is folded that is not by the other rules, or layers are quantized where there are none.
 fn does_more(report: &Report, other: &Report) -> bool {
     let is_folded =
         |report: &Report, node: &str| report.batch_norms.iter().any(|norm| norm.node == node && norm.is_folded());
-    let folds_more = || other.batch_norms.iter().filter(|norm| is_left(norm)).any(|norm| is_folded(report, &norm.node));
+    let folds_more =
+        || other.batch_norms.iter().filter(|norm| norm.is_left()).any(|norm| is_folded(report, &norm.node));
     other.summary.quantized == 0 && report.summary.quantized > 0 || folds_more()
 }
 

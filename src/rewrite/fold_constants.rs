@@ -19,7 +19,7 @@ pub(crate) fn fold_constants(model: &mut Model, outputs: &[TensorRef], limits: &
         return Err(Error::new(ErrorKind::Container, what).hint("make one first: tfquant freeze MODEL -o frozen.pb"));
     }
     let names: Vec<String> = outputs.iter().map(|&output| model.graph.tensor_name(output)).collect();
-    let chains = fold(&mut model.graph, outputs, limits)?.chains;
+    let chains = fold(&mut model.graph, outputs, limits)?;
     if !chains.is_empty() {
         *model = without_leftovers(model, names)?;
     }

@@ -68,11 +68,10 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
 }
 
 fn check_all_folded(graph: &Graph, batch_norms: &[BatchNorm]) -> Result<()> {
-    let left = |batch_norm: &&BatchNorm| !matches!(batch_norm.outcome, FoldOutcome::Folded | FoldOutcome::NotSelected);
-    let Some(batch_norm) = batch_norms.iter().find(left) else { return Ok(()) };
+    let Some(batch_norm) = batch_norms.iter().find(|norm| norm.is_left()) else { return Ok(()) };
     let what = format!(
         "{} batch norms stay unfolded, the first ({})",
-        batch_norms.iter().filter(left).count(),
+        batch_norms.iter().filter(|norm| norm.is_left()).count(),
         batch_norm.outcome.code()
     );
     let error = match graph.find(&batch_norm.node) {

@@ -128,6 +128,12 @@ impl BatchNorm {
         self.folded = Some(folded);
     }
 
+    /// Whether it was to be folded and was not.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        !matches!(self.outcome, FoldOutcome::Folded | FoldOutcome::NotSelected)
+    }
+
     /// Whether it was folded.
     #[must_use]
     pub fn is_folded(&self) -> bool {

@@ -15,15 +15,11 @@
 //! `kernel/read → Conv2D → ConcatV2` gets `weights_quant` behind `kernel/read` and `act_quant` behind `Conv2D`.
 
 use crate::graph::op_class::is_fused_batch_norm;
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, only};
 
 /// The node whose output is the layer's, or `None` if a batch norm reads it.
 pub(in crate::passes) fn output(graph: &Graph, layer: NodeId) -> Option<NodeId> {
-    let mut consumers = graph.consumers(layer);
-    let output = match (consumers.next(), consumers.next()) {
-        (Some(only), None) if graph.op(only) == "BatchToSpaceND" => only,
-        _ => layer,
-    };
+    let output = only(graph.consumers(layer)).filter(|&reader| graph.op(reader) == "BatchToSpaceND").unwrap_or(layer);
     (!feeds_batch_norm(graph, output)).then_some(output)
 }
 

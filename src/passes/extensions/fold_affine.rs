@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 
 use crate::graph::op_class::is_reference_layer;
 use crate::graph::shape::{Dims, ShapeCache};
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, NodeId, TensorRef, only};
 
 /// Longer runs of scales and shifts are not followed.
 const MAX_STEPS: usize = 8;
@@ -304,8 +304,7 @@ impl Finder<'_> {
     fn extend(&mut self, chain: &mut Chain) {
         let mut longer = chain.clone();
         while longer.steps.len() < MAX_STEPS {
-            let mut readers = self.graph.uses(longer.root());
-            let (Some(reader), None) = (readers.next(), readers.next()) else { return };
+            let Some(reader) = only(self.graph.uses(longer.root())) else { return };
             let node = reader.consumer;
             let Some((tensor, step)) = self.step(node) else { return };
             if tensor != TensorRef::from(longer.root()) || !self.fits(longer.of, step, node) {

@@ -41,12 +41,6 @@ pub struct FoldedChain {
     pub into_weights: bool,
 }
 
-/// What was folded, and what the outputs of the network are now.
-#[derive(Debug, Default)]
-pub(crate) struct Folded {
-    pub chains: Vec<FoldedChain>,
-}
-
 /// One link of a chain.
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -99,27 +93,28 @@ struct Chain {
 ///
 /// # Errors
 /// Those of evaluating the constants and of inserting nodes.
-pub(crate) fn fold(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<Folded> {
+pub(crate) fn fold(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
     let chains = find(graph, outputs);
     let wanted = chains.iter().flat_map(|chain| {
         let of_layer = chain.layer.and_then(|(layer, _)| weights(graph, layer));
         of_layer.into_iter().chain(chain.links.iter().flat_map(|(_, step)| step.constants()))
     });
     let values = evaluate(graph, wanted.collect::<Vec<_>>(), limits)?;
-    let mut folded = Folded::default();
+    let mut folded = Vec::new();
     for chain in &chains {
-        folded.chains.extend(fold_chain(graph, chain, &values)?);
+        folded.extend(fold_chain(graph, chain, &values)?);
     }
     Ok(folded)
 }
 
 fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
-    let constants = Constants::of(graph);
+    let order = graph.run_order();
+    let constants = Constants::of(graph, &order);
     let ends = Ends::new(graph, outputs);
     let mut chains = Vec::new();
     let mut taken: HashSet<NodeId> = HashSet::new();
     // A chain of its own begins at a batch norm that no layer's chain has taken in, and those before it come first.
-    for node in graph.run_order() {
+    for node in order {
         if constants.contain(node) || taken.contains(&node) {
             continue;
         }
@@ -290,10 +285,10 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
         into_weights: old.is_some(),
     };
     // The last node of the chain makes room for a new one of its name.
-    let (last, _) = *chain.links.last().unwrap_or(&chain.links[0]);
+    let (last, _) = chain.links[chain.links.len() - 1];
     let name = graph.name(last).to_owned();
     let device = graph.device(last).to_owned();
-    let free = free_name(graph, &format!("{name}/unfolded"));
+    let free = graph.free_name(&format!("{name}/unfolded"));
     graph.rename(last, &free)?;
     let mut before = chain.start;
     if let (Some((layer, _, weights)), Some(Some(scaled))) = (old, new_weights) {
@@ -309,7 +304,8 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
         let scaled = add_node(graph, &format!("{name}/mul"), "Mul", &device, [before, scale], None)?;
         before = scaled.into();
     }
-    let first = chain.channels_first && most_axes_are_kept(chain);
+    let is_image = !chain.links.iter().any(|(_, step)| matches!(step, Step::Pass));
+    let first = chain.channels_first && is_image;
     let new = if old.is_some() {
         let bias = constant(graph, &format!("{name}/bias"), &Value::Floats(&narrowed(&affine.shift)))?;
         add_node(graph, &name, "BiasAdd", &device, [before, bias], Some(if first { "NCHW" } else { "NHWC" }))?
@@ -320,10 +316,6 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
     let readers: Vec<NodeId> = graph.tensor_consumers(last.into()).collect();
     graph.reroute(last.into(), new.into(), &readers);
     Ok(Some(told))
-}
-
-fn most_axes_are_kept(chain: &Chain) -> bool {
-    !chain.links.iter().any(|(_, step)| matches!(step, Step::Pass))
 }
 
 /// The weights, each channel multiplied by its scale.
@@ -347,7 +339,7 @@ fn along_channels(graph: &mut Graph, chain: &Chain, name: &str, numbers: &[f64])
 pub(super) fn constant(graph: &mut Graph, name: &str, value: &Value<'_>) -> Result<TensorRef> {
     let mut attrs = Attrs::default();
     attrs.data_type("dtype", value.data_type()).tensor("value", value);
-    let name = free_name(graph, name);
+    let name = graph.free_name(name);
     graph.insert(NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: attrs.as_bytes() }).map(Into::into)
 }
 
@@ -364,14 +356,7 @@ fn add_node(
     if let Some(format) = data_format {
         attrs.str("data_format", format);
     }
-    let name = free_name(graph, name);
+    let name = graph.free_name(name);
     let inputs = inputs.map(Input::Data);
     graph.insert(NewNode { name: &name, op, device, inputs: &inputs, attrs: attrs.as_bytes() })
-}
-
-/// The name, or the next one that is free.
-pub(super) fn free_name(graph: &Graph, name: &str) -> String {
-    let numbered = (1..).map(|number| format!("{name}_{number}"));
-    let mut names = std::iter::once(name.to_owned()).chain(numbered);
-    names.find(|name| graph.find(name).is_none()).unwrap_or_else(|| name.to_owned())
 }

@@ -1,6 +1,6 @@
 //! Fake quantizers whose ranges are constants.
 
-use super::fold::{constant, free_name};
+use super::fold::constant;
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
@@ -31,7 +31,7 @@ pub(crate) struct FakeQuant<'a> {
 impl FakeQuant<'_> {
     /// Adds it, and the constants that hold its range. Nobody reads it yet.
     pub(crate) fn insert(&self, graph: &mut Graph) -> Result<NodeId> {
-        let name = free_name(graph, self.name);
+        let name = graph.free_name(self.name);
         let mut end = |what: &str, of: fn(&Range) -> f32| {
             let numbers: Vec<f32> = self.ranges.iter().map(of).collect();
             let value = match numbers[..] {

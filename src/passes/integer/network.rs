@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, NodeId, TensorRef, only};
 
 /// How a layer's weights are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +70,6 @@ impl<'g> Ends<'g> {
 
     /// The node that alone reads anything of this one, and in one slot; none for an output of the network.
     pub(crate) fn only_reader(&self, node: NodeId) -> Option<NodeId> {
-        let mut readers = self.graph.consumers(node);
-        let reader = readers.next()?;
-        (readers.next().is_none() && !self.is_output(node.into())).then_some(reader)
+        only(self.graph.consumers(node)).filter(|_| !self.is_output(node.into()))
     }
 }

@@ -103,7 +103,7 @@ fn is_float(op: &str) -> bool {
 /// Finds them. `inputs` are those of the network that are floats and get a range of their own.
 pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], outputs: &[TensorRef]) -> Points {
     let order = graph.run_order();
-    let constants = Constants::of(graph);
+    let constants = Constants::of(graph, &order);
     let loops = Loops::new(graph, &order);
     let view = View { graph, ends: Ends::new(graph, outputs), constants: &constants };
     let mut points = Points::default();

@@ -14,7 +14,7 @@ fn tensors(graph: &Graph, names: &[&str]) -> Vec<TensorRef> {
 
 fn fold_to(graph: &mut Graph, output: &str) -> Vec<super::FoldedChain> {
     let outputs = tensors(graph, &[output]);
-    fold(graph, &outputs, &Limits::default()).unwrap().chains
+    fold(graph, &outputs, &Limits::default()).unwrap()
 }
 
 /// What the graph computes of x.

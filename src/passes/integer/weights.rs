@@ -48,7 +48,7 @@ pub(crate) fn quantize(graph: &mut Graph, how: Weights, bits: u8, limits: &Limit
     if how == Weights::Raw {
         return Ok(Vec::new());
     }
-    let constants = Constants::of(graph);
+    let constants = Constants::of(graph, &graph.run_order());
     let mut found: Vec<(TensorRef, Layer, Vec<NodeId>)> = Vec::new();
     let mut places: HashMap<(TensorRef, bool), usize> = HashMap::new();
     for node in graph.ids() {
@@ -70,7 +70,7 @@ pub(crate) fn quantize(graph: &mut Graph, how: Weights, bits: u8, limits: &Limit
     let mut quantized = Vec::new();
     for (tensor, layer, readers) in &found {
         let Some(value) = values.get(tensor) else { continue };
-        let per_channel = how == Weights::SymmetricPerChannel && matches!(layer, Layer::Convolution | Layer::Depthwise);
+        let per_channel = is_per_channel(*layer, how);
         let ranges = ranges(value, *layer, how, per_channel);
         quantized.extend(insert(graph, *tensor, *layer, readers, value, &ranges, (per_channel, how, bits))?);
     }
@@ -159,7 +159,7 @@ fn reshape(graph: &mut Graph, name: &str, input: TensorRef, dims: &[i32]) -> Res
     let mut attrs = Attrs::default();
     attrs.data_type("T", DataType::DtFloat).data_type("Tshape", DataType::DtInt32);
     let inputs = [Input::Data(input), Input::Data(shape)];
-    let name = super::fold::free_name(graph, name);
+    let name = graph.free_name(name);
     let new = NewNode { name: &name, op: "Reshape", device: "", inputs: &inputs, attrs: attrs.as_bytes() };
     graph.insert(new).map(Into::into)
 }

@@ -5,7 +5,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, NodeId, TensorRef, only};
 use crate::passes::decisions::{Rule, Step};
 
 /// The answers so far.
@@ -145,11 +145,7 @@ impl<'a> Arithmetic<'a> {
 }
 
 fn is_followed_by_relu_alone(graph: &Graph, node: NodeId) -> bool {
-    let mut consumers = graph.tensor_consumers(node.into());
-    match (consumers.next(), consumers.next()) {
-        (Some(consumer), None) => matches!(graph.op(consumer), "Relu" | "Relu6"),
-        _ => false,
-    }
+    only(graph.tensor_consumers(node.into())).is_some_and(|consumer| matches!(graph.op(consumer), "Relu" | "Relu6"))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@
 use hashbrown::HashSet;
 
 use crate::graph::op_class::is_reference_layer;
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, NodeId, TensorRef, only};
 use crate::passes::decisions::{Extension, Rule, Step};
 use crate::passes::extensions::{self, bare_layers, folded_weights};
 
@@ -223,9 +223,7 @@ fn two_inputs(graph: &Graph, node: NodeId) -> Option<[TensorRef; 2]> {
 
 /// The node's data input, if it has one.
 fn one_input(graph: &Graph, node: NodeId) -> Option<TensorRef> {
-    let mut inputs = graph.data_inputs(node);
-    let first = inputs.next()?;
-    inputs.next().is_none().then_some(first)
+    only(graph.data_inputs(node))
 }
 
 fn is_add(graph: &Graph, node: NodeId) -> bool {
@@ -382,11 +380,8 @@ fn feeds_batch_norm_alone(graph: &Graph, node: NodeId) -> bool {
     if graph.op(node) != "Identity" {
         return false;
     }
-    let mut consumers = graph.tensor_consumers(node.into());
-    match (consumers.next(), consumers.next()) {
-        (Some(consumer), None) => matches!(graph.op(consumer), "FusedBatchNorm" | "FusedBatchNormV3"),
-        _ => false,
-    }
+    only(graph.tensor_consumers(node.into()))
+        .is_some_and(|consumer| matches!(graph.op(consumer), "FusedBatchNorm" | "FusedBatchNormV3"))
 }
 
 #[cfg(test)]
