@@ -11,7 +11,7 @@ use std::process::Output;
 use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
-use tfquant::freeze::{self, FreezeOptions, Need, checkpoint_beside, layers};
+use tfquant::freeze::{self, FreezeOptions, checkpoint_beside, layers};
 use tfquant::internals::{Graph, NodeId};
 use tfquant::source;
 use tfquant::{Common, Encoding, MessageKind, Model, OpenOptions, RewriteOptions, Rules, TopologyOnly, rewrite};
@@ -107,7 +107,7 @@ fn functions_are_put_in_place_and_nothing_of_them_is_left() {
 fn passes_run_over_what_was_frozen_in_the_same_process() {
     let source = source::open(Path::new("testdata/freeze/network")).unwrap();
     let model = Model::open_source(&source, &OpenOptions::default()).unwrap();
-    assert_eq!(freeze::needed(&model, &source.location), Some(Need::BodyInFunctions));
+    assert!(freeze::body_is_in_functions(&model));
     assert_eq!(layers::in_functions(&model).iter().filter(|layer| layer.op == "Conv2D").count(), 2);
     let checkpoint = checkpoint_beside(&source.location);
     let mut frozen = freeze::freeze(&model, &FreezeOptions { checkpoint, ..FreezeOptions::default() }).unwrap().model;

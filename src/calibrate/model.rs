@@ -191,18 +191,16 @@ fn run(
     })?;
     let mut statistics: HashMap<TensorRef, Statistics> = watched.into_iter().zip(seen).collect();
     // What is fed is not computed.
-    for (place, &input) in inputs.iter().enumerate() {
-        let mut of_input = Statistics::new(samples.runs, histograms);
-        for index in 0..samples.runs {
-            let fed = samples.run(index)?;
-            let values = fed.get(place).and_then(Tensor::values::<f32>).unwrap_or_default();
-            if !of_input.add(index, values) {
+    let mut of_inputs: Vec<Statistics> = inputs.iter().map(|_| Statistics::new(samples.runs, histograms)).collect();
+    for index in 0..samples.runs {
+        for ((&input, of_input), fed) in inputs.iter().zip(&mut of_inputs).zip(samples.run(index)?) {
+            if !of_input.add(index, fed.values::<f32>().unwrap_or_default()) {
                 let what = format!("sample {index} holds a value that is infinite or not a number");
                 return Err(graph.error(ErrorKind::Refused, what, input.node).hint("look at the sample"));
             }
         }
-        statistics.insert(input, of_input);
     }
+    statistics.extend(inputs.iter().copied().zip(of_inputs));
     Ok(statistics)
 }
 

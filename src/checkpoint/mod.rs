@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{nearest, tensor as tensor_facts};
 use crate::proto::tensorflow::DataType;
 use crate::source::{self, Source};
 pub use index::{Entry, Index, Slice, parse_slice};
@@ -22,6 +23,9 @@ use verify::Range;
 
 /// Under this key, object-based checkpoints keep the graph of their objects: a string, the TrackableObjectGraph.
 pub const OBJECT_GRAPH: &str = "_CHECKPOINTABLE_OBJECT_GRAPH";
+
+/// What object-based checkpoints add to the path of a variable.
+pub const OBJECT_SUFFIX: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
 
 /// An opened checkpoint.
 #[derive(Debug)]
@@ -79,8 +83,7 @@ impl Checkpoint {
     /// The key that resembles `wanted` most; of those that do alike, the first.
     #[must_use]
     pub fn nearest_key(&self, wanted: &str) -> Option<&str> {
-        let scored = self.keys().filter(|key| *key != OBJECT_GRAPH).map(|key| (strsim::jaro(wanted, key), key));
-        scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1))).map(|(_, key)| key)
+        nearest(wanted, self.keys().filter(|key| *key != OBJECT_GRAPH))
     }
 
     /// The tensor of that key, or a slice of it. Its numbers are not to be used before [`Checkpoint::verify`] has compared
@@ -207,22 +210,10 @@ fn covers(slice: &Slice, dims: &[i64]) -> bool {
 #[must_use]
 pub fn element_bytes(data_type: i32) -> Option<usize> {
     use DataType as D;
-    Some(match DataType::try_from(data_type).ok()? {
-        D::DtBool
-        | D::DtInt8
-        | D::DtUint8
-        | D::DtQint8
-        | D::DtQuint8
-        | D::DtInt4
-        | D::DtUint4
-        | D::DtFloat8E5m2
-        | D::DtFloat8E4m3fn => 1,
-        D::DtHalf | D::DtBfloat16 | D::DtInt16 | D::DtUint16 | D::DtQint16 | D::DtQuint16 => 2,
-        D::DtFloat | D::DtInt32 | D::DtUint32 | D::DtQint32 => 4,
-        D::DtDouble | D::DtInt64 | D::DtUint64 | D::DtComplex64 => 8,
-        D::DtComplex128 => 16,
-        _ => return None,
-    })
+    match DataType::try_from(data_type).ok()? {
+        D::DtInt4 | D::DtUint4 | D::DtFloat8E5m2 | D::DtFloat8E4m3fn => Some(1),
+        _ => usize::try_from(tensor_facts::element_bytes(data_type)?).ok(),
+    }
 }
 
 fn plain_prefix(prefix: &Path) -> PathBuf {

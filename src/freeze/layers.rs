@@ -32,6 +32,9 @@ pub const LAYER_OPS: [&str; 9] = [
 /// The layers in the functions of the model's library, in its order.
 #[must_use]
 pub fn in_functions(model: &Model) -> Vec<FunctionLayer> {
+    if model.graph.function_count() == 0 {
+        return Vec::new();
+    }
     let Ok(library) = Library::read(&model.graph, None) else { return Vec::new() };
     let is_layer = |node: &&BodyNode<'_>| LAYER_OPS.contains(&node.op);
     let layers = library.functions.iter().flat_map(|function| {

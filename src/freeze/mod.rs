@@ -33,7 +33,7 @@ use crate::container::endpoints;
 use crate::container::{Model, Signatures};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::tensor::{Shape, data_type_name};
-use crate::graph::{Graph, Input, NodeId, TensorRef, verify};
+use crate::graph::{Graph, Input, NodeId, TensorRef, nearest, verify};
 use crate::proto::tensorflow::TensorShapeProto;
 use crate::report::{FileSummary, Warning};
 use crate::source::{Location, Part};
@@ -69,18 +69,9 @@ pub struct Frozen {
     pub report: FreezeReport,
 }
 
-/// Why a model has to be frozen before its layers are all in its graph and their weights are constants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Need {
-    /// Layers are in functions.
-    BodyInFunctions,
-    /// Weights are variables, and the checkpoint lies beside.
-    VariablesBeside,
-}
-
-/// Whether the model has to be frozen for eval-mode passes to see all of it, and why; `location` is where it came from.
+/// Whether the model calls functions that hold layers, so that passes see all of it only once it is frozen.
 #[must_use]
-pub fn needed(model: &Model, location: &Location) -> Option<Need> {
+pub fn body_is_in_functions(model: &Model) -> bool {
     let graph = &model.graph;
     let calls = |node: NodeId| {
         matches!(
@@ -88,11 +79,7 @@ pub fn needed(model: &Model, location: &Location) -> Option<Need> {
             "PartitionedCall" | "StatefulPartitionedCall" | "If" | "StatelessIf" | "While" | "StatelessWhile"
         )
     };
-    if graph.function_count() > 0 && !layers::in_functions(model).is_empty() && graph.ids().any(calls) {
-        return Some(Need::BodyInFunctions);
-    }
-    let has_variables = || graph.ids().any(|node| variables::is_variable(graph.op(node)));
-    (checkpoint_beside(location).is_some() && has_variables()).then_some(Need::VariablesBeside)
+    graph.function_count() > 0 && graph.ids().any(calls) && !layers::in_functions(model).is_empty()
 }
 
 /// The prefix of the checkpoint in a SavedModel's folder, if there is one.
@@ -237,9 +224,8 @@ impl<'a> Work<'a> {
         let error = Error::new(ErrorKind::Options, format!("the model has no tensor '{name}'"));
         let names = self.graph.ids().map(|node| self.graph.name(node));
         let names = names.chain(self.flat.nodes.iter().map(|node| node.name.as_str()));
-        let scored = names.map(|other| (strsim::jaro(name, other), other));
-        match scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1))) {
-            Some((_, near)) => error.hint(format!("the nearest name is '{near}'")),
+        match nearest(name, names) {
+            Some(near) => error.hint(format!("the nearest name is '{near}'")),
             None => error,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{FreezeOptions, Frozen, Need, checkpoint_beside, freeze, layers, needed};
+use super::{FreezeOptions, Frozen, body_is_in_functions, checkpoint_beside, freeze, layers};
 use crate::container::{Ends, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::TensorRef;
@@ -29,8 +29,8 @@ impl OnTheWay {
     /// # Errors
     /// [`ErrorKind::Refused`], naming layers, for a graph that trains and has them in functions; [`ErrorKind::Options`] if
     /// freezing is asked for and the graph shall train.
-    pub fn is_needed(&self, model: &Model, location: &Location, is_training: bool) -> Result<bool> {
-        let body_in_functions = needed(model, location) == Some(Need::BodyInFunctions);
+    pub fn is_needed(&self, model: &Model, is_training: bool) -> Result<bool> {
+        let body_in_functions = body_is_in_functions(model);
         if !is_training {
             return Ok(self.asked_for || body_in_functions);
         }

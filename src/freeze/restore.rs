@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::inline::{Call, call};
 use super::library::{self, Library, Spelled};
-use crate::checkpoint::{Checkpoint, OBJECT_GRAPH, Slice, parse_slice};
+use crate::checkpoint::{Checkpoint, OBJECT_GRAPH, OBJECT_SUFFIX, Slice, parse_slice};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::{AttrValue, TrackableObjectGraph, attr_value::Value};
@@ -31,9 +31,6 @@ pub(super) struct Keys {
     /// By the variable's full name: the key of its object; none if several have that name.
     objects: HashMap<String, Option<String>>,
 }
-
-/// What object-based checkpoints add to the path of a variable.
-const OBJECT_SUFFIX: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
 
 impl Keys {
     /// Finds out how the graph restores its variables, and what the checkpoint knows of their names.

@@ -1,6 +1,6 @@
 //! Where results leave a graph, without what only trains, saves or watches.
 
-use super::op_class::{is_reference_layer, is_variable};
+use super::op_class::{feeds, is_reference_layer, is_variable};
 use super::training::{is_gradient, name_stands_aside, op_stands_aside, op_watches, reads_loss_gradient};
 use super::{Graph, NodeId, PerOp};
 
@@ -114,17 +114,7 @@ fn role(graph: &Graph, node: NodeId, facts: &OpFacts, roles: &[Role]) -> Role {
 /// The longest way from an input to each node, in steps; 0 for nodes that no input reaches.
 fn depths(graph: &Graph, order: &[NodeId]) -> Vec<u32> {
     let mut depth = vec![0u32; graph.len()];
-    let feeds = graph.per_op(|op| {
-        matches!(
-            op,
-            "Placeholder"
-                | "PlaceholderV2"
-                | "PlaceholderWithDefault"
-                | "IteratorGetNext"
-                | "QueueDequeueV2"
-                | "QueueDequeueManyV2"
-        )
-    });
+    let feeds = graph.per_op(|op| feeds(op) || op == "PlaceholderWithDefault");
     for &node in order {
         let above = graph.data_inputs(node).map(|input| depth[input.node.index()]).max().unwrap_or(0);
         depth[node.index()] = if *feeds.of(graph, node) {

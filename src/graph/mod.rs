@@ -700,8 +700,8 @@ impl Graph {
     }
 }
 
-/// The name that resembles `name` most.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The name that resembles `name` most; of those that do alike, the first.
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let scored = names.map(|other| (strsim::jaro(name, other), other));
     scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1))).map(|(_, name)| name)
 }

@@ -37,6 +37,12 @@ pub(crate) fn is_variable(op: &str) -> bool {
     matches!(op, "VariableV2" | "Variable" | "VarHandleOp" | "AutoReloadVariable")
 }
 
+/// Whether values come into the graph here.
+#[must_use]
+pub(crate) fn feeds(op: &str) -> bool {
+    matches!(op, "Placeholder" | "PlaceholderV2" | "IteratorGetNext" | "QueueDequeueV2" | "QueueDequeueManyV2")
+}
+
 /// Whether the op is a layer that the reference quantizes and folds into: those of both generations.
 #[must_use]
 pub(crate) fn is_reference_layer(op: &str) -> bool {

@@ -15,7 +15,7 @@ use crate::container::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId};
 use crate::interpreter::Nudged;
-use crate::options::GivenRanges;
+use crate::options::{GivenRanges, is_range};
 
 /// The ranges of a model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -191,7 +191,7 @@ pub fn read(text: &str) -> Result<GivenRanges> {
     for row in file.ranges {
         let [one] = row.channels[..] else { continue };
         let names: Vec<String> = row.node.into_iter().chain(row.tensor).collect();
-        if !(one.min.is_finite() && one.max.is_finite() && one.min <= 0.0 && one.max >= 0.0 && one.min < one.max) {
+        if !is_range([one.min, one.max]) {
             let name = names.first().map_or("?", String::as_str);
             let what = format!("[{}, {}] is no range of '{name}'", one.min, one.max);
             return Err(Error::new(ErrorKind::Options, what).hint("zero must lie in it: min ≤ 0 ≤ max, min < max"));

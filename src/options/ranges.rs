@@ -22,6 +22,12 @@ pub enum Weights {
 #[derive(Debug, Clone, Default)]
 pub struct GivenRanges(HashMap<String, [f32; 2]>);
 
+/// Whether these ends are a range: numbers, with zero between them.
+#[must_use]
+pub fn is_range([min, max]: [f32; 2]) -> bool {
+    min.is_finite() && max.is_finite() && min <= 0.0 && max >= 0.0 && min < max
+}
+
 impl GivenRanges {
     /// Takes a range for something of that name.
     pub fn insert(&mut self, name: String, range: [f32; 2]) {

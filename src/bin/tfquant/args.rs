@@ -8,7 +8,7 @@ use tfquant::freeze::on_the_way::OnTheWay;
 use tfquant::inspect::ranges;
 use tfquant::{
     Common, ConstantRanges, Encoding, Error, ErrorKind, GivenRanges, MessageKind, NamesOnly, OpenOptions, Quantize,
-    Result, RewriteOptions, Rules, Selection, TopologyOnly, Weights, source,
+    Result, RewriteOptions, Rules, Selection, TopologyOnly, Weights, is_range, source,
 };
 
 /// What `--help` ends with.
@@ -351,9 +351,7 @@ impl RangeArgs {
 fn range(text: &str) -> Result<[f32; 2], String> {
     let ends: Option<Vec<f32>> = text.split(',').map(|end| end.trim().parse().ok()).collect();
     match ends.as_deref() {
-        Some(&[min, max]) if min.is_finite() && max.is_finite() && min <= 0.0 && max >= 0.0 && min < max => {
-            Ok([min, max])
-        }
+        Some(&[min, max]) if is_range([min, max]) => Ok([min, max]),
         _ => Err("not two numbers MIN,MAX with zero between them".to_owned()),
     }
 }
@@ -384,7 +382,7 @@ pub struct HtmlArgs {
     pub html: Option<PathBuf>,
 }
 
-fn decay(text: &str) -> Result<f64, String> {
+pub fn decay(text: &str) -> Result<f64, String> {
     let decay: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=1.0).contains(&decay) { Ok(decay) } else { Err("not between 0 and 1".to_owned()) }
 }

@@ -14,9 +14,9 @@ use tfquant::interpreter::Limits;
 use tfquant::output::{Output, commit_all};
 use tfquant::samples::array::ArraySamples;
 use tfquant::samples::npz;
-use tfquant::{Encoding, Error, ErrorKind, Model, OpenOptions, source};
+use tfquant::{Error, ErrorKind, Model, source};
 
-use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
+use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE, decay};
 use crate::freeze::FrozenFormat;
 use crate::progress::Stages;
 use crate::terminal;
@@ -145,10 +145,8 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let mut stages = Stages::new(!args.quiet);
     let source = source::open(&args.input.model)?;
     let feeds = open_samples(&args.data)?;
-    let mut output = match args.format() {
-        FrozenFormat::SavedModel => Output::open_saved_model(&args.output)?,
-        FrozenFormat::Binary | FrozenFormat::Text => Output::open_document(&args.output)?,
-    };
+    let format = FrozenFormat::of(args.output_format, &args.output);
+    let mut output = format.open(&args.output)?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
     if document.as_ref().is_some_and(|document| output.replaces_same_as(document)) {
         let error = Error::new(ErrorKind::Options, "--output and --report go to the same place");
@@ -162,8 +160,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         }
     }
 
-    let open = OpenOptions { inputs: Vec::new(), outputs: Vec::new(), ..args.input.open_options() };
-    let model = stages.run("read", || Model::open_source(&source, &open))?;
+    let model = stages.run("read", || Model::open_source(&source, &args.input.open_options_without_ends()))?;
     let freezing = FreezeOptions {
         signature: args.signature.clone(),
         inputs: args.input.inputs.clone(),
@@ -180,14 +177,13 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let calibrated = stages
         .run("calibrate", || calibrate::calibrate(frozen, &feeds, &args.options(), &mut tell_fed, &|_, _| true))?;
     let (mut model, mut report) = (calibrated.model, calibrated.report);
-    if args.format() == FrozenFormat::SavedModel {
+    if format == FrozenFormat::SavedModel {
         saved_model::enclose(&mut model, &report.freeze.inputs, &report.freeze.outputs)?;
     }
     let message = model.encode()?;
     let paths = [&args.input.model, &args.output].map(|path| path.display().to_string());
     report.was_run(&paths[0], &paths[1], &model, message.len());
-    let encoding = if args.format() == FrozenFormat::Text { Encoding::Text } else { Encoding::Binary };
-    stages.write(message.len(), &mut output, |out| message.write(encoding, out))?;
+    stages.write(message.len(), &mut output, |out| message.write(format.encoding(), out))?;
     if let Some(document) = &mut document {
         document.write_document(to_json(&report).as_bytes())?;
     }
@@ -222,17 +218,7 @@ fn percent(text: &str) -> Result<f64, String> {
     if (50.0..=100.0).contains(&percent) { Ok(percent) } else { Err("not between 50 and 100".to_owned()) }
 }
 
-fn decay(text: &str) -> Result<f64, String> {
-    let decay: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=1.0).contains(&decay) { Ok(decay) } else { Err("not between 0 and 1".to_owned()) }
-}
-
 impl CalibrateArgs {
-    fn format(&self) -> FrozenFormat {
-        let is_text = self.output.extension().is_some_and(|ending| ending == "pbtxt");
-        self.output_format.unwrap_or(if is_text { FrozenFormat::Text } else { FrozenFormat::Binary })
-    }
-
     fn options(&self) -> CalibrateOptions {
         let target = match self.target {
             Target::LitertInt8 => calibrate::Target::LitertInt8,

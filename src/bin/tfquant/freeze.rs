@@ -1,6 +1,6 @@
 //! `tfquant freeze`: open, freeze, write, report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,7 +9,7 @@ use tfquant::freeze::report::{FreezeReport, to_text};
 use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
 use tfquant::inspect::to_json;
 use tfquant::output::{Output, commit_all};
-use tfquant::{Encoding, Error, ErrorKind, Model, OpenOptions, source};
+use tfquant::{Encoding, Error, ErrorKind, Model, source};
 
 use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
 use crate::progress::Stages;
@@ -64,13 +64,13 @@ pub enum FrozenFormat {
 pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     let mut stages = Stages::new(!args.quiet);
     let source = source::open(&args.input.model)?;
-    let mut output = args.open_output()?;
+    let format = FrozenFormat::of(args.output_format, &args.output);
+    let mut output = format.open(&args.output)?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
     check_distinct(&output, document.as_ref(), &source)?;
 
     // Names of inputs and outputs may be those of a signature, or of what is in functions: freezing finds them.
-    let open = OpenOptions { inputs: Vec::new(), outputs: Vec::new(), ..args.input.open_options() };
-    let model = stages.run("read", || Model::open_source(&source, &open))?;
+    let model = stages.run("read", || Model::open_source(&source, &args.input.open_options_without_ends()))?;
     let options = FreezeOptions {
         signature: args.signature.clone(),
         inputs: args.input.inputs.clone(),
@@ -79,7 +79,7 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
         use_defaults: args.use_defaults,
     };
     let mut frozen = stages.run("freeze", || freeze(&model, &options))?;
-    if args.format() == FrozenFormat::SavedModel {
+    if format == FrozenFormat::SavedModel {
         saved_model::enclose(&mut frozen.model, &frozen.report.inputs, &frozen.report.outputs)?;
     }
     let message = frozen.model.encode()?;
@@ -87,8 +87,7 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     frozen.report.output.path = args.output.display().to_string();
     frozen.model.kind.name().clone_into(&mut frozen.report.output.container);
     frozen.report.output.bytes = message.len();
-    let encoding = if args.format() == FrozenFormat::Text { Encoding::Text } else { Encoding::Binary };
-    stages.write(message.len(), &mut output, |out| message.write(encoding, out))?;
+    stages.write(message.len(), &mut output, |out| message.write(format.encoding(), out))?;
     if let Some(document) = &mut document {
         document.write_document(to_json(&frozen.report).as_bytes())?;
     }
@@ -106,17 +105,22 @@ fn say(report: &FreezeReport) {
     }
 }
 
-impl FreezeArgs {
-    fn format(&self) -> FrozenFormat {
-        let is_text = self.output.extension().is_some_and(|ending| ending == "pbtxt");
-        self.output_format.unwrap_or(if is_text { FrozenFormat::Text } else { FrozenFormat::Binary })
+impl FrozenFormat {
+    /// The format that was asked for, or that the path's ending tells.
+    pub fn of(asked_for: Option<Self>, path: &Path) -> Self {
+        let is_text = path.extension().is_some_and(|ending| ending == "pbtxt");
+        asked_for.unwrap_or(if is_text { Self::Text } else { Self::Binary })
     }
 
-    fn open_output(&self) -> Result<Output> {
-        Ok(match self.format() {
-            FrozenFormat::SavedModel => Output::open_saved_model(&self.output)?,
-            FrozenFormat::Binary | FrozenFormat::Text => Output::open_document(&self.output)?,
-        })
+    pub fn open(self, path: &Path) -> tfquant::Result<Output> {
+        match self {
+            Self::SavedModel => Output::open_saved_model(path),
+            Self::Binary | Self::Text => Output::open_document(path),
+        }
+    }
+
+    pub fn encoding(self) -> Encoding {
+        if self == Self::Text { Encoding::Text } else { Encoding::Binary }
     }
 }
 

@@ -25,7 +25,7 @@ pub fn open_for_passes(input: &InputArgs, freezing: &FreezingArgs, is_training: 
     let source = source::open(&input.model)?;
     let mut model = Model::open_source(&source, &input.open_options_without_ends())?;
     let freezing = freezing.on_the_way(input);
-    if freezing.is_needed(&model, &source.location, is_training)? {
+    if freezing.is_needed(&model, is_training)? {
         model = freezing.freeze(&model, &source.location)?.model;
     } else {
         model.name_ends(&input.inputs, &input.outputs)?;

@@ -61,7 +61,7 @@ pub fn transform(
     let source = source::open(&input.model)?;
     let mut model = stages.run("read", || Model::open_source(&source, &input.open_options_without_ends()))?;
     let freezing = freezing.on_the_way(input);
-    let is_frozen = freezing.is_needed(&model, &source.location, options.common.is_training)?;
+    let is_frozen = freezing.is_needed(&model, options.common.is_training)?;
     let form = Form::of(output, is_frozen);
     let mut targets = Targets::open(output, plan, html, &source.location, model.encoding, form)?;
     let mut frozen = None;

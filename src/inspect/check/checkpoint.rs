@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::Finding;
-use crate::checkpoint::Entry;
+use crate::checkpoint::{Entry, OBJECT_GRAPH, OBJECT_SUFFIX};
 use crate::graph::op_class::is_variable;
 use crate::graph::tensor::{self, Shape};
 use crate::graph::{Graph, name::leaf};
@@ -35,10 +35,6 @@ pub struct Renamed {
     pub key: String,
 }
 
-/// What object-based checkpoints add to a variable's name.
-const OBJECT_SUFFIX: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
-/// The key under which they keep what their keys mean.
-const OBJECT_GRAPH: &str = "_CHECKPOINTABLE_OBJECT_GRAPH";
 /// Names less alike than this are not taken for the same.
 const ALIKE: f64 = 0.75;
 

@@ -9,7 +9,9 @@
 use hashbrown::HashSet;
 
 use super::Finding;
-use crate::graph::op_class::{canonical_op, is_fake_quant, is_fused_batch_norm, is_variable};
+use crate::graph::op_class::{
+    canonical_op, feeds, is_fake_quant, is_fused_batch_norm, is_reference_layer, is_variable,
+};
 use crate::graph::tensor::small_floats;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
@@ -220,13 +222,13 @@ impl<'g> Reached<'g> {
                     op,
                     "BiasAdd" | "MaxPool" | "AvgPool" | "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3"
                 )
-                || is_layer(op);
+                || is_reference_layer(op);
         }
         if next == "Maximum" {
             return self.is_relu1(node);
         }
         // A factor or summand of a layer's input is merged into the layer's weights.
-        is_layer(next) && is_arithmetic(op) && by_constant(node)
+        is_reference_layer(next) && is_arithmetic(op) && by_constant(node)
     }
 
     /// Whether the tensor is inside `x · Relu6(x + 3) / 6`, which a converter makes one op of.
@@ -271,7 +273,7 @@ impl<'g> Reached<'g> {
     fn is_affine(&self, mut node: NodeId) -> bool {
         for _ in 0..MAX_MERGED {
             let op = self.graph.op(node);
-            if is_layer(op) {
+            if is_reference_layer(op) {
                 return true;
             }
             let mut variable = self.graph.data_inputs(node).filter(|input| !self.is_constant(input.node));
@@ -315,17 +317,8 @@ fn l2_normalization(graph: &Graph, product: NodeId) -> Option<[NodeId; 5]> {
 /// More arithmetic with constants than this does not follow one layer.
 const MAX_MERGED: usize = 16;
 
-fn is_layer(op: &str) -> bool {
-    matches!(op, "Conv2D" | "DepthwiseConv2dNative" | "MatMul")
-}
-
 fn is_activation(op: &str) -> bool {
     matches!(op, "Relu" | "Relu6")
-}
-
-/// Whether values come into the graph here.
-fn feeds(op: &str) -> bool {
-    matches!(op, "Placeholder" | "PlaceholderV2" | "IteratorGetNext" | "QueueDequeueV2" | "QueueDequeueManyV2")
 }
 
 fn reads_only_shape(op: &str) -> bool {
