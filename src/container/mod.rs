@@ -180,7 +180,7 @@ impl Model {
     ///
     /// # Errors
     /// Those of reading the graph.
-    pub(crate) fn reset(&mut self) -> Result<()> {
+    pub fn reset(&mut self) -> Result<()> {
         self.collections.reset();
         self.graph.reset()
     }

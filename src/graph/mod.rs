@@ -673,6 +673,9 @@ impl Graph {
     /// # Errors
     /// Those of [`read::parse`], which took these very bytes before.
     pub(crate) fn reset(&mut self) -> Result<()> {
+        if !self.has_changes() {
+            return Ok(());
+        }
         let (source, contents) = (self.source.clone(), std::mem::take(&mut self.contents));
         // What was inserted is given back before the graph is read again.
         *self = read::parse(Bytes::new())?;

@@ -1,14 +1,14 @@
 //! `tfquant explain`: what the rules say about each layer, and why.
 //!
-//! The passes themselves are asked: they run on a copy of the graph, told to leave alone what they would refuse, and what
-//! they report is the explanation. What is added here is the neighbourhood of a layer, which shows why a rule missed it.
+//! The passes themselves are asked: they run over the graph, told to leave alone what they would refuse, and what they
+//! report is the explanation; then all they did is taken back. What is added here is the neighbourhood of a layer, which shows why a rule missed it.
 
 use std::fmt::Write;
 
 use hashbrown::HashSet;
 use serde::Serialize;
 
-use super::{SCHEMA_VERSION, TOOL, file_summary};
+use super::{SCHEMA_VERSION, TOOL};
 use crate::container::Model;
 use crate::error::{Printable, Result};
 use crate::graph::op_class::is_variable;
@@ -89,22 +89,21 @@ pub struct Neighbour {
     pub steps: Option<usize>,
 }
 
-/// Runs the passes on a copy of the model; what they would refuse they leave alone and report.
+/// Runs the passes on the model; what they would refuse they leave alone and report. [`Model::reset`] takes it back.
 ///
 /// # Errors
 /// Those of the passes that are not about a single layer.
-pub fn plan(model: &Model, options: &RewriteOptions) -> Result<(Model, Report)> {
+pub fn plan(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
     let mut options = options.clone();
     options.strict_fold = false;
     options.common.skip_unmatched = true;
     options.allow_nothing = true;
-    let mut copy = model.clone();
-    let mut report = rewrite(&mut copy, &options)?.report;
+    let mut report = rewrite(model, &options)?.report;
     report.dry_run = true;
-    Ok((copy, report))
+    Ok(report)
 }
 
-/// Explains the layers of a model, or what one of its nodes has to do with them.
+/// Explains the layers of a model that was not rewritten, or what one of its nodes has to do with them, by its [`plan`].
 ///
 /// # Errors
 /// As [`plan`]; [`crate::error::ErrorKind::Options`] if the graph has no such node.
@@ -124,7 +123,7 @@ pub fn explain(model: &Model, path: &str, report: Report, node: Option<&str>) ->
         schema_version: SCHEMA_VERSION,
         tool: TOOL.to_owned(),
         command: "explain".to_owned(),
-        model: file_summary(model, path),
+        model: FileSummary { path: path.to_owned(), ..report.input.clone() },
         asked,
         neighbourhoods,
         plan: report,

@@ -2,10 +2,12 @@
 //!
 //! The rules of names where they accept the whole graph and leave no batch norm that those of topology would fold; else
 //! those of topology, which leave with its reason what they cannot take. Which rules fit is found out by trying: where those
-//! of names refuse the graph, it is read again, which costs less than a copy that is mostly of no use.
+//! of names fall short, the graph is read again, which costs less than a copy that is mostly of no use.
 
 use super::{ErrorKind, Generation, Model, Result, run::run};
+use crate::graph::Graph;
 use crate::options::{NamesOnly, RewriteOptions, Rules, TopologyOnly};
+use crate::passes::extensions::layer_ops;
 use crate::report::Report;
 
 /// Rewrites the model by the rules that suit it best.
@@ -15,34 +17,27 @@ use crate::report::Report;
 pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &NamesOnly) -> Result<Report> {
     let mut strict = options.clone();
     strict.common.skip_unmatched = false;
-    let reason = match run(model, &strict, Generation::Names(only)) {
-        Ok(report) => match shortfall(&report, options) {
+    let by_names = Generation::Names(only);
+    let reason = match run(model, &strict, by_names) {
+        Ok(report) => match shortfall(&model.graph, &report, options) {
             None => return Ok(chosen(report, "they accept the whole graph".to_owned())),
-            Some(shortfall) => return by_structure_if_more(model, options, report, shortfall),
+            Some(shortfall) => {
+                model.reset()?;
+                match run_by_topology(model, options) {
+                    Ok(by_structure) if does_more(&by_structure, &report) => {
+                        return Ok(chosen(by_structure, shortfall));
+                    }
+                    _ => model.reset()?,
+                }
+                let report = run(model, &strict, by_names)?;
+                return Ok(chosen(report, format!("{shortfall}, and by structure no more is done")));
+            }
         },
         Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Options) => format!("by names, {error}"),
         Err(error) => return Err(error),
     };
     model.reset()?;
     Ok(chosen(run_by_topology(model, options)?, reason))
-}
-
-/// Rewrites by structure instead, if more is done so than was done by names.
-fn by_structure_if_more(
-    model: &mut Model,
-    options: &RewriteOptions,
-    by_names: Report,
-    shortfall: String,
-) -> Result<Report> {
-    let mut other = model.clone();
-    other.reset()?;
-    if let Ok(by_structure) = run_by_topology(&mut other, options)
-        && does_more(&by_structure, &by_names)
-    {
-        *model = other;
-        return Ok(chosen(by_structure, shortfall));
-    }
-    Ok(chosen(by_names, format!("{shortfall}, and by structure no more is done")))
 }
 
 fn chosen(mut report: Report, reason: String) -> Report {
@@ -57,12 +52,13 @@ fn run_by_topology(model: &mut Model, options: &RewriteOptions) -> Result<Report
 }
 
 /// What the rules of names did not do, if anything.
-fn shortfall(report: &Report, options: &RewriteOptions) -> Option<String> {
+fn shortfall(graph: &Graph, report: &Report, options: &RewriteOptions) -> Option<String> {
     let unfolded = report.batch_norms.iter().filter(|norm| norm.is_left()).count();
     if unfolded > 0 {
         return Some(format!("by names, {unfolded} batch norms stay unfolded"));
     }
-    (options.quantize.is_some() && report.summary.quantized == 0).then(|| "by names, no layer is quantized".to_owned())
+    let none_is_quantized = options.quantize.is_some() && report.summary.quantized == 0;
+    (none_is_quantized && layer_ops::has_layers(graph)).then(|| "by names, no layer is quantized".to_owned())
 }
 
 /// Whether a batch norm is folded that is not by the other rules, or layers are quantized where there are none.

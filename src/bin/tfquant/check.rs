@@ -70,5 +70,5 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let text =
         if args.json { to_json(&result) } else { terminal::paint(&check::to_text(&result), terminal::line_style) };
     terminal::print(&text)?;
-    Ok(ExitCode::from(u8::from(result.errors > 0)))
+    Ok(ExitCode::from(u8::from(result.findings.errors > 0)))
 }

@@ -42,11 +42,12 @@ pub struct ExplainArgs {
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let options = args.passes.rewrite_options()?;
-    let (model, path) = open_for_passes(&args.input, &args.freezing, options.common.is_training)?;
-    let (rewritten, report) = explain::plan(&model, &options)?;
+    let (mut model, path) = open_for_passes(&args.input, &args.freezing, options.common.is_training)?;
+    let report = explain::plan(&mut model, &options)?;
     if let Some(path) = &args.html.html {
-        write_page(path, &PageData::of_rewrite(&rewritten.graph, &report))?;
+        write_page(path, &PageData::of_rewrite(&model.graph, &report))?;
     }
+    model.reset()?;
     let explanation = explain::explain(&model, &path, report, args.node.as_deref())?;
     let text = || terminal::paint(&explain::to_text(&explanation, args.all), terminal::line_style);
     terminal::print(&if args.json { to_json(&explanation) } else { text() })?;

@@ -6,12 +6,16 @@
 
 pub mod against;
 pub mod checkpoint;
+pub mod findings;
 pub mod lints;
 pub mod ranges;
 
 use std::fmt::Write;
 
 use serde::Serialize;
+
+use findings::MAX_LISTED;
+pub use findings::{Finding, Findings};
 
 use super::fake_quant::{State, fake_quants};
 use super::{SCHEMA_VERSION, TOOL, file_summary};
@@ -60,62 +64,19 @@ pub struct Check {
     pub target: Target,
     /// How far the graph is quantized.
     pub state: State,
-    /// The tensors that the walk began at.
+    /// The tensors that the walk began at, the first [`MAX_LISTED`] of them.
     pub outputs: Vec<String>,
-    /// How many findings are errors.
-    pub errors: usize,
-    /// How many findings are warnings.
-    pub warnings: usize,
-    /// What was found: errors first, then in graph order.
-    pub findings: Vec<Finding>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlisted_outputs: usize,
+    /// What was found.
+    #[serde(flatten)]
+    pub findings: Findings,
 }
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// A converter refuses the graph, or it cannot work.
-    Error,
-    /// It passes, and is probably not what was meant.
-    Warning,
-}
-
-impl Severity {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
-    }
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// A stable code.
-    pub code: &'static str,
-    /// The node, variable or checkpoint key it is about.
-    pub node: String,
-    /// What is the matter.
-    pub message: String,
-}
-
-impl Finding {
-    /// An error.
-    #[must_use]
-    pub fn error(code: &'static str, node: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, node: node.to_owned(), message: message.into() }
-    }
-
-    /// A warning.
-    #[must_use]
-    pub fn warning(code: &'static str, node: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, node, message) }
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Checks a model for a converter. `path` is what the user called it.
@@ -125,53 +86,35 @@ pub fn check(model: &Model, path: &str, options: &Options) -> Check {
     let outputs = model.outputs();
     let quants = fake_quants(graph);
     let state = State::of(&quants);
-    let mut findings = lints::of_graph(graph, &quants, state);
     let in_functions = lints::body_in_functions(model);
     let sees_the_body = in_functions.is_none();
-    findings.extend(in_functions);
     let reached = ranges::Reached::new(graph, &model.ends.inputs, &outputs);
-    if sees_the_body {
-        findings.extend(ranges::lacking(&reached));
-    }
-    findings.extend(lints::of_ranges(&reached, &quants, options.target));
+    let lacking = ranges::lacking(&reached).filter(|_| sees_the_body);
+    let findings = Findings::default()
+        .with(lints::of_graph(graph, &quants, state))
+        .with(in_functions)
+        .with_each(ranges::LACKING, lacking, |tensor| ranges::finding(&reached, tensor))
+        .with(lints::of_ranges(&reached, &quants, options.target));
     Check {
+        schema_version: SCHEMA_VERSION,
+        tool: TOOL.to_owned(),
+        command: "check".to_owned(),
         model: file_summary(model, path),
+        against: None,
+        checkpoint: None,
         target: options.target,
         state,
-        outputs: outputs.iter().map(|&output| graph.tensor_name(output)).collect(),
-        ..Check::new(findings)
+        outputs: outputs.iter().take(MAX_LISTED).map(|&output| graph.tensor_name(output)).collect(),
+        unlisted_outputs: outputs.len().saturating_sub(MAX_LISTED),
+        findings,
     }
 }
 
 impl Check {
-    /// A result that holds only findings; the rest is to be filled in.
-    #[must_use]
-    pub fn new(mut findings: Vec<Finding>) -> Self {
-        findings.sort_by_key(|finding| finding.severity);
-        let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-        Self {
-            schema_version: SCHEMA_VERSION,
-            tool: TOOL.to_owned(),
-            command: "check".to_owned(),
-            model: FileSummary::default(),
-            against: None,
-            checkpoint: None,
-            target: Target::default(),
-            state: State::Float,
-            outputs: Vec::new(),
-            errors: count(Severity::Error),
-            warnings: count(Severity::Warning),
-            findings,
-        }
-    }
-
     /// The same with more findings.
     #[must_use]
     pub fn with(self, more: Vec<Finding>) -> Self {
-        let mut findings = self.findings;
-        findings.extend(more);
-        let Self { errors, warnings, findings, .. } = Self::new(findings);
-        Self { errors, warnings, findings, ..self }
+        Self { findings: self.findings.with(more), ..self }
     }
 }
 
@@ -179,8 +122,11 @@ impl Check {
 #[must_use]
 pub fn to_text(check: &Check) -> String {
     let mut text = String::new();
-    for Finding { severity, code, node, message } in &check.findings {
+    for Finding { severity, code, node, message } in &check.findings.listed {
         let _ = writeln!(text, "{} {code} {}: {}", severity.name(), Printable(node), Printable(message));
+    }
+    for (code, count) in &check.findings.unlisted {
+        let _ = writeln!(text, "{count} more {code}");
     }
     if let Some(checkpoint) = &check.checkpoint {
         let checkpoint::Comparison { has, lacks, renamed, extra, .. } = checkpoint;
@@ -193,11 +139,14 @@ pub fn to_text(check: &Check) -> String {
             extra.len()
         );
     }
-    let outputs: Vec<String> = check.outputs.iter().map(|output| Printable(output).to_string()).collect();
+    let mut outputs: Vec<String> = check.outputs.iter().map(|output| Printable(output).to_string()).collect();
+    if check.unlisted_outputs > 0 {
+        outputs.push(format!("and {} more", check.unlisted_outputs));
+    }
     if !outputs.is_empty() {
         let _ = writeln!(text, "outputs: {}", outputs.join(" "));
     }
     let _ = writeln!(text, "state: {}", check.state.describe());
-    let _ = writeln!(text, "result: {} errors, {} warnings", check.errors, check.warnings);
+    let _ = writeln!(text, "result: {} errors, {} warnings", check.findings.errors, check.findings.warnings);
     text
 }

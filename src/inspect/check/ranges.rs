@@ -13,15 +13,15 @@ use crate::graph::op_class::{
     canonical_op, feeds, is_fake_quant, is_fused_batch_norm, is_reference_layer, is_variable,
 };
 use crate::graph::tensor::small_floats;
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, NodeId, PerOp, TensorRef};
 use crate::proto::tensorflow::DataType;
 
 /// The part of a graph that its outputs depend on.
 pub struct Reached<'g> {
     /// The graph.
     pub graph: &'g Graph,
-    /// What the outputs are, whatever stands between.
-    outputs: HashSet<TensorRef>,
+    /// What the outputs are, whatever stands between; sorted.
+    outputs: Vec<TensorRef>,
     /// The nodes that the inputs are of which the user named.
     fed: HashSet<NodeId>,
     needed: Vec<bool>,
@@ -29,6 +29,7 @@ pub struct Reached<'g> {
     constant: Vec<bool>,
     /// The nodes of L2 normalisations, which a converter makes one op of, with a fixed range.
     normalizing: HashSet<NodeId>,
+    origin_by_op: PerOp<Origin>,
 }
 
 /// How an op's output gets its range.
@@ -65,8 +66,10 @@ impl<'g> Reached<'g> {
         }
         let products = graph.ids().filter(|&node| needed[node.index()] && graph.op(node) == "Mul");
         let normalizing = products.filter_map(|product| l2_normalization(graph, product)).flatten().collect();
-        let mut reached = Self { graph, outputs: HashSet::new(), fed, needed, constant, normalizing };
+        let origin_by_op = graph.per_op(origin_by_op);
+        let mut reached = Self { graph, outputs: Vec::new(), fed, needed, constant, normalizing, origin_by_op };
         reached.outputs = outputs.iter().map(|&output| reached.producer(output)).collect();
+        reached.outputs.sort_unstable();
         reached
     }
 
@@ -82,27 +85,44 @@ impl<'g> Reached<'g> {
         self.constant[node.index()]
     }
 
-    /// The nodes that read the tensor's values, looking through ops that a converter removes.
-    #[must_use]
-    pub fn readers(&self, tensor: TensorRef) -> Vec<NodeId> {
-        let graph = self.graph;
-        let mut readers = Vec::new();
-        let mut pending = vec![tensor];
+    /// Whether a node that reads the tensor's values is such, looking through ops that a converter removes.
+    fn any_reader(&self, tensor: TensorRef, mut is_such: impl FnMut(NodeId) -> bool) -> bool {
+        let mut aliases = Vec::new();
         let mut seen = HashSet::new();
-        while let Some(tensor) = pending.pop() {
-            for reader in graph.tensor_consumers(tensor).filter(|&reader| self.contains(reader)) {
-                if !values_read(graph, reader).any(|input| input == tensor) || !seen.insert(reader) {
+        let mut next = Some(tensor);
+        while let Some(tensor) = next {
+            for reader in self.graph.tensor_consumers(tensor).filter(|&reader| self.contains(reader)) {
+                if !values_read(self.graph, reader).any(|input| input == tensor) {
                     continue;
                 }
-                if self.origin(reader) == Origin::Alias {
-                    pending.push(reader.into());
-                } else {
-                    readers.push(reader);
+                if self.origin(reader) != Origin::Alias {
+                    if is_such(reader) {
+                        return true;
+                    }
+                } else if seen.insert(reader) {
+                    aliases.push(reader.into());
                 }
             }
+            next = aliases.pop();
         }
-        readers.sort_unstable();
-        readers
+        false
+    }
+
+    /// The only node that reads the tensor's values.
+    fn only_reader(&self, tensor: TensorRef) -> Option<NodeId> {
+        let mut only = None;
+        let several = self.any_reader(tensor, |reader| *only.get_or_insert(reader) != reader);
+        only.filter(|_| !several)
+    }
+
+    /// The first node in graph order that reads the tensor's values.
+    fn first_reader(&self, tensor: TensorRef) -> Option<NodeId> {
+        let mut first: Option<NodeId> = None;
+        self.any_reader(tensor, |reader| {
+            first = Some(first.map_or(reader, |first| first.min(reader)));
+            false
+        });
+        first
     }
 
     /// What produces the tensor, looking through ops that a converter removes.
@@ -123,45 +143,12 @@ impl<'g> Reached<'g> {
         if self.is_constant(node) || self.normalizing.contains(&node) {
             return Origin::Known;
         }
-        match self.graph.op(node) {
-            op if is_fake_quant(op) || feeds(op) || self.fed.contains(&node) => Origin::Known,
-            "Sigmoid" | "Softmax" | "Tanh" => Origin::Known,
-            "Identity"
-            | "StopGradient"
-            | "PreventGradient"
-            | "CheckNumerics"
-            | "Snapshot"
-            | "PlaceholderWithDefault"
-            | "IdentityN" => Origin::Alias,
-            "MaxPool"
-            | "MaxPoolV2"
-            | "AvgPool"
-            | "Reshape"
-            | "Squeeze"
-            | "ExpandDims"
-            | "ResizeBilinear"
-            | "ResizeNearestNeighbor"
-            | "Slice"
-            | "StridedSlice"
-            | "Gather"
-            | "GatherV2"
-            | "Transpose"
-            | "Pad"
-            | "PadV2"
-            | "Mean"
-            | "Split"
-            | "SplitV"
-            | "SpaceToDepth"
-            | "Concat"
-            | "ConcatV2"
-            | "Pack"
-            | "Max"
-            | "Sum"
-            | "Tile"
-            | "TopK"
-            | "TopKV2" => Origin::HandedOn,
-            op if is_activation(op) && self.follows_pooling(node) => Origin::HandedOn,
-            _ => Origin::Computed,
+        if self.fed.contains(&node) {
+            return Origin::Known;
+        }
+        match *self.origin_by_op.of(self.graph, node) {
+            Origin::Computed if is_activation(self.graph.op(node)) && self.follows_pooling(node) => Origin::HandedOn,
+            by_op => by_op,
         }
     }
 
@@ -176,20 +163,14 @@ impl<'g> Reached<'g> {
         if self.is_lone_batch_norm(tensor.node) {
             return false;
         }
-        let readers = self.readers(tensor);
         let op = |node: NodeId| self.graph.op(node);
-        if readers.iter().any(|&reader| is_fake_quant(op(reader))) {
+        let has_range = |reader| is_fake_quant(op(reader)) || is_activation(op(reader)) && self.is_quantized(reader);
+        if self.any_reader(tensor, has_range) {
             return true;
         }
-        if readers.iter().any(|&reader| is_activation(op(reader)) && self.is_quantized(reader)) {
-            return true;
-        }
-        match readers.as_slice() {
-            &[reader] => {
-                !self.is_output(tensor) && (self.merges(tensor.node, reader) || self.is_in_hard_swish(tensor, reader))
-            }
-            _ => false,
-        }
+        self.only_reader(tensor).is_some_and(|reader| {
+            !self.is_output(tensor) && (self.merges(tensor.node, reader) || self.is_in_hard_swish(tensor, reader))
+        })
     }
 
     /// Whether the node is a batch norm that a converter makes a product and a sum of.
@@ -198,12 +179,12 @@ impl<'g> Reached<'g> {
     }
 
     fn is_quantized(&self, node: NodeId) -> bool {
-        self.readers(node.into()).iter().any(|&reader| is_fake_quant(self.graph.op(reader)))
+        self.any_reader(node.into(), |reader| is_fake_quant(self.graph.op(reader)))
     }
 
     /// Whether the walk begins at the tensor, or at what is the same to a converter.
     fn is_output(&self, tensor: TensorRef) -> bool {
-        self.outputs.contains(&tensor)
+        self.outputs.binary_search(&tensor).is_ok()
     }
 
     /// Whether a converter makes one op of `node` and the only op that reads it.
@@ -239,9 +220,9 @@ impl<'g> Reached<'g> {
         let by_constant = |node: NodeId| graph.data_inputs(node).any(|input| self.is_constant(input.node));
         let (gate, product) = match graph.op(tensor.node) {
             "Relu6" if matches!(op, "Mul" | "RealDiv") && by_constant(reader) => {
-                match self.readers(reader.into()).as_slice() {
-                    &[product] => (tensor.node, product),
-                    _ => return false,
+                match self.only_reader(reader.into()) {
+                    Some(product) => (tensor.node, product),
+                    None => return false,
                 }
             }
             "Mul" | "RealDiv" if op == "Mul" && by_constant(tensor.node) => match factor(tensor.node) {
@@ -263,10 +244,9 @@ impl<'g> Reached<'g> {
         };
         self.graph.op(minimum) == "Minimum"
             && bound(minimum) == Some(1.0)
-            && match self.readers(minimum.into()).as_slice() {
-                &[maximum] => self.graph.op(maximum) == "Maximum" && bound(maximum) == Some(-1.0),
-                _ => false,
-            }
+            && self
+                .only_reader(minimum.into())
+                .is_some_and(|maximum| self.graph.op(maximum) == "Maximum" && bound(maximum) == Some(-1.0))
     }
 
     /// Whether the node is a layer, or arithmetic with constants that is merged into the layer before it.
@@ -292,12 +272,55 @@ impl<'g> Reached<'g> {
                     | "Div"
                     | "Identity"
             );
-            if !merged || self.readers(input).len() != 1 {
+            if !merged || self.only_reader(input).is_none() {
                 return false;
             }
             node = input.node;
         }
         false
+    }
+}
+
+/// How the output of such an op gets its range, wherever it stands.
+fn origin_by_op(op: &str) -> Origin {
+    match op {
+        op if is_fake_quant(op) || feeds(op) => Origin::Known,
+        "Sigmoid" | "Softmax" | "Tanh" => Origin::Known,
+        "Identity"
+        | "StopGradient"
+        | "PreventGradient"
+        | "CheckNumerics"
+        | "Snapshot"
+        | "PlaceholderWithDefault"
+        | "IdentityN" => Origin::Alias,
+        "MaxPool"
+        | "MaxPoolV2"
+        | "AvgPool"
+        | "Reshape"
+        | "Squeeze"
+        | "ExpandDims"
+        | "ResizeBilinear"
+        | "ResizeNearestNeighbor"
+        | "Slice"
+        | "StridedSlice"
+        | "Gather"
+        | "GatherV2"
+        | "Transpose"
+        | "Pad"
+        | "PadV2"
+        | "Mean"
+        | "Split"
+        | "SplitV"
+        | "SpaceToDepth"
+        | "Concat"
+        | "ConcatV2"
+        | "Pack"
+        | "Max"
+        | "Sum"
+        | "Tile"
+        | "TopK"
+        | "TopKV2" => Origin::HandedOn,
+        _ => Origin::Computed,
     }
 }
 
@@ -313,6 +336,9 @@ fn l2_normalization(graph: &Graph, product: NodeId) -> Option<[NodeId; 5]> {
     let normalized = graph.data_input(square, 0)?;
     graph.data_inputs(product).any(|input| input == normalized).then_some([product, rsqrt, bounded, sum, square])
 }
+
+/// The code of a tensor that lacks a range.
+pub const LACKING: &str = "lacking_range";
 
 /// More arithmetic with constants than this does not follow one layer.
 const MAX_MERGED: usize = 16;
@@ -339,19 +365,19 @@ fn values_read(graph: &Graph, node: NodeId) -> impl Iterator<Item = TensorRef> {
 }
 
 /// Every tensor that a converter would refuse, in graph order.
-#[must_use]
-pub fn lacking(reached: &Reached<'_>) -> Vec<Finding> {
+pub fn lacking(reached: &Reached<'_>) -> impl Iterator<Item = TensorRef> {
     let graph = reached.graph;
     let computed = graph.ids().filter(|&node| reached.contains(node) && reached.origin(node) == Origin::Computed);
-    let lacking = computed.filter_map(|node| {
-        let tensor = TensorRef::from(node);
+    computed.map(TensorRef::from).filter(|&tensor| {
         let is_float = matches!(graph.tensor_type(tensor), None | Some(DataType::DtFloat));
-        if !is_float || reached.has_range(tensor) {
-            return None;
-        }
-        Some(Finding::error("lacking_range", graph.name(node), describe(reached, tensor)))
-    });
-    lacking.collect()
+        is_float && !reached.has_range(tensor)
+    })
+}
+
+/// Why a converter would refuse the tensor.
+#[must_use]
+pub fn finding(reached: &Reached<'_>, tensor: TensorRef) -> Finding {
+    Finding::error(LACKING, reached.graph.name(tensor.node), describe(reached, tensor))
 }
 
 fn describe(reached: &Reached<'_>, tensor: TensorRef) -> String {
@@ -360,8 +386,8 @@ fn describe(reached: &Reached<'_>, tensor: TensorRef) -> String {
     if reached.is_lone_batch_norm(tensor.node) {
         return format!("{op} follows no layer it could be folded into, and the product inside it lacks min/max data");
     }
-    match reached.readers(tensor).first() {
-        Some(&reader) => {
+    match reached.first_reader(tensor) {
+        Some(reader) => {
             format!("{op} lacks min/max data and is read by {} ({})", graph.name(reader), graph.op(reader))
         }
         None => format!("{op} lacks min/max data and is an output"),

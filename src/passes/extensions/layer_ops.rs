@@ -33,3 +33,9 @@ pub(in crate::passes) fn weight_inputs(graph: &Graph, node: NodeId) -> Option<(&
 pub(crate) fn is_layer_op(graph: &Graph, node: NodeId) -> bool {
     weight_inputs(graph, node).is_some()
 }
+
+/// Whether there is any such op.
+#[must_use]
+pub(crate) fn has_layers(graph: &Graph) -> bool {
+    graph.ids().any(|node| is_layer_op(graph, node))
+}
