@@ -1,7 +1,7 @@
 //! Which generation of rules suits a model: `--match auto`.
 //!
-//! The rules of names where they accept the whole graph and leave no batch norm that those of topology would fold; else
-//! those of topology, which leave with its reason what they cannot take. Which rules fit is found out by trying: where those
+//! The rules of names where they accept the whole graph, keep what it computes, and leave no batch norm that those of
+//! topology would fold; else those of topology, which leave with its reason what they cannot take. Which rules fit is found out by trying: where those
 //! of names refuse the graph, it is read again, which costs less than a copy that is mostly of no use.
 
 use super::{ErrorKind, Generation, Model, Result, run::run};
@@ -16,9 +16,10 @@ pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &Na
     let mut strict = options.clone();
     strict.common.skip_unmatched = false;
     let reason = match run(model, &strict, Generation::Names(only)) {
-        Ok(report) => match shortfall(&report, options) {
-            None => return Ok(chosen(report, "they accept the whole graph".to_owned())),
-            Some(shortfall) => return by_structure_if_more(model, options, report, shortfall),
+        Ok(report) => match (change(&report), shortfall(&report, options)) {
+            (Some(change), _) => change,
+            (None, None) => return Ok(chosen(report, "they accept the whole graph".to_owned())),
+            (None, Some(shortfall)) => return by_structure_if_more(model, options, report, shortfall),
         },
         Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Options) => format!("by names, {error}"),
         Err(error) => return Err(error),
@@ -54,6 +55,12 @@ fn run_by_topology(model: &mut Model, options: &RewriteOptions) -> Result<Report
     let mut lenient = options.clone();
     lenient.common.skip_unmatched = true;
     run(model, &lenient, Generation::Topology(&TopologyOnly::default()))
+}
+
+/// A batch norm that the rules of names folded into something else, if there is one.
+fn change(report: &Report) -> Option<String> {
+    let changed = report.batch_norms.iter().find(|norm| norm.changes.is_some())?;
+    Some(format!("by names, folding '{}' would change what the network computes", changed.node))
 }
 
 /// What the rules of names did not do, if anything.
