@@ -258,12 +258,11 @@ fn left(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<BatchNorm> {
     }
     let (normalised, deviation) = graph.data_inputs(node).find_map(|input| normalised(graph, pass, input.node))?;
     let mut batch_norm = BatchNorm::new(group(graph, node), "batchnorm", FoldOutcome::NoLayer);
-    let Some(layer) = layer_before(graph, normalised).filter(|&layer| is_reference_layer(graph.op(layer))) else {
+    let layer = layer_before(graph, normalised);
+    batch_norm.layer = layer.map(|layer| graph.name(layer).to_owned());
+    if !layer.is_some_and(|layer| is_reference_layer(graph.op(layer))) {
         batch_norm.detail = Some(no_layer(graph, normalised));
-        return Some(batch_norm);
-    };
-    batch_norm.layer = Some(graph.name(layer).to_owned());
-    if pass.stored.holds(deviation) {
+    } else if pass.stored.holds(deviation) {
         batch_norm.outcome = FoldOutcome::UnknownForm;
         let what = "what is between layer and batch norm is not known, or the channels are not on the layer's axis";
         batch_norm.detail = Some(what.to_owned());

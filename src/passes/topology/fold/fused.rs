@@ -13,7 +13,7 @@ use crate::graph::name::{leaf, parent};
 use crate::graph::op_class::is_fused_batch_norm;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
-use crate::passes::batch_norms::{is_frozen, is_training, no_layer};
+use crate::passes::batch_norms::{is_frozen, is_training, layer_before, no_layer};
 use crate::passes::decisions::{BatchNorm, Extension, FoldOutcome, Refusal};
 use crate::passes::extensions::fold_affine::{channel_axis, channels, layer_output};
 use crate::passes::extensions::fold_chain::Replaced;
@@ -284,8 +284,11 @@ fn report_others(graph: &Graph, operations: &[NodeId], normalised: &HashSet<Node
         let is_read = graph.tensor_consumers(node.into()).next().is_some();
         let outcome = if is_read { FoldOutcome::NoLayer } else { FoldOutcome::NotRead };
         let mut batch_norm = BatchNorm::new(graph.name(node), graph.op(node), outcome);
-        if is_read {
-            batch_norm.detail = graph.data_input(node, 0).map(|read| no_layer(graph, read));
+        if let Some(read) = graph.data_input(node, 0).filter(|_| is_read) {
+            batch_norm.detail = Some(no_layer(graph, read));
+            // Layer normalization is made of this op as well, behind a Reshape.
+            let normalised = layer_before(graph, read).filter(|_| graph.op(read.node) != "Reshape");
+            batch_norm.layer = normalised.map(|layer| graph.name(layer).to_owned());
         }
         report.push(batch_norm);
     }

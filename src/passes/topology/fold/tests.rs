@@ -316,6 +316,9 @@ fn a_layer_that_batch_norms_do_not_fold_into_is_named() {
     assert_eq!(outcome, "no_layer");
     let named = "it normalises 'net/up' (Conv2DBackpropInput): only batch norms of Conv2D, ";
     assert!(detail.starts_with(named), "{detail}");
+    let (report, _) = rewritten(&lines, &eval_by_topology()).unwrap();
+    let [_, layer] = &report.layers[..] else { panic!("{:?}", report.layers) };
+    assert_eq!((layer.outcome, layer.fake_quants.len()), (Outcome::BatchNormFollows, 0));
 
     let single = "net/video = Reshape(x, dims)
                   net/volume = Conv3D(net/video, w)
