@@ -4,6 +4,7 @@
 //! `quantize`; [`extensions`] go past what TensorFlow does. [`integer`] makes a float network ready for integer
 //! arithmetic. What they share stands beside them.
 
+mod batch_norms;
 pub(crate) mod constant_ranges;
 pub(crate) mod consumers;
 pub mod decisions;

@@ -1,8 +1,9 @@
 //! Which generation of rules suits a model: `--match auto`.
 //!
-//! The rules of names where they accept the whole graph and leave no batch norm that those of topology would fold; else
-//! those of topology, which leave with its reason what they cannot take. Which rules fit is found out by trying: where those
-//! of names fall short, the graph is read again, which costs less than a copy that is mostly of no use.
+//! The rules of names where they accept the whole graph, keep what it computes, and leave no batch norm that those of
+//! topology would fold; else those of topology, which leave with its reason what they cannot take. Which rules fit is
+//! found out by trying: where those of names fall short, the graph is read again, which costs less than a copy that is
+//! mostly of no use.
 
 use super::{ErrorKind, Generation, Model, Result, run::run};
 use crate::graph::Graph;
@@ -19,9 +20,10 @@ pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &Na
     strict.common.skip_unmatched = false;
     let by_names = Generation::Names(only);
     let reason = match run(model, &strict, by_names) {
-        Ok(report) => match shortfall(&model.graph, &report, options) {
-            None => return Ok(chosen(report, "they accept the whole graph".to_owned())),
-            Some(shortfall) => {
+        Ok(report) => match (change(&report), shortfall(&model.graph, &report, options)) {
+            (Some(change), _) => change,
+            (None, None) => return Ok(chosen(report, "they accept the whole graph".to_owned())),
+            (None, Some(shortfall)) => {
                 model.reset()?;
                 match run_by_topology(model, options) {
                     Ok(by_structure) if does_more(&by_structure, &report) => {
@@ -49,6 +51,12 @@ fn run_by_topology(model: &mut Model, options: &RewriteOptions) -> Result<Report
     let mut lenient = options.clone();
     lenient.common.skip_unmatched = true;
     run(model, &lenient, Generation::Topology(&TopologyOnly::default()))
+}
+
+/// A batch norm that the rules of names folded into something else, if there is one.
+fn change(report: &Report) -> Option<String> {
+    let changed = report.batch_norms.iter().find(|norm| norm.changes.is_some())?;
+    Some(format!("by names, folding '{}' would change what the network computes", changed.node))
 }
 
 /// What the rules of names did not do, if anything.

@@ -5,7 +5,7 @@ use crate::freeze::layers;
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::training::{self, Gradients};
 use crate::graph::{Graph, NodeId};
-use crate::options::RewriteOptions;
+use crate::options::{RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, Quantized};
 use crate::passes::topology::fold::GRADIENT_OP;
 use crate::report::{Output, Warning};
@@ -58,7 +58,7 @@ pub(super) fn after(
     {
         warnings.push(Warning::new("saver_misses_variables", unsaved.message(graph)));
     }
-    warnings.extend(batch_norms.iter().filter_map(changed_by_fold));
+    warnings.extend(batch_norms.iter().filter_map(|norm| changed_by_fold(norm, &options.rules)));
     if options.common.is_training {
         warnings.extend(gradient_to_register(graph, batch_norms));
     }
@@ -71,10 +71,14 @@ pub(super) fn after(
 }
 
 /// A fold after which the network computes something else, as the reference's does.
-fn changed_by_fold(batch_norm: &BatchNorm) -> Option<Warning> {
+fn changed_by_fold(batch_norm: &BatchNorm, rules: &Rules) -> Option<Warning> {
     let changes = batch_norm.changes?;
+    let remedy = match rules {
+        Rules::Topology(_) => "without --reference-only it is kept",
+        Rules::Names(_) | Rules::Auto(_) => "--match auto leaves it as it is",
+    };
     let message = format!(
-        "folding '{}' changes what the network computes, as in TensorFlow: {changes}; without --reference-only it is kept",
+        "folding '{}' changes what the network computes, as in TensorFlow: {changes}; {remedy}",
         batch_norm.node
     );
     Some(Warning::new("fold_changes_result", message))

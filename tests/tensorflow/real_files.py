@@ -116,8 +116,9 @@ def seeded(graph_def):
         for seed in ("seed", "seed2"):
             if seed in node.attr:
                 node.attr[seed].i = 7
-        if "_class" in node.attr:
-            del node.attr["_class"]
+        for hint in ("_class", "_output_shapes"):
+            if hint in node.attr:
+                del node.attr[hint]
     return graph_def
 
 

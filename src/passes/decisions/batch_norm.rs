@@ -27,7 +27,7 @@ pub struct BatchNorm {
     /// The rule by which it was folded although the reference leaves it, or leaves its layer's input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extension: Option<Extension>,
-    /// What the network computes otherwise once it is folded: where the reference's rule is asked for, and changes that.
+    /// What the network computes otherwise once it is folded: where a reference's rule changes that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<&'static str>,
 }

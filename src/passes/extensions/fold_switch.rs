@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::graph::op_class::is_fused_batch_norm;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
+use crate::passes::batch_norms::is_training;
 
 /// More nodes between a batch norm and the Switch of its parameter are not followed.
 const MAX_NODES: usize = 16;
@@ -30,8 +31,7 @@ pub(in crate::passes) fn branches(graph: &Graph, merge: NodeId) -> Option<[NodeI
     let mut sides = graph.data_inputs(merge);
     let (first, second) = (sides.next()?, sides.next()?);
     let [first, second] = [behind_identities(graph, first)?, behind_identities(graph, second)?];
-    let is_training = |node| graph.attr_bool(node, "is_training").unwrap_or(true);
-    match [first, second].map(is_training) {
+    match [first, second].map(|batch_norm| is_training(graph, batch_norm)) {
         [false, true] => Some([first, second]),
         [true, false] => Some([second, first]),
         _ => None,

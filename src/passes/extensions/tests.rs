@@ -62,6 +62,31 @@ fn wrapped_weights() {
 }
 
 #[test]
+fn parts_of_a_partitioned_variable_are_quantized_together() {
+    let parts = "x = Placeholder [2,6]
+                 axis = Const [0]i
+                 bias = Const [4]
+                 p = Const [2,4]
+                 w/part_0 = Identity(p)
+                 w/part_1 = Identity(p)
+                 w/part_2 = Identity(p)
+                 w = ConcatV2(w/part_0, w/part_1, w/part_2, axis)
+                 net/mm = MatMul(x, w)
+                 net/add = BiasAdd(net/mm, bias)
+                 net/relu = Relu(net/add)
+                 out = Softmax(net/relu)";
+    let quantized = "layer net/mm: quantized by wrapped_weights
+                     net/mm = MatMul(x, net/weights_quant/FakeQuantWithMinMaxVars)
+                     out = Softmax(net/act_quant/FakeQuantWithMinMaxVars)
+                     net/weights_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(w)
+                     net/act_quant/FakeQuantWithMinMaxVars = FakeQuantWithMinMaxVars(net/relu)";
+    check(parts, &eval_by_topology(), quantized);
+    check(&parts.replace("Const [2,4]", "VariableV2 [2,4]"), &eval_by_topology(), quantized);
+    let computed = parts.replace("w/part_1 = Identity(p)", "w/part_1 = Relu(p)");
+    check(&computed, &eval_by_topology(), "layer net/mm: weights_unknown");
+}
+
+#[test]
 fn bare_layers() {
     check(
         &ending_in("concat = ConcatV2(net/bias, x, x)")

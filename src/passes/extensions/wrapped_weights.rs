@@ -4,7 +4,8 @@
 //! Looks for the variable or constant behind Identity, Cast, Dequantize, Reshape, ExpandDims, Squeeze, Transpose and
 //! slices, and quantizes the tensor that the layer reads, after all of them. Behind Enter, Switch, Split and Unpack, which
 //! lead into a loop or a conditional or to several readers, it quantizes what enters the first of them: a constant is the
-//! same in every frame, in every branch, and before it is split.
+//! same in every frame, in every branch, and before it is split. Parts of a partitioned variable are quantized where they
+//! have been put together.
 //!
 //! # When it applies
 //! To weights stored as 16-bit floats or 8-bit integers; to kernels that are reshaped before use, such as those of
@@ -24,6 +25,8 @@ use crate::passes::decisions::Extension;
 
 /// More ops between weights and layer are not followed.
 pub(super) const MAX_OPS: usize = 16;
+/// Variables are not partitioned into more parts than this.
+const MAX_PARTS: usize = 256;
 
 /// A stored tensor that a layer reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,9 @@ pub(in crate::passes) fn stored(graph: &Graph, read: TensorRef) -> Option<Stored
             // The reference knows a variable behind one Identity, or two when it is a part of a partitioned one.
             return placed(graph, tensor, rule.or((identities > 2).then_some(Extension::WrappedWeights)));
         }
+        if joins_stored(graph, at.node) {
+            return placed(graph, tensor, Some(Extension::WrappedWeights));
+        }
         let way = way(graph, at.node)?;
         match way {
             Way::Identity => identities += 1,
@@ -64,6 +70,32 @@ pub(in crate::passes) fn stored(graph: &Graph, read: TensorRef) -> Option<Stored
 fn placed(graph: &Graph, tensor: TensorRef, rule: Option<Extension>) -> Option<Stored> {
     let is_reference = matches!(graph.op(tensor.node), "Variable" | "VariableV2");
     (tensor.port == 0 && !is_reference).then_some(Stored { tensor, rule })
+}
+
+/// Whether all that the node puts together are stored tensors.
+fn joins_stored(graph: &Graph, node: NodeId) -> bool {
+    let inputs: Vec<TensorRef> = match graph.op(node) {
+        "ConcatV2" | "Concat" => graph.data_inputs(node).take(MAX_PARTS + 2).collect(),
+        _ => return false,
+    };
+    let parts = match &inputs[..] {
+        [parts @ .., _axis] if graph.op(node) == "ConcatV2" => parts,
+        [_axis, parts @ ..] => parts,
+        [] => return false,
+    };
+    (1..=MAX_PARTS).contains(&parts.len()) && parts.iter().all(|&part| is_stored(graph, part))
+}
+
+/// Whether the tensor is handed on from a constant or a variable.
+fn is_stored(graph: &Graph, mut tensor: TensorRef) -> bool {
+    for _ in 0..MAX_OPS {
+        if is_constant(graph, tensor.node) || is_variable(graph, tensor.node) {
+            return true;
+        }
+        let Some(before) = handed_on(graph, tensor.node) else { return false };
+        tensor = before;
+    }
+    false
 }
 
 /// How an op hands a stored tensor on.

@@ -11,6 +11,7 @@ use crate::graph::shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::options::Common;
+use crate::passes::batch_norms::{is_frozen, is_training, no_layer};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Refusal};
 use crate::passes::graph_matcher::{FUSED_BATCH_NORM, Match, PatternId, Patterns};
 use crate::proto::tensorflow::DataType;
@@ -105,9 +106,16 @@ impl LayerPatterns {
     }
 }
 
-/// Whether the batch norm normalises by the batch and yields its statistics.
-fn is_training(graph: &Graph, batch_norm: NodeId) -> bool {
-    graph.attr_bool(batch_norm, "is_training").unwrap_or(true)
+impl FusedMatch {
+    /// What a frozen network computes otherwise once it is folded. Training graphs are folded by that variance too, since
+    /// these rules made them so.
+    fn scaled_otherwise(&self, graph: &Graph) -> Option<&'static str> {
+        let is_frozen = is_frozen(graph, [self.weights, self.gamma, self.beta]);
+        (is_frozen && is_training(graph, self.batch_norm)).then_some(
+            "it is in training mode and normalises by the batch's variance, but the folded weights are scaled by the unbiased \
+             variance, n / (n - 1) times as large",
+        )
+    }
 }
 
 /// Folds every fused batch norm of the graph that follows a layer.
@@ -138,12 +146,13 @@ pub(super) fn fold(b: &mut Builder<'_>, shapes: &mut ShapeCache, common: &Common
 
 /// The record of a batch norm that no pattern has matched yet.
 fn new_record(graph: &Graph, node: NodeId) -> BatchNorm {
-    let before = graph.data_input(node, 0).map(|tensor| tensor.node);
-    let (outcome, detail) = match before.map(|before| (graph.op(before), graph.name(before))) {
-        Some(("BatchToSpaceND" | "BatchToSpace", name)) => {
+    let read = graph.data_input(node, 0);
+    let (outcome, detail) = match read.map(|read| (graph.op(read.node), read)) {
+        Some(("BatchToSpaceND" | "BatchToSpace", read)) => {
+            let name = graph.name(read.node);
             (FoldOutcome::Atrous, Some(format!("it reads '{name}', the end of a dilated convolution")))
         }
-        Some((op, name)) => (FoldOutcome::NoLayer, Some(format!("it reads '{name}' ({op}), which is no layer"))),
+        Some((_, read)) => (FoldOutcome::NoLayer, Some(no_layer(graph, read))),
         None => (FoldOutcome::NoLayer, None),
     };
     BatchNorm { detail, ..BatchNorm::new(graph.name(node), graph.op(node), outcome) }
@@ -164,7 +173,10 @@ fn fold_match(
         return Ok(());
     }
     match plan(b.graph, shapes, found) {
-        Ok(plan) => record.record_folded(insert(b, &plan)?),
+        Ok(plan) => {
+            record.record_folded(insert(b, &plan)?);
+            record.changes = plan.found.scaled_otherwise(b.graph);
+        }
         Err(refusal) => record.record_refusal(refusal, common.skip_unmatched)?,
     }
     Ok(())

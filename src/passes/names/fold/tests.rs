@@ -1,8 +1,7 @@
 //! What is folded, left and refused, on networks of one layer.
 
 use crate::cases::{check, fold_by_names, rewritten, skipping};
-use crate::options::RewriteOptions;
-use crate::options::Selection;
+use crate::options::{NamesOnly, RewriteOptions, Rules, Selection};
 use crate::passes::decisions::{BatchNorm, FoldOutcome};
 
 const PARAMETERS: &str = "
@@ -90,6 +89,32 @@ fn a_training_batch_norm_is_folded_by_the_batch_s_statistics() {
 }
 
 #[test]
+fn frozen_in_training_mode_it_is_left_by_auto_and_warned_of_by_names() {
+    let training = BATCH_NORM.replace("is_training=false", "is_training=true");
+    let trainable = network(&[LAYER, &training, RELU]);
+    let frozen = trainable.replace("VariableV2", "Const");
+    let told = |lines: &str, rules: Rules| {
+        let options = RewriteOptions { rules, allow_nothing: true, ..fold_by_names() };
+        let (report, _) = rewritten(lines, &options).unwrap();
+        let warnings: Vec<String> = report.warnings.into_iter().map(|warning| warning.message).collect();
+        (report.rules, report.batch_norms[0].outcome, warnings)
+    };
+    let (names, auto) = (Rules::Names(NamesOnly::default()), Rules::Auto(NamesOnly::default()));
+
+    let (rules, outcome, _) = told(&frozen, auto.clone());
+    assert_eq!((rules.chosen, outcome), ("topology", FoldOutcome::FrozenTraining));
+    assert_eq!(rules.reason, "by names, folding 'conv/bn' would change what the network computes");
+    let (_, outcome, warnings) = told(&frozen, names);
+    assert_eq!(outcome, FoldOutcome::Folded);
+    assert!(warnings.iter().any(|warning| warning.contains("unbiased variance") && warning.contains("--match auto")));
+
+    let (rules, outcome, warnings) = told(&trainable, auto.clone());
+    assert_eq!((rules.chosen, outcome, warnings), ("names", FoldOutcome::Folded, Vec::new()));
+    let weights_train = frozen.replace("conv/weights = Const", "conv/weights = VariableV2");
+    assert_eq!(told(&weights_train, auto).0.chosen, "names");
+}
+
+#[test]
 fn a_depthwise_layer_s_scale_is_laid_out_like_its_filter() {
     let layer = "
         filter = VariableV2 [1,1,3,1]
@@ -163,6 +188,10 @@ fn every_batch_norm_that_is_left_has_its_reason() {
     let found = folded(&["conv/Conv2D = Relu(image)\n", BATCH_NORM], &fold_by_names());
     assert_eq!((found.outcome, found.layer.as_deref()), (FoldOutcome::NoLayer, None));
     assert_eq!(found.detail.as_deref(), Some("it reads 'conv/Conv2D' (Relu), which is no layer"));
+    let biased = BATCH_NORM.replace("(conv/Conv2D", "(bias");
+    let found = folded(&[LAYER, "bias = BiasAdd(conv/Conv2D, beta)\n", &biased, RELU], &fold_by_names());
+    let between = "'bias' (BiasAdd) stands between it and the layer 'conv/Conv2D' (Conv2D)";
+    assert_eq!((found.outcome, found.detail.as_deref()), (FoldOutcome::NoLayer, Some(between)));
 
     let mut options = fold_by_names();
     options.common.selection = Selection::new(&[], &["conv/Conv2D".to_owned()]).unwrap();

@@ -14,6 +14,7 @@ use crate::graph::name::{leaf, parent};
 use crate::graph::op_class::is_reference_layer;
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::nodes::Builder;
+use crate::passes::batch_norms::{layer_before, no_layer};
 use crate::passes::consumers::is_skipped;
 use crate::passes::decisions::{BatchNorm, Extension, FoldOutcome, Refusal};
 use crate::passes::extensions::fold_affine::{self, Chain, Step};
@@ -257,13 +258,11 @@ fn left(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<BatchNorm> {
     }
     let (normalised, deviation) = graph.data_inputs(node).find_map(|input| normalised(graph, pass, input.node))?;
     let mut batch_norm = BatchNorm::new(group(graph, node), "batchnorm", FoldOutcome::NoLayer);
-    let Some(layer) = layer_before(graph, normalised) else {
-        let name = graph.name(normalised.node);
-        batch_norm.detail = Some(format!("it reads '{name}' ({}), which is no layer", graph.op(normalised.node)));
-        return Some(batch_norm);
-    };
-    batch_norm.layer = Some(graph.name(layer).to_owned());
-    if pass.stored.holds(deviation) {
+    let layer = layer_before(graph, normalised);
+    batch_norm.layer = layer.map(|layer| graph.name(layer).to_owned());
+    if !layer.is_some_and(|layer| is_reference_layer(graph.op(layer))) {
+        batch_norm.detail = Some(no_layer(graph, normalised));
+    } else if pass.stored.holds(deviation) {
         batch_norm.outcome = FoldOutcome::UnknownForm;
         let what = "what is between layer and batch norm is not known, or the channels are not on the layer's axis";
         batch_norm.detail = Some(what.to_owned());
@@ -277,27 +276,6 @@ fn left(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<BatchNorm> {
     }
     Some(batch_norm)
 }
-
-/// The layer that the tensor comes of, through a bias and what rearranges it.
-fn layer_before(graph: &Graph, tensor: TensorRef) -> Option<NodeId> {
-    let mut node = tensor.node;
-    for _ in 0..MAX_NODES {
-        match graph.op(node) {
-            op if is_reference_layer(op) => return Some(node),
-            "Identity" | "BiasAdd" | "Squeeze" | "Reshape" | "ExpandDims" | "BatchToSpaceND" => {
-                node = graph.data_input(node, 0)?.node;
-            }
-            "Add" | "AddV2" => {
-                return graph.data_inputs(node).find_map(|input| Some(fold_affine::layer_output(graph, input)?.layer));
-            }
-            _ => return None,
-        }
-    }
-    None
-}
-
-/// More nodes between a layer and a batch norm that stays are not followed.
-const MAX_NODES: usize = 16;
 
 /// What a product scales by one over a deviation, which has one element per channel.
 fn normalised(graph: &Graph, pass: &mut Pass<'_>, product: NodeId) -> Option<(TensorRef, NodeId)> {

@@ -13,6 +13,7 @@ use crate::graph::name::{leaf, parent};
 use crate::graph::op_class::is_fused_batch_norm;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
+use crate::passes::batch_norms::{is_frozen, is_training, layer_before, no_layer};
 use crate::passes::decisions::{BatchNorm, Extension, FoldOutcome, Refusal};
 use crate::passes::extensions::fold_affine::{channel_axis, channels, layer_output};
 use crate::passes::extensions::fold_chain::Replaced;
@@ -282,12 +283,15 @@ fn report_others(graph: &Graph, operations: &[NodeId], normalised: &HashSet<Node
         }
         let is_read = graph.tensor_consumers(node.into()).next().is_some();
         let outcome = if is_read { FoldOutcome::NoLayer } else { FoldOutcome::NotRead };
-        report.push(BatchNorm::new(graph.name(node), graph.op(node), outcome));
+        let mut batch_norm = BatchNorm::new(graph.name(node), graph.op(node), outcome);
+        if let Some(read) = graph.data_input(node, 0).filter(|_| is_read) {
+            batch_norm.detail = Some(no_layer(graph, read));
+            // Layer normalization is made of this op as well, behind a Reshape.
+            let normalised = layer_before(graph, read).filter(|_| graph.op(read.node) != "Reshape");
+            batch_norm.layer = normalised.map(|layer| graph.name(layer).to_owned());
+        }
+        report.push(batch_norm);
     }
-}
-
-fn is_training(graph: &Graph, batch_norm: NodeId) -> bool {
-    graph.attr_bool(batch_norm, "is_training").unwrap_or(true)
 }
 
 /// Where each node comes in TensorFlow's order.
@@ -331,7 +335,7 @@ fn check(b: &Builder<'_>, pass: &mut Pass<'_>, order: &Order, found: &mut FusedM
             pass.shapes.constant_shape(b.graph, variance, at)?;
             pass.shapes.check_broadcast(b, variance, mean, at)
         }
-        _ if [found.gamma, found.beta].iter().all(|&tensor| b.graph.const_value(tensor).is_some()) => {
+        _ if is_frozen(b.graph, [found.weights, found.gamma, found.beta]) => {
             let what = "frozen from the training graph: it normalises by the mean and variance of each batch, so that \
                         every result depends on what else is in the batch, and the moving averages are not in the file; \
                         export again from the graph built for inference";

@@ -306,6 +306,34 @@ fn a_batch_norm_that_nobody_reads_says_so() {
 }
 
 #[test]
+fn a_layer_that_batch_norms_do_not_fold_into_is_named() {
+    let transposed = "dims = Const [2,8,8,4]i
+                      back = Const [1,1,4,3]
+                      net/up = Conv2DBackpropInput(dims, back, x)
+                      net/bias = BiasAdd(net/up, v)";
+    let lines = graph(&[LAYER, transposed, &FUSED.replace("(net/conv", "(net/bias")]);
+    let (outcome, _, detail) = decided(&lines, &fold(false));
+    assert_eq!(outcome, "no_layer");
+    let named = "it normalises 'net/up' (Conv2DBackpropInput): only batch norms of Conv2D, ";
+    assert!(detail.starts_with(named), "{detail}");
+    let (report, _) = rewritten(&lines, &eval_by_topology()).unwrap();
+    let [_, layer] = &report.layers[..] else { panic!("{:?}", report.layers) };
+    assert_eq!((layer.outcome, layer.fake_quants.len()), (Outcome::BatchNormFollows, 0));
+
+    let single = "net/video = Reshape(x, dims)
+                  net/volume = Conv3D(net/video, w)
+                  net/mul = Mul(net/volume, scale)
+                  net/add = AddV2(net/mul, v)
+                  scale = Rsqrt(v)
+                  net/relu = Relu(net/add)";
+    let lines =
+        graph(&[LAYER, "dims = Const [1,2,8,8,3]i", &single.replace("w)", "kernel)"), "kernel = Const [1,1,1,3,4]"]);
+    let (outcome, _, detail) = decided(&lines, &fold(false));
+    assert_eq!(outcome, "no_layer");
+    assert!(detail.starts_with("it normalises 'net/volume' (Conv3D)"), "{detail}");
+}
+
+#[test]
 fn a_frozen_training_graph_says_so_and_how_to_export_again() {
     let lines = graph(&[LAYER, FUSED]).replace("is_training=false", "is_training=true");
     let error = rewritten(&lines, &training()).unwrap_err();
@@ -313,8 +341,9 @@ fn a_frozen_training_graph_says_so_and_how_to_export_again() {
     let (outcome, _, detail) = decided(&lines, &skipping(training()));
     assert_eq!(outcome, "frozen_training");
     assert!(detail.contains("each batch") && detail.contains("export again"), "{detail}");
-    let trained = lines.replace("v = Const [4]", "v = VariableV2 [4]");
-    assert_eq!(decided(&trained, &skipping(training())).0, "no_moving_averages");
+    for lines in [lines.replace("v = Const", "v = VariableV2"), lines.replace("w = Const", "w = VariableV2")] {
+        assert_eq!(decided(&lines, &skipping(training())).0, "no_moving_averages", "something can be trained");
+    }
 }
 
 #[test]

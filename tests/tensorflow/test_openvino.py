@@ -1,0 +1,70 @@
+"""OpenVINO takes what `--output-format saved-model` writes, and computes what TensorFlow does.
+
+Skipped where OpenVINO is not installed: `pip install openvino`, or name a Python that has it in OPENVINO_PYTHON.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from test_freeze import saved  # noqa: F401
+
+HERE = pathlib.Path(__file__).parent
+DIGITS = HERE.parents[1] / "testdata" / "digits"
+PYTHON = os.environ.get("OPENVINO_PYTHON", sys.executable)
+HAS_OPENVINO = subprocess.run([PYTHON, "-c", "import openvino"], capture_output=True, check=False).returncode == 0
+
+pytestmark = pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is not installed for OPENVINO_PYTHON, or this Python")
+
+
+def by_openvino(folder, inputs):
+    """The outputs of a SavedModel, by the keys of its signature."""
+    fed, computed = folder.with_suffix(".in.npz"), folder.with_suffix(".out.npz")
+    np.savez(fed, **inputs)
+    command = [PYTHON, str(HERE / "openvino_computes.py"), str(folder), str(fed), str(computed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(np.load(computed))
+
+
+def by_tensorflow(folder, inputs):
+    with tf.Graph().as_default(), tf.Session() as session:
+        loaded = tf.saved_model.load(session, ["serve"], str(folder)).signature_def["serving_default"]
+        fed = {loaded.inputs[key].name: value for key, value in inputs.items()}
+        return session.run({key: output.name for key, output in loaded.outputs.items()}, fed)
+
+
+def assert_same(folder, inputs):
+    actual, expected = by_openvino(folder, inputs), by_tensorflow(folder, inputs)
+    assert set(actual) == set(expected)
+    for key, value in expected.items():
+        np.testing.assert_allclose(actual[key], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["keras_saved", "keras_recurrent", "same_names", "plain_module"])
+def test_a_frozen_saved_model_is_taken(tfquant, saved, name):  # noqa: F811
+    frozen = tfquant.folder / name
+    tfquant.run("freeze", saved / name, "-o", frozen, "--output-format", "saved-model")
+    arrays = np.load(saved / f"{name}.npz")
+    assert_same(frozen, {key[3:]: arrays[key] for key in arrays if key.startswith("in/")})
+
+
+def test_a_folded_saved_model_is_taken(tfquant):
+    folded = tfquant.folder / "folded"
+    tfquant.run("fold", DIGITS / "saved_model", "--mode", "eval", "-o", folded, "--output-format", "saved-model")
+    assert_same(folded, {"image": np.load(DIGITS / "test.npy")[:40]})
+
+
+def test_a_calibrated_saved_model_is_taken(tfquant):
+    calibrated, images = tfquant.folder / "calibrated", np.load(DIGITS / "test.npy")
+    data = DIGITS / "calibration.npy"
+    tfquant.run("calibrate", DIGITS / "saved_model", "--data", data, "-o", calibrated, "--output-format", "saved-model")
+    actual, expected = [run(calibrated, {"image": images})["output_0"] for run in (by_openvino, by_tensorflow)]
+    # OpenVINO makes an integer network of it, and rounds as it likes.
+    assert np.abs(actual - expected).mean() < 0.01
+    assert (actual.argmax(1) == expected.argmax(1)).mean() > 0.98
