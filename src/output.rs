@@ -2,12 +2,14 @@
 //!
 //! A file is written beside its target, synced, and renamed over it; a SavedModel folder is made beside its target, with
 //! the variables and assets of the folder it came from, and renamed as a whole. Whatever goes wrong before the rename
-//! leaves the target as it was.
+//! leaves the target as it was. A program that is told to end calls [`abandon`] first, which removes what was begun.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tempfile::{NamedTempFile, TempDir};
@@ -22,6 +24,43 @@ use crate::source::{Location, SAVED_MODEL_FILES};
 pub struct Output {
     target: Target,
     early_sync: EarlySync,
+    _unfinished: Option<Unfinished>,
+}
+
+/// Held while something is begun or put in place.
+static CHANGING: Mutex<()> = Mutex::new(());
+/// What was begun and is not in place.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An entry of that list.
+#[derive(Debug)]
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn new(path: &Path) -> Self {
+        locked(&UNFINISHED).insert(path.to_owned());
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        locked(&UNFINISHED).remove(&self.0);
+    }
+}
+
+/// Removes all that was begun and is not in place, for a program that ends now: what is being put in place comes first,
+/// and no other thread begins or puts in place anything afterwards.
+pub fn abandon() {
+    std::mem::forget(locked(&CHANGING));
+    for path in locked(&UNFINISHED).iter() {
+        // The program ends; there is no one to tell.
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    }
 }
 
 /// Brings what is written to disk while the rest is being copied, so that the sync at the end has little left to do.
@@ -115,10 +154,16 @@ impl Output {
     }
 
     fn new(target: Target) -> Self {
-        Self { target, early_sync: EarlySync::default() }
+        let unfinished = match &target {
+            Target::Stdout(_) | Target::Special(..) => None,
+            Target::File(temporary, _) => Some(Unfinished::new(temporary.path())),
+            Target::Folder { temporary, .. } => Some(Unfinished::new(temporary.path())),
+        };
+        Self { target, early_sync: EarlySync::default(), _unfinished: unfinished }
     }
 
     fn open_file(path: &Path) -> Result<Self> {
+        let _changing = locked(&CHANGING);
         // A symbolic link stays one: what it points to is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let target = match fs::metadata(&path) {
@@ -170,6 +215,7 @@ impl Output {
             let what = format!("the output '{}' exists already", path.display());
             return Err(Error::new(ErrorKind::Container, what).hint(hint));
         }
+        let _changing = locked(&CHANGING);
         let temporary = tempfile::Builder::new()
             .prefix(".tfquant-")
             .permissions(default_permissions(0o777))
@@ -282,6 +328,7 @@ impl Sink for Output {
 /// [`ErrorKind::Io`]; unless it was a rename that failed, all paths are then as they were.
 pub fn commit_all(mut outputs: Vec<Output>) -> Result<()> {
     outputs.iter_mut().try_for_each(Output::sync)?;
+    let _changing = locked(&CHANGING);
     outputs.into_iter().try_for_each(Output::show)
 }
 

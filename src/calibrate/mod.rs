@@ -1,6 +1,6 @@
 //! Ranges from samples: what a float graph's tensors are while it runs on data, and which range that makes each.
 //!
-//! [`collect`] runs a plan on samples, in any number of threads, and keeps [`Statistics`] of each tensor: a pair of
+//! [`data`] makes samples of files. [`collect`] runs a plan on samples, in any number of threads, and keeps [`Statistics`] of each tensor: a pair of
 //! extremes for each sample and, where a method needs it, a [`Histogram`]. [`Method`] makes ranges of them, and
 //! [`calibrate`] a quantized model of a float one. Nothing
 //! depends on which thread saw which sample when: extremes are kept by sample, histograms merge exactly.
@@ -16,9 +16,12 @@
 )]
 
 mod collect;
+pub mod data;
 mod entropy;
 mod feed;
+mod head;
 mod histogram;
+mod look;
 mod method;
 mod model;
 pub mod report;

@@ -1,10 +1,12 @@
 //! A float model made one whose ranges are constants: frozen, batch norms folded, run on samples, quantized.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::feed::{Feed, Feeds};
-use super::report::{ActivationRange, CalibrationReport, Fed};
+use super::head::expects_scaled;
+use super::look::{Fed, look};
+use super::report::{ActivationRange, CalibrationReport};
 use super::{Method, Options, Statistics, collect};
 use crate::container::Model;
 use crate::error::{Error, ErrorKind, Result};
@@ -121,10 +123,11 @@ pub fn calibrate(
         target: word(&options.target),
         weights: word(&options.weights),
         method: described(options.method),
-        fed: samples.look()?,
+        fed: look(&samples, options.limit, options.threads)?,
         ..CalibrationReport::default()
     };
     fed(&report.fed);
+    warn_of_data(&model.graph, &samples, &options.limits, &mut report)?;
 
     let outputs = tensors(&model.graph, &frozen.outputs);
     report.folded = fold_constants(&mut model, &outputs, &options.limits)?;
@@ -182,26 +185,12 @@ fn run(
 ) -> Result<HashMap<TensorRef, Statistics>> {
     let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
     let histograms = options.method.needs_histogram();
-    let is_input: HashSet<TensorRef> = inputs.iter().copied().collect();
-    let watched: Vec<TensorRef> =
-        points.tensors.iter().map(|&(tensor, _)| tensor).filter(|tensor| !is_input.contains(tensor)).collect();
+    let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
     let how = Options { threads: options.threads, histograms };
-    let seen = collect(graph, &plan, &watched, samples.runs, &|index| samples.run(index), how, &|runs| {
-        done(runs, samples.runs)
-    })?;
-    let mut statistics: HashMap<TensorRef, Statistics> = watched.into_iter().zip(seen).collect();
-    // What is fed is not computed.
-    let mut of_inputs: Vec<Statistics> = inputs.iter().map(|_| Statistics::new(samples.runs, histograms)).collect();
-    for index in 0..samples.runs {
-        for ((&input, of_input), fed) in inputs.iter().zip(&mut of_inputs).zip(samples.run(index)?) {
-            if !of_input.add(index, fed.values::<f32>().unwrap_or_default()) {
-                let what = format!("sample {index} holds a value that is infinite or not a number");
-                return Err(graph.error(ErrorKind::Refused, what, input.node).hint("look at the sample"));
-            }
-        }
-    }
-    statistics.extend(inputs.iter().copied().zip(of_inputs));
-    Ok(statistics)
+    let sample = |index| samples.run(index);
+    let done = |runs| done(runs, samples.runs);
+    let seen = collect(graph, &plan, inputs, &watched, samples.runs, &sample, how, &done)?;
+    Ok(watched.into_iter().zip(seen).collect())
 }
 
 /// The range of each group of tensors: the union of what its members need.
@@ -256,6 +245,27 @@ fn insert(
             max: range.max,
             shared: members.get(&group).is_some_and(|&members| members > 1),
         });
+    }
+    Ok(())
+}
+
+/// Says what about the samples is probably not what was meant.
+fn warn_of_data(graph: &Graph, samples: &Feeds<'_>, limits: &Limits, report: &mut CalibrationReport) -> Result<()> {
+    for (input, fed) in samples.inputs.iter().map(|input| &input.input).zip(&report.fed) {
+        if fed.left_over > 0 && fed.count > 1 {
+            let Fed { tensor, left_over, count, .. } = fed;
+            let message = format!("{left_over} samples of '{tensor}' do not fill a batch: {count} are used");
+            report.warnings.push(Warning::new("left_over", message));
+        }
+        let Some(tensor) = graph.find_tensor(&input.tensor) else { continue };
+        if expects_scaled(graph, tensor, fed, limits)? {
+            let message = format!(
+                "'{}' is fed whole numbers from {} to {}, and nothing in the model scales them: most models are trained on 0 \
+                 to 1 (--scale 1/255) or -1 to 1 (--mean 127.5 --std 127.5)",
+                fed.tensor, fed.min, fed.max
+            );
+            report.warnings.push(Warning::new("not_scaled", message));
+        }
     }
     Ok(())
 }

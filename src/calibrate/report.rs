@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-pub use super::feed::Fed;
+pub use super::look::Fed;
 use crate::container::Model;
 use crate::freeze::report::FreezeReport;
 pub use crate::passes::integer::{FoldedChain, QuantizedWeights};
@@ -96,8 +96,9 @@ pub fn to_text(report: &CalibrationReport, every_range: bool) -> String {
 #[must_use]
 pub fn fed_to_text(fed: &[Fed]) -> String {
     let mut text = String::new();
-    for Fed { tensor, dtype, shape, count, min, max, mean } in fed {
-        let _ = writeln!(text, "fed {tensor}: {count} samples of {dtype} {shape:?}, {min} to {max}, mean {mean:.4}");
+    for Fed { tensor, dtype, shape, count, min, max, mean, .. } in fed {
+        let samples = if *count == 1 { "sample" } else { "samples" };
+        let _ = writeln!(text, "fed {tensor}: {count} {samples} of {dtype} {shape:?}, {min} to {max}, mean {mean:.4}");
     }
     text
 }

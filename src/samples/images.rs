@@ -1,4 +1,4 @@
-//! A folder of PNG and JPEG images, in the order of their names.
+//! A folder of PNG and JPEG images, with all folders in it, in the order of their paths.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,53 @@ pub struct Shape {
     pub channels_first: bool,
 }
 
+/// Where a sample has its channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[height, width, channels]`.
+    ChannelsLast,
+    /// `[channels, height, width]`.
+    ChannelsFirst,
+}
+
+impl Layout {
+    /// That of an input of images: last, unless only the first dimension behind the batch can be one of channels.
+    #[must_use]
+    pub fn of_input(dims: &[i64]) -> Self {
+        let is_channels = |dim: i64| matches!(dim, 1 | 3);
+        match *dims {
+            [_, first, _, last] if is_channels(first) && !is_channels(last) => Self::ChannelsFirst,
+            _ => Self::ChannelsLast,
+        }
+    }
+}
+
+impl Shape {
+    /// What images become for an input of these dimensions, the first being the batch's, where unknown ones are negative:
+    /// of the size that is asked for, or that of the input, if it has one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Options`] for an input that takes no images.
+    pub fn of_input(dims: Option<&[i64]>, size: Option<[u32; 2]>, layout: Option<Layout>) -> Result<Self> {
+        let layout = layout.unwrap_or_else(|| dims.map_or(Layout::ChannelsLast, Layout::of_input));
+        let [height, width, channels] = match (dims, layout) {
+            (None, _) => [-1; 3],
+            (Some(&[_, height, width, channels]), Layout::ChannelsLast)
+            | (Some(&[_, channels, height, width]), Layout::ChannelsFirst) => [height, width, channels],
+            (Some(dims), _) => {
+                let what = format!("an input of {} dimensions takes no images", dims.len());
+                return Err(Error::new(ErrorKind::Options, what).hint("give its samples as a .npy array"));
+            }
+        };
+        let known = |dim: i64| u32::try_from(dim).ok();
+        Ok(Self {
+            size: size.or_else(|| Some([known(height)?, known(width)?])),
+            channels: known(channels).map_or(3, |channels| channels as usize),
+            channels_first: layout == Layout::ChannelsFirst,
+        })
+    }
+}
+
 /// The images of a folder; values from 0 to 255.
 #[derive(Debug, Clone)]
 pub struct ImageSamples {
@@ -32,7 +79,7 @@ pub struct ImageSamples {
 const MAX_BYTES: u64 = 1 << 30;
 
 impl ImageSamples {
-    /// The images directly in a folder.
+    /// The images in a folder.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when the folder cannot be read; [`ErrorKind::Options`] when there is no image in it, or for a
@@ -43,18 +90,24 @@ impl ImageSamples {
             return Err(Error::new(ErrorKind::Options, what).hint("give the samples as a .npy array"));
         }
         let unreadable = |error| Error::io(format!("cannot read '{}'", folder.display()), error);
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
-            if matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) {
-                paths.push(path);
+        let (mut paths, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).map_err(unreadable)? {
+                let entry = entry.map_err(unreadable)?;
+                let path = entry.path();
+                let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
+                // A link to a folder is none: it might lead back.
+                if entry.file_type().map_err(unreadable)?.is_dir() {
+                    folders.push(path);
+                } else if matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) {
+                    paths.push(path);
+                }
             }
         }
         paths.sort_unstable();
         if paths.is_empty() {
             let what = format!("there is no PNG or JPEG image in '{}'", folder.display());
-            return Err(Error::new(ErrorKind::Options, what).hint("images must lie directly in the folder"));
+            return Err(Error::new(ErrorKind::Options, what).hint("other formats come as a .npy array"));
         }
         Ok(Self { paths, shape })
     }
@@ -131,8 +184,24 @@ mod tests {
         assert_eq!(planes.sample(1).unwrap().values::<u8>().unwrap()[4..12], [7, 7, 0, 1, 2, 0, 1, 2]);
         let small = ImageSamples::folder(folder.path(), Shape { size: Some([4, 6]), channels: 1, ..shape }).unwrap();
         assert_eq!(small.sample(0).unwrap().dims(), [1, 4, 6, 1]);
+        fs::create_dir(folder.path().join("aa")).unwrap();
+        fs::copy(folder.path().join("b.png"), folder.path().join("aa/z.png")).unwrap();
+        let nested = ImageSamples::folder(folder.path(), shape).unwrap();
+        assert_eq!(nested.path(1).unwrap(), folder.path().join("aa/z.png"));
+        fs::remove_dir_all(folder.path().join("aa")).unwrap();
         fs::write(folder.path().join("c.jpg"), "no image either").unwrap();
         let samples = ImageSamples::folder(folder.path(), shape).unwrap();
         assert_eq!(samples.sample(2).unwrap_err().kind(), ErrorKind::Malformed);
+    }
+
+    #[test]
+    fn images_become_what_the_input_takes() {
+        let of = |dims: &[i64]| Shape::of_input(Some(dims), None, None).unwrap();
+        assert_eq!(of(&[-1, 8, 9, 1]), Shape { size: Some([8, 9]), channels: 1, channels_first: false });
+        assert_eq!(of(&[-1, 3, 8, 9]), Shape { size: Some([8, 9]), channels: 3, channels_first: true });
+        assert_eq!(of(&[1, -1, -1, 3]), Shape { size: None, channels: 3, channels_first: false });
+        let asked = Shape::of_input(None, Some([4, 5]), Some(Layout::ChannelsFirst)).unwrap();
+        assert_eq!(asked, Shape { size: Some([4, 5]), channels: 3, channels_first: true });
+        assert!(Shape::of_input(Some(&[-1, 10]), None, None).is_err());
     }
 }

@@ -1,9 +1,10 @@
 //! Samples that a graph is run on: arrays in numpy's files, folders of images, raw numbers.
 //!
 //! A source hands out one sample at a time, as a tensor whose first dimension is one: nothing but the sample itself is
-//! held in memory. [`Scaling`] makes of it what the model was trained on.
+//! held in memory. [`Scaling`] makes of it what the model was trained on, [`batch`] what an input takes at once.
 
 pub mod array;
+pub mod batch;
 pub mod images;
 pub mod npy;
 pub mod npz;
@@ -79,6 +80,24 @@ impl Scaling {
             (value * self.scale - of(&self.mean, channel)) / of(&self.std, channel)
         });
         Tensor::new(dims, scaled.collect())
+    }
+}
+
+/// Samples that are scaled as they are handed out.
+pub struct Scaled {
+    /// As they are kept.
+    pub samples: Box<dyn Samples>,
+    /// What is done with them.
+    pub scaling: Scaling,
+}
+
+impl Samples for Scaled {
+    fn count(&self) -> usize {
+        self.samples.count()
+    }
+
+    fn sample(&self, index: usize) -> Result<Tensor> {
+        self.scaling.apply(&self.samples.sample(index)?)
     }
 }
 

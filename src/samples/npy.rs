@@ -8,7 +8,7 @@ use half::f16;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interpreter::{DType, Data, Element, Tensor};
 
-const MAGIC: &[u8] = b"\x93NUMPY";
+pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// What a header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,10 +169,9 @@ impl Array<'_> {
     }
 }
 
-/// Encodes a tensor as a file. Half-precision ones are written as the 32-bit floats that they are kept as.
-#[must_use]
-pub fn write(tensor: &Tensor) -> Vec<u8> {
-    let descr = match tensor.dtype() {
+/// numpy's name of a type.
+pub(crate) fn descr(dtype: DType) -> &'static str {
+    match dtype {
         DType::F32 | DType::F16 | DType::Bf16 => "<f4",
         DType::F64 => "<f8",
         DType::I32 => "<i4",
@@ -180,7 +179,33 @@ pub fn write(tensor: &Tensor) -> Vec<u8> {
         DType::U8 => "|u1",
         DType::I8 => "|i1",
         DType::Bool => "|b1",
+    }
+}
+
+/// numpy's short name of a type that has this long or short one; none for a type that no graph is fed with.
+#[must_use]
+pub fn descr_of(name: &str) -> Option<String> {
+    let short = match name {
+        "float16" => "<f2",
+        "float32" => "<f4",
+        "float64" => "<f8",
+        "int8" => "|i1",
+        "int16" => "<i2",
+        "int32" => "<i4",
+        "int64" => "<i8",
+        "uint8" => "|u1",
+        "uint16" => "<u2",
+        "uint32" => "<u4",
+        "bool" => "|b1",
+        short => short,
     };
+    element_size(short).ok().map(|_| short.to_owned())
+}
+
+/// Encodes a tensor as a file. Half-precision ones are written as the 32-bit floats that they are kept as.
+#[must_use]
+pub fn write(tensor: &Tensor) -> Vec<u8> {
+    let descr = descr(tensor.dtype());
     let sizes: Vec<String> = tensor.dims().iter().map(ToString::to_string).collect();
     let sizes = sizes.join(",") + if sizes.len() == 1 { "," } else { "" };
     let dictionary = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}");

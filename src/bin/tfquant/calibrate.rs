@@ -1,24 +1,24 @@
 //! `tfquant calibrate`: open, freeze, run on samples, quantize, write, report.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use tfquant::calibrate::report::{CalibrationReport, fed_to_text, to_text};
-use tfquant::calibrate::{self, CalibrateOptions, Feed, Method};
+use tfquant::calibrate::{self, CalibrateOptions, Method};
 use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
 use tfquant::inspect::to_json;
 use tfquant::interpreter::Limits;
 use tfquant::output::{Output, commit_all};
-use tfquant::samples::array::ArraySamples;
-use tfquant::samples::npz;
-use tfquant::{Error, ErrorKind, Model, source};
+use tfquant::{Model, source};
 
 use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE, decay};
+use crate::data::DataArgs;
 use crate::freeze::FrozenFormat;
 use crate::progress::Stages;
+use crate::targets::check_distinct;
 use crate::terminal;
 
 /// What is calibrated, with which samples, and where it goes.
@@ -26,16 +26,15 @@ use crate::terminal;
 #[command(
     before_help = "Example: tfquant calibrate saved_model/ --data samples.npy -o model_q.pb",
     after_help = EXIT_CODES,
-    override_usage = "tfquant calibrate [OPTIONS] --data <FILE> -o <PATH> <MODEL>",
+    override_usage = "tfquant calibrate [OPTIONS] --data <PATH> -o <PATH> <MODEL>",
     next_help_heading = WHAT
 )]
 pub struct CalibrateArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
-    /// Samples as the model takes them: .npy, whose first dimension counts them, or .npz with an array for each input
-    #[arg(long, value_name = "FILE", help_heading = WHERE)]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub data: DataArgs,
 
     /// Where to write the model: a file, or a new folder with --output-format saved-model; - for standard output
     #[arg(short, long, value_name = "PATH", help_heading = WHERE)]
@@ -68,10 +67,6 @@ pub struct CalibrateArgs {
     /// Decay of the averages, for --method moving-average
     #[arg(long, value_name = "F", default_value_t = 0.999, value_parser = decay)]
     pub ema_decay: f64,
-
-    /// Use no more than this many samples
-    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
-    pub limit: usize,
 
     /// Threads that run the model [default: as many as there are processors]
     #[arg(long, value_name = "N")]
@@ -144,21 +139,12 @@ pub enum MethodName {
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let mut stages = Stages::new(!args.quiet);
     let source = source::open(&args.input.model)?;
-    let feeds = open_samples(&args.data)?;
+    args.data.check()?;
     let format = FrozenFormat::of(args.output_format, &args.output);
     let mut output = format.open(&args.output)?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
-    if document.as_ref().is_some_and(|document| output.replaces_same_as(document)) {
-        let error = Error::new(ErrorKind::Options, "--output and --report go to the same place");
-        return Err(error.hint("give each a file of its own").into());
-    }
-    let protected = [source.location.file(), Some(args.data.clone())];
-    for file in protected.iter().flatten() {
-        if output.replaces(file) || document.as_ref().is_some_and(|document| document.replaces(file)) {
-            let error = Error::new(ErrorKind::Options, format!("'{}' would be replaced", file.display()));
-            return Err(error.hint("write to a file of its own").into());
-        }
-    }
+    let documents = [("--report", document.as_ref())];
+    check_distinct(Some(&output), &documents, &source.location, &args.data.files())?;
 
     let model = stages.run("read", || Model::open_source(&source, &args.input.open_options_without_ends()))?;
     let freezing = FreezeOptions {
@@ -169,13 +155,19 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         use_defaults: true,
     };
     let frozen = stages.run("freeze", || freeze(&model, &freezing))?;
-    let mut tell_fed = |fed: &[_]| {
-        if !args.quiet {
-            terminal::say(&fed_to_text(fed));
-        }
-    };
-    let calibrated = stages
-        .run("calibrate", || calibrate::calibrate(frozen, &feeds, &args.options(), &mut tell_fed, &|_, _| true))?;
+    let feeds = args.data.open(&frozen.report.inputs)?;
+    let calibrated = stages.count("calibrate", |counter| {
+        let mut tell_fed = |fed: &[_]| {
+            if !args.quiet {
+                counter.say(&fed_to_text(fed));
+            }
+        };
+        let done = |done: usize, all: usize| {
+            counter.reached(done, all);
+            true
+        };
+        calibrate::calibrate(frozen, &feeds, &args.options(), &mut tell_fed, &done)
+    })?;
     let (mut model, mut report) = (calibrated.model, calibrated.report);
     if format == FrozenFormat::SavedModel {
         saved_model::enclose(&mut model, &report.freeze.inputs, &report.freeze.outputs)?;
@@ -198,19 +190,6 @@ fn say(report: &CalibrationReport, every_range: bool) {
     terminal::say(&to_text(report, every_range));
     let freezing = report.freeze.warnings.iter();
     freezing.chain(&report.warnings).for_each(|warning| terminal::warn(&warning.message));
-}
-
-fn open_samples(path: &Path) -> Result<Vec<Feed>> {
-    let file = source::open_file(path)?.bytes;
-    let name = path.display().to_string();
-    let feeds = if path.extension().is_some_and(|ending| ending == "npz") {
-        let arrays = npz::read(&file).map_err(|error| error.in_file(&name))?;
-        arrays.into_iter().map(|(name, samples)| Feed { name: Some(name), samples: Box::new(samples) }).collect()
-    } else {
-        let samples = ArraySamples::npy(&file).map_err(|error| error.in_file(&name))?;
-        vec![Feed { name: None, samples: Box::new(samples) }]
-    };
-    Ok(feeds)
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -244,7 +223,7 @@ impl CalibrateArgs {
             weight_bits: self.weight_bits,
             method,
             threads: self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
-            limit: self.limit,
+            limit: self.data.limit,
             limits: Limits { memory: self.memory_limit.saturating_mul(1 << 20), ..Limits::default() },
         }
     }

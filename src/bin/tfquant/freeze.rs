@@ -9,10 +9,11 @@ use tfquant::freeze::report::{FreezeReport, to_text};
 use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
 use tfquant::inspect::to_json;
 use tfquant::output::{Output, commit_all};
-use tfquant::{Encoding, Error, ErrorKind, Model, source};
+use tfquant::{Encoding, Model, source};
 
 use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
 use crate::progress::Stages;
+use crate::targets::check_distinct;
 use crate::terminal;
 
 /// What is frozen, and where it goes.
@@ -67,7 +68,7 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     let format = FrozenFormat::of(args.output_format, &args.output);
     let mut output = format.open(&args.output)?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
-    check_distinct(&output, document.as_ref(), &source)?;
+    check_distinct(Some(&output), &[("--report", document.as_ref())], &source.location, &[])?;
 
     // Names of inputs and outputs may be those of a signature, or of what is in functions: freezing finds them.
     let model = stages.run("read", || Model::open_source(&source, &args.input.open_options_without_ends()))?;
@@ -122,13 +123,4 @@ impl FrozenFormat {
     pub fn encoding(self) -> Encoding {
         if self == Self::Text { Encoding::Text } else { Encoding::Binary }
     }
-}
-
-fn check_distinct(output: &Output, report: Option<&Output>, source: &source::Source) -> Result<()> {
-    let Some(report) = report else { return Ok(()) };
-    if output.replaces_same_as(report) || source.location.file().is_some_and(|file| report.replaces(&file)) {
-        let error = Error::new(ErrorKind::Options, "--report would replace the model");
-        return Err(error.hint("give it a file of its own").into());
-    }
-    Ok(())
 }

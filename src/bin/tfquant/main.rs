@@ -7,6 +7,7 @@ mod args;
 mod calibrate;
 mod check;
 mod completions;
+mod data;
 mod diff;
 mod explain;
 mod fold;
@@ -22,9 +23,10 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::{ColorChoice, Parser, Subcommand};
+use tfquant::output;
 
 /// Rewrites TensorFlow graph files for simulated quantization.
 #[derive(Debug, Parser)]
@@ -68,10 +70,21 @@ enum Verb {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     terminal::choose_color(cli.color);
+    leave_nothing_behind_when_told_to_end();
     match run(&cli.verb) {
         Ok(code) => code,
         Err(error) => terminal::fail(&error),
     }
+}
+
+/// Ctrl-C and the like, unless whoever started the program had it ignore them.
+fn leave_nothing_behind_when_told_to_end() {
+    const ENDED_BY_CTRL_C: i32 = 128 + 2;
+    let handled = ctrlc::try_set_handler(|| {
+        output::abandon();
+        process::exit(ENDED_BY_CTRL_C);
+    });
+    drop(handled);
 }
 
 fn run(verb: &Verb) -> anyhow::Result<ExitCode> {

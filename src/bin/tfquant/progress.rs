@@ -1,4 +1,4 @@
-//! How long each stage takes, and a bar on the terminal while a big file is written.
+//! How long each stage takes, and a bar on the terminal while samples are run or a big file is written.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tfquant::Sink;
+
+use crate::terminal;
 
 /// Smaller outputs are done before a bar could be read.
 const BAR_FROM_BYTES: u64 = 64 << 20;
@@ -30,6 +32,15 @@ impl Stages {
         let started = Instant::now();
         let result = work();
         self.finish(stage, started, &spinner);
+        result
+    }
+
+    /// Runs a stage that goes through something one by one.
+    pub fn count<T>(&mut self, stage: &'static str, work: impl FnOnce(&Counter) -> T) -> T {
+        let counter = Counter(self.bar(None, stage));
+        let started = Instant::now();
+        let result = work(&counter);
+        self.finish(stage, started, &counter.0);
         result
     }
 
@@ -64,6 +75,29 @@ impl Stages {
     /// The time each stage took, in seconds.
     pub fn into_seconds(self) -> BTreeMap<String, f64> {
         self.seconds
+    }
+}
+
+/// A bar that counts, with the rate and the time that is left.
+pub struct Counter(ProgressBar);
+
+impl Counter {
+    /// So many of all are done.
+    pub fn reached(&self, done: usize, all: usize) {
+        if self.0.length().is_none() {
+            let style = ProgressStyle::with_template("{msg:9} {bar:40} {pos}/{len}  {per_sec}  {eta} left");
+            if let Ok(style) = style {
+                self.0.set_style(style);
+            }
+            self.0.set_length(all as u64);
+            self.0.reset_eta();
+        }
+        self.0.set_position(done as u64);
+    }
+
+    /// Prints text above the bar.
+    pub fn say(&self, text: &str) {
+        self.0.suspend(|| terminal::say(text));
     }
 }
 

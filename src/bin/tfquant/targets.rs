@@ -1,6 +1,6 @@
 //! All that a run writes: opened before the long work, put in place together at its end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tfquant::output::{Output, commit_all};
 use tfquant::source::Location;
@@ -60,27 +60,11 @@ impl Targets {
             plan: plan.map(Output::open_document).transpose()?,
             html: html.map(Output::open_document).transpose()?,
         };
-        targets.check_distinct(input)?;
+        let model = targets.model.as_ref().map(|model| &model.output);
+        let documents = [("--report", &targets.report), ("--plan", &targets.plan), ("--html", &targets.html)];
+        let documents = documents.map(|(flag, document)| (flag, document.as_ref()));
+        check_distinct(model, &documents, input, &[])?;
         Ok(targets)
-    }
-
-    fn check_distinct(&self, input: &Location) -> Result<()> {
-        let model = self.model.as_ref().map(|model| ("--output", &model.output));
-        let documents = [("--report", &self.report), ("--plan", &self.plan), ("--html", &self.html)];
-        let documents = documents.into_iter().filter_map(|(flag, output)| Some((flag, output.as_ref()?)));
-        let mut opened: Vec<(&str, &Output)> = model.into_iter().collect();
-        for (flag, document) in documents {
-            if let Some((other, _)) = opened.iter().find(|(_, output)| output.replaces_same_as(document)) {
-                return Err(Error::new(ErrorKind::Options, format!("{other} and {flag} go to the same place"))
-                    .hint("give each a file of its own"));
-            }
-            if input.file().is_some_and(|file| document.replaces(&file)) {
-                return Err(Error::new(ErrorKind::Options, format!("{flag} would replace the model that is read"))
-                    .hint("give it a file of its own"));
-            }
-            opened.push((flag, document));
-        }
-        Ok(())
     }
 
     /// Makes everything appear: not before all of it is on disk, and the model last.
@@ -102,4 +86,31 @@ impl ModelTarget {
         };
         Ok(Some(Self { output, encoding }))
     }
+}
+
+/// Checks that nothing is written where something else is, or over what was read. The model alone may replace the one that
+/// it was made of.
+pub fn check_distinct(
+    model: Option<&Output>,
+    documents: &[(&str, Option<&Output>)],
+    input: &Location,
+    also_read: &[PathBuf],
+) -> Result<()> {
+    let of_its_own = |what: String| Error::new(ErrorKind::Options, what).hint("give it a file of its own");
+    let mut written: Vec<(&str, &Output)> = model.map(|model| ("--output", model)).into_iter().collect();
+    for (flag, document) in documents.iter().filter_map(|&(flag, document)| Some((flag, document?))) {
+        if let Some((other, _)) = written.iter().find(|(_, output)| output.replaces_same_as(document)) {
+            return Err(of_its_own(format!("{other} and {flag} go to the same place")));
+        }
+        if input.file().is_some_and(|file| document.replaces(&file)) {
+            return Err(of_its_own(format!("{flag} would replace the model that is read")));
+        }
+        written.push((flag, document));
+    }
+    for (flag, output) in written {
+        if let Some(file) = also_read.iter().find(|file| output.replaces(file)) {
+            return Err(of_its_own(format!("{flag} would replace '{}', which is read", file.display())));
+        }
+    }
+    Ok(())
 }
