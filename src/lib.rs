@@ -50,8 +50,8 @@ pub use container::{Encoded, Encoding, MessageKind, Model, OpenOptions};
 pub use error::{Error, ErrorKind, Printable, Result};
 pub use graph::write::Sink;
 pub use options::{
-    Common, ConstantRanges, GivenRanges, NamesOnly, Quantize, RewriteOptions, Rules, Selection, TopologyOnly, Weights,
-    is_range,
+    Common, ConstantRanges, GivenRange, GivenRanges, NamesOnly, Quantize, RewriteOptions, Rules, Selection,
+    TopologyOnly, Weights, is_range,
 };
 pub use passes::decisions;
 pub use rewrite::{Rewritten, other_rules, rewrite};

@@ -13,6 +13,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/tensorflow_protos.rs"));
 }
 
+pub(crate) use generated::mlir::quant;
 pub use generated::tensorflow;
 
 static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {

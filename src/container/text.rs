@@ -103,7 +103,12 @@ pub enum TextError {
 /// # Errors
 /// [`TextError::Syntax`] when the text is not such a message.
 pub fn parse(text: &str, kind: MessageKind) -> Result<Vec<u8>, TextError> {
-    parse::message(text, &kind.descriptor()).map_err(|error| {
+    parse_message(text, &kind.descriptor())
+}
+
+/// The same for any message whose descriptor there is.
+pub(crate) fn parse_message(text: &str, descriptor: &MessageDescriptor) -> Result<Vec<u8>, TextError> {
+    parse::message(text, descriptor).map_err(|error| {
         let (line, column) = lex::line_and_column(text, error.offset);
         TextError::Syntax { line, column, what: error.what }
     })
@@ -114,7 +119,16 @@ pub fn parse(text: &str, kind: MessageKind) -> Result<Vec<u8>, TextError> {
 /// # Errors
 /// [`TextError::Wire`] when `binary` is not a protobuf message, [`TextError::Io`] when `out` does not take the text.
 pub fn print(binary: &[u8], kind: MessageKind, out: &mut impl io::Write) -> Result<(), TextError> {
-    print::message(binary, &kind.descriptor(), out)
+    print_message(binary, &kind.descriptor(), out)
+}
+
+/// The same for any message whose descriptor there is.
+pub(crate) fn print_message(
+    binary: &[u8],
+    descriptor: &MessageDescriptor,
+    out: &mut impl io::Write,
+) -> Result<(), TextError> {
+    print::message(binary, descriptor, out)
 }
 
 /// Which message the bytes hold in text format, told by the name of the first field; `None` when they are not text, or
@@ -128,7 +142,7 @@ pub fn detect(bytes: &[u8]) -> Option<MessageKind> {
 }
 
 /// The name of the first field, if the bytes are a message in text format, whichever.
-pub(super) fn first_field_name(bytes: &[u8]) -> Option<&str> {
+pub(crate) fn first_field_name(bytes: &[u8]) -> Option<&str> {
     lex::first_field_name(bytes)
 }
 

@@ -18,9 +18,27 @@ pub enum Weights {
     Raw,
 }
 
-/// Ranges by the names of fake quantizers and of the tensors that they round: lower and upper end.
+/// A range that was given for an activation or an input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenRange {
+    /// The fake quantizer, or the tensor that it rounds, or both.
+    pub names: Vec<String>,
+    /// Lower and upper end.
+    pub ends: [f32; 2],
+    /// The bits that the range was made for, where that was said.
+    pub bits: Option<i64>,
+    /// Where it was found, such as a line of a file.
+    pub place: String,
+    /// Whether it is an error that the graph has nothing of these names.
+    pub must_fit: bool,
+}
+
+/// Ranges of activations and inputs.
 #[derive(Debug, Clone, Default)]
-pub struct GivenRanges(HashMap<String, [f32; 2]>);
+pub struct GivenRanges {
+    ranges: Vec<GivenRange>,
+    by_name: HashMap<String, usize>,
+}
 
 /// Whether these ends are a range: numbers, with zero between them.
 #[must_use]
@@ -29,15 +47,38 @@ pub fn is_range([min, max]: [f32; 2]) -> bool {
 }
 
 impl GivenRanges {
-    /// Takes a range for something of that name.
-    pub fn insert(&mut self, name: String, range: [f32; 2]) {
-        self.0.insert(name, range);
+    /// Takes one more; of two for one name, the later one counts.
+    pub fn add(&mut self, range: GivenRange) {
+        for name in &range.names {
+            self.by_name.insert(name.clone(), self.ranges.len());
+        }
+        self.ranges.push(range);
+    }
+
+    /// Takes other names for a range that has been taken, as far as nothing has them yet.
+    pub fn also_call(&mut self, range: &str, names: impl IntoIterator<Item = String>) {
+        let Some(&place) = self.by_name.get(range) else { return };
+        for name in names {
+            self.by_name.entry(name).or_insert(place);
+        }
     }
 
     /// The range of the first of these names that there is one for.
     #[must_use]
-    pub fn find(&self, names: &[&str]) -> Option<[f32; 2]> {
-        names.iter().find_map(|&name| self.0.get(name).copied())
+    pub fn find(&self, names: &[&str]) -> Option<&GivenRange> {
+        names.iter().find_map(|&name| self.by_name.get(name).map(|&place| &self.ranges[place]))
+    }
+
+    /// The same, found in the file of that name.
+    #[must_use]
+    pub fn in_file(mut self, file: &str) -> Self {
+        self.ranges.iter_mut().for_each(|range| range.place = format!("{file}: {}", range.place));
+        self
+    }
+
+    /// All of them, as they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &GivenRange> {
+        self.ranges.iter()
     }
 }
 
@@ -59,5 +100,5 @@ pub struct ConstantRanges {
 }
 
 fn how_many<S: Serializer>(given: &GivenRanges, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(given.0.len() as u64)
+    serializer.serialize_u64(given.ranges.len() as u64)
 }

@@ -14,12 +14,15 @@ use super::integer::insert::quantize;
 use super::integer::{Range, weights};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::attr::{Attrs, Tensor};
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, NodeId, TensorRef, nearest};
 use crate::interpreter::Limits;
 use crate::nodes::fake_quant::ConstantRange;
 use crate::options::ConstantRanges;
 use crate::passes::decisions::Role;
 use crate::proto::tensorflow::DataType;
+
+/// What inputs are quantized with.
+const INPUT_BITS: u8 = 8;
 
 /// A message names no more tensors than this.
 const MAX_NAMES: usize = 40;
@@ -48,7 +51,8 @@ pub(crate) fn fill(graph: &mut Graph, open: &[OpenRange], chosen: &ConstantRange
     let mut missing = Vec::new();
     for open in of_activations {
         let (node, tensor) = (graph.name(open.fake_quant), graph.tensor_name(open.input));
-        match chosen.given.find(&[node, &tensor]).or(chosen.default) {
+        let bits = graph.attr_int(open.fake_quant, "num_bits").unwrap_or(INPUT_BITS.into());
+        match given(chosen, &[node, &tensor], bits)?.or(chosen.default) {
             Some([min, max]) => set(graph, open, &[Range { min, max }])?,
             None => missing.push(tensor),
         }
@@ -56,13 +60,44 @@ pub(crate) fn fill(graph: &mut Graph, open: &[OpenRange], chosen: &ConstantRange
     if chosen.quantize_inputs {
         for input in inputs(graph) {
             let tensor = graph.tensor_name(input);
-            match chosen.given.find(&[&tensor]).or(chosen.input_range) {
-                Some([min, max]) => drop(quantize(graph, input, Range { min, max }, 8, false)?),
+            match given(chosen, &[&tensor], INPUT_BITS.into())?.or(chosen.input_range) {
+                Some([min, max]) => drop(quantize(graph, input, Range { min, max }, INPUT_BITS, false)?),
                 None => missing.push(tensor),
             }
         }
     }
+    check_names(graph, chosen)?;
     if missing.is_empty() { Ok(()) } else { Err(without_range(&missing)) }
+}
+
+/// The range that was given for one of these names.
+///
+/// # Errors
+/// [`ErrorKind::Options`] if it was made for other bits.
+fn given(chosen: &ConstantRanges, names: &[&str], bits: i64) -> Result<Option<[f32; 2]>> {
+    let Some(given) = chosen.given.find(names) else { return Ok(None) };
+    match given.bits {
+        Some(other) if other != bits => {
+            let name = names.last().copied().unwrap_or_default();
+            let what = format!("{}: a range of {other} bits for '{name}', which gets {bits}", given.place);
+            Err(Error::new(ErrorKind::Options, what)
+                .hint("ask for as many with --activation-bits, or find the range for these bits"))
+        }
+        _ => Ok(Some(given.ends)),
+    }
+}
+
+/// Checks that there is something of the name in the graph, for each range that says so.
+fn check_names(graph: &Graph, chosen: &ConstantRanges) -> Result<()> {
+    let is_known = |name: &String| graph.find(name).is_some() || graph.find_tensor(name).is_some();
+    let mut unknown = chosen.given.iter().filter(|given| given.must_fit && !given.names.iter().any(is_known));
+    let Some(given) = unknown.next() else { return Ok(()) };
+    let name = given.names.last().map_or("", String::as_str);
+    let error = Error::new(ErrorKind::Options, format!("{}: the graph has no '{name}'", given.place));
+    Err(match nearest(name, graph.ids().map(|node| graph.name(node))) {
+        Some(near) => error.hint(format!("the nearest name is '{near}'")),
+        None => error,
+    })
 }
 
 fn without_range(missing: &[String]) -> Error {

@@ -249,7 +249,7 @@ pub struct RangeArgs {
     #[arg(long, value_enum, value_name = "HOW")]
     pub weights: Option<WeightForm>,
 
-    /// Ranges of activations, as 'tfquant ranges --json' writes them
+    /// Ranges of activations, as 'tfquant ranges' writes them with --format json, csv, aeq or quant-stats
     #[arg(long, value_name = "FILE")]
     pub ranges_file: Option<PathBuf>,
 
@@ -330,10 +330,8 @@ impl RangeArgs {
         let given = match &self.ranges_file {
             Some(path) => {
                 let name = path.display().to_string();
-                let file = source::open_file(path)?;
-                let text = std::str::from_utf8(&file.bytes)
-                    .map_err(|_| Error::new(ErrorKind::Options, "a file of ranges that is not text").in_file(&name))?;
-                ranges::read(text).map_err(|error| error.in_file(&name))?
+                let given = ranges::read(&source::open_file(path)?.bytes).map_err(|error| error.in_file(&name))?;
+                given.in_file(&name)
             }
             None => GivenRanges::default(),
         };

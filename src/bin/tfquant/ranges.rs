@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tfquant::inspect::{ranges, to_json};
 
 use crate::args::{EXIT_CODES, InputArgs, WHAT};
@@ -22,14 +22,40 @@ pub struct RangesArgs {
     #[arg(long, value_name = "PREFIX")]
     pub checkpoint: Option<PathBuf>,
 
-    /// Print JSON
-    #[arg(long)]
+    /// How to print them
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+
+    /// Print JSON: --format json
+    #[arg(long, conflicts_with = "format")]
     pub json: bool,
+}
+
+/// How ranges are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A line for each fake quantizer
+    Table,
+    /// All there is to say, for programs and --ranges-file
+    Json,
+    /// The same for spreadsheets, a line for each range
+    Csv,
+    /// The calibration results of ai-edge-quantizer: activations alone
+    Aeq,
+    /// The statistics that TensorFlow's converters import (--quant_stats), as text: activations alone
+    QuantStats,
 }
 
 pub fn run(args: &RangesArgs) -> Result<ExitCode> {
     let (model, path) = open(&args.input)?;
     let found = ranges::ranges(&model, &path, args.checkpoint.as_deref())?;
-    terminal::print(&if args.json { to_json(&found) } else { ranges::to_text(&found) })?;
+    terminal::print(&match args.format {
+        _ if args.json => to_json(&found),
+        Format::Table => ranges::to_text(&found),
+        Format::Json => to_json(&found),
+        Format::Csv => ranges::csv::to_csv(&found),
+        Format::Aeq => ranges::aeq::to_aeq(&found),
+        Format::QuantStats => ranges::quant_stats::to_quant_stats(&found),
+    })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,21 +1,28 @@
 //! The ranges of a graph's fake quantizers: what they are, and what TensorFlow makes of them when it runs.
 //!
 //! TensorFlow moves a range so that zero is one of its levels; scale, zero point and ends are those of its arithmetic, bit
-//! for bit. The document is also what is read where ranges are to be given: [`read`].
+//! for bit. The document, and the same as [`csv`], is what is read where ranges are to be given: [`read`], which takes the
+//! files of two other tools as well, [`aeq`] and [`quant_stats`].
+
+pub mod aeq;
+pub mod csv;
+mod file;
+pub mod quant_stats;
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::fake_quant::{FakeQuant, Range, fake_quants};
 use super::{SCHEMA_VERSION, TOOL};
 use crate::checkpoint::{Checkpoint, Contents};
 use crate::container::Model;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::graph::op_class::feeds;
 use crate::graph::{Graph, NodeId};
 use crate::interpreter::Nudged;
-use crate::options::{GivenRanges, is_range};
+pub use file::read;
 
 /// The ranges of a model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,6 +50,9 @@ pub struct Row {
     pub narrow_range: bool,
     /// Where the range comes from: `constant`, `checkpoint`, `variables`, `updated` or `computed`.
     pub source: &'static str,
+    /// Whether nothing that is fed has a part in the tensor. Ranges of weights are made of the weights: they are told, not
+    /// read.
+    pub weights: bool,
     /// Whether there is a range for each channel.
     pub per_channel: bool,
     /// The ranges, where they are known: one, or one for each channel.
@@ -87,6 +97,8 @@ impl Channel {
 pub fn ranges(model: &Model, path: &str, checkpoint: Option<&Path>) -> Result<Ranges> {
     let mut checkpoint = checkpoint.map(Checkpoint::open).transpose()?;
     let graph = &model.graph;
+    let fed = graph.reached(graph.ids().filter(|&node| feeds(graph.op(node))), |node| graph.consumers(node));
+    let is_fed_at_all = fed.contains(&true);
     let row = |quant: FakeQuant| {
         let (source, ends) = ends(graph, &quant.range, checkpoint.as_mut())?;
         let channel = |(&min, &max): (&f32, &f32)| Channel::new(min, max, quant.bits, quant.narrow_range);
@@ -96,6 +108,7 @@ pub fn ranges(model: &Model, path: &str, checkpoint: Option<&Path>) -> Result<Ra
             bits: quant.bits,
             narrow_range: quant.narrow_range,
             source,
+            weights: is_fed_at_all && !fed[quant.input.node.index()],
             per_channel: graph.op(quant.node) == "FakeQuantWithMinMaxVarsPerChannel",
             channels: ends[0].iter().zip(&ends[1]).map(channel).collect(),
         })
@@ -132,6 +145,14 @@ fn floats(graph: &Graph, checkpoint: &mut Checkpoint, variable: NodeId) -> Resul
     Ok(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
 }
 
+/// The rows of activations with one range that is known: what other tools have a place for.
+fn of_activations(ranges: &Ranges) -> impl Iterator<Item = (&Row, Channel)> {
+    ranges.ranges.iter().filter(|row| !row.weights).filter_map(|row| match row.channels[..] {
+        [channel] => Some((row, channel)),
+        _ => None,
+    })
+}
+
 /// The ranges for people and grep: a fake quantizer a line; one of many ranges tells the widest.
 #[must_use]
 pub fn to_text(ranges: &Ranges) -> String {
@@ -159,50 +180,6 @@ pub fn to_text(ranges: &Ranges) -> String {
     text
 }
 
-/// A file of ranges, as [`Ranges`] is written or a user made it: of each row, what is needed to find the tensor and set
-/// its range.
-#[derive(Debug, Clone, Deserialize)]
-struct File {
-    ranges: Vec<FileRow>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct FileRow {
-    node: Option<String>,
-    tensor: Option<String>,
-    channels: Vec<FileChannel>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct FileChannel {
-    min: f32,
-    max: f32,
-}
-
-/// Reads a file of ranges in JSON.
-///
-/// # Errors
-/// [`ErrorKind::Options`] with the place at which it is no such file, or with the row whose ends are no range.
-pub fn read(text: &str) -> Result<GivenRanges> {
-    let hint = "'tfquant ranges MODEL --json' writes such a file";
-    let file: File = serde_json::from_str(text)
-        .map_err(|error| Error::new(ErrorKind::Options, format!("not a file of ranges: {error}")).hint(hint))?;
-    let mut given = GivenRanges::default();
-    for row in file.ranges {
-        let [one] = row.channels[..] else { continue };
-        let names: Vec<String> = row.node.into_iter().chain(row.tensor).collect();
-        if !is_range([one.min, one.max]) {
-            let name = names.first().map_or("?", String::as_str);
-            let what = format!("[{}, {}] is no range of '{name}'", one.min, one.max);
-            return Err(Error::new(ErrorKind::Options, what).hint("zero must lie in it: min ≤ 0 ≤ max, min < max"));
-        }
-        for name in names {
-            given.insert(name, [one.min, one.max]);
-        }
-    }
-    Ok(given)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,17 +194,5 @@ mod tests {
         assert_eq!(odd.nudged_min.to_bits(), ((0.0 - 59.0) * (1.3f32 / 255.0)).to_bits());
         let outside = Channel::new(1.0, 3.0, 8, false);
         assert_eq!((outside.zero_point, outside.nudged_min), (0, 0.0));
-    }
-
-    #[test]
-    fn hand_edits_are_checked() {
-        let row = |min: &str, max: &str| {
-            format!(r#"{{"ranges": [{{"tensor": "x:0", "channels": [{{"min": {min}, "max": {max}}}]}}]}}"#)
-        };
-        assert_eq!(read(&row("-0.1", "6")).unwrap().find(&["y", "x:0"]), Some([-0.1, 6.0]));
-        for (min, max) in [("1", "2"), ("0", "0"), ("2", "-2"), ("-1e99", "1")] {
-            assert_eq!(read(&row(min, max)).unwrap_err().kind(), ErrorKind::Options, "[{min}, {max}]");
-        }
-        assert!(read("[]").unwrap_err().to_string().starts_with("not a file of ranges"));
     }
 }
