@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may stop at once
 
 use std::fs;
+use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
+use tfquant::interpreter::Tensor;
+use tfquant::samples::{Samples, array::ArraySamples, npy};
 
 const FROZEN: &str = "testdata/digits/frozen.pb";
 const DATA: &str = "testdata/digits/calibration.npy";
@@ -112,4 +115,255 @@ fn constant_batch_norms_make_the_file_smaller() {
     assert!(text(&run.stderr).contains("5 batch norms and scales computed into weights and biases"));
     let smaller = fs::read(&output).unwrap();
     assert!(smaller.len() < fs::read(FROZEN).unwrap().len());
+}
+
+/// The digits as 8-bit pixels, and as a folder of images, by hundreds in folders of their own.
+fn pixels(folder: &TempDir) -> (Tensor, String) {
+    let digits = npy::read(&fs::read(DATA).unwrap()).unwrap();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // from 0 to 255
+    let bytes = digits.values::<f32>().unwrap().iter().map(|&value| (value * 255.0).round() as u8);
+    let pixels = Tensor::new(digits.dims(), bytes.collect()).unwrap();
+    let images = at(folder, "images");
+    let samples = ArraySamples::npy(&npy::write(&pixels).into()).unwrap();
+    for index in 0..samples.count() {
+        let parent = format!("{images}/{}", index / 32);
+        fs::create_dir_all(&parent).unwrap();
+        let sample = samples.sample(index).unwrap();
+        let image = image::GrayImage::from_raw(8, 8, sample.values::<u8>().unwrap().to_vec()).unwrap();
+        image.save(format!("{parent}/{index:02}.png")).unwrap();
+    }
+    (pixels, images)
+}
+
+#[test]
+fn a_folder_of_digits_becomes_a_model_and_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, images) = pixels(&folder);
+    let (output, report) = (at(&folder, "q.pb"), at(&folder, "report.json"));
+    let run = ["calibrate", FROZEN, "--data", &images, "-o", &output, "--report", &report];
+    let first = text(&done(&run).stderr);
+    assert!(first.starts_with("fed image:0: 64 samples of uint8 [8, 8, 1], 0 to 255, mean 77.1"), "{first}");
+    assert!(first.contains("warning: 'image:0' is fed whole numbers from 0 to 255, and nothing in the model scales"));
+    assert_eq!(json(&report)["warnings"][0]["code"], "not_scaled");
+    // Then with what the warning says.
+    let second = text(&done(&[&run[..], &["--scale", "1/255"]].concat()).stderr);
+    assert!(second.starts_with("fed image:0: 64 samples of float32 [8, 8, 1], 0 to 1, mean 0.30"), "{second}");
+    assert!(!second.contains("warning"), "{second}");
+    let report = json(&report);
+    let fed = &report["fed"][0];
+    assert_eq!((&fed["count"], &fed["min"], &fed["max"]), (&64.into(), &0.0.into(), &1.0.into()));
+    let exact = at(&folder, "exact.json");
+    done(&["calibrate", FROZEN, "--data", DATA, "-o", &output, "--report", &exact, "-q"]);
+    let exact = json(&exact);
+    for (range, exact) in report["ranges"].as_array().unwrap().iter().zip(exact["ranges"].as_array().unwrap()) {
+        assert_eq!(range["tensor"], exact["tensor"]);
+        for end in ["min", "max"] {
+            let (found, expected) = (range[end].as_f64().unwrap(), exact[end].as_f64().unwrap());
+            assert!((found - expected).abs() <= 0.02 * expected.abs().max(1.0), "{range} instead of {exact}");
+        }
+    }
+}
+
+#[test]
+fn every_form_of_the_same_samples_makes_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pixels, images) = pixels(&folder);
+    let [array, raw, archive] = ["pixels.npy", "pixels.raw", "pixels.npz"].map(|name| at(&folder, name));
+    fs::write(&array, npy::write(&pixels)).unwrap();
+    fs::write(&raw, pixels.values::<u8>().unwrap()).unwrap();
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    writer.start_file("image.npy", zip::write::SimpleFileOptions::default()).unwrap();
+    writer.write_all(&npy::write(&pixels)).unwrap();
+    fs::write(&archive, writer.finish().unwrap().into_inner()).unwrap();
+
+    let of = |data: &[&str]| {
+        let output = at(&folder, "of.pb");
+        done(&[&["calibrate", FROZEN, "-o", &output, "--mean", "127.5", "--std", "127.5", "-q"], data].concat());
+        fs::read(output).unwrap()
+    };
+    let expected = of(&["--data", &array]);
+    assert_eq!(of(&["--data", &images]), expected);
+    assert_eq!(of(&["--data", &format!("image={archive}")]), expected);
+    assert_eq!(of(&["--data", &raw, "--dtype", "uint8"]), expected);
+    assert_eq!(of(&["--data", &raw, "--dtype", "|u1", "--shape", "8,8,1"]), expected);
+    assert_eq!(of(&["--data", &images, "--resize", "8", "--layout", "nhwc", "--limit", "64"]), expected);
+    assert_ne!(of(&["--data", &images, "--limit", "5"]), expected);
+}
+
+/// A network of two inputs: rows of floats, two at a time, and whole numbers.
+const TWO_INPUTS: &str = r#"
+    node { name: "rows" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } }
+      attr { key: "shape" value { shape { dim { size: 2 } dim { size: 3 } } } } }
+    node { name: "ids" op: "Placeholder" attr { key: "dtype" value { type: DT_INT32 } }
+      attr { key: "shape" value { shape { dim { size: -1 } } } } }
+    node { name: "w" op: "Const" attr { key: "dtype" value { type: DT_FLOAT } } attr { key: "value" value { tensor {
+      dtype: DT_FLOAT tensor_shape { dim { size: 3 } dim { size: 2 } } float_val: 0.5 } } } }
+    node { name: "product" op: "MatMul" input: "rows" input: "w" attr { key: "T" value { type: DT_FLOAT } } }
+    node { name: "number" op: "Cast" input: "ids" attr { key: "SrcT" value { type: DT_INT32 } }
+      attr { key: "DstT" value { type: DT_FLOAT } } }
+    node { name: "sum" op: "AddV2" input: "product" input: "number" attr { key: "T" value { type: DT_FLOAT } } }
+"#;
+
+#[test]
+fn inputs_of_any_type_and_batch_are_fed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, rows, ids, output, report] =
+        ["two.pbtxt", "rows.npy", "ids.npy", "q.pb", "report.json"].map(|name| at(&folder, name));
+    fs::write(&model, TWO_INPUTS).unwrap();
+    let save = |path: &str, tensor: Tensor| fs::write(path, npy::write(&tensor)).unwrap();
+    save(&rows, Tensor::new(&[7, 3], (0..21u8).map(f32::from).collect()).unwrap());
+    save(&ids, Tensor::vector(vec![5i64, -9, 40]));
+    let (of_rows, of_ids) = (format!("rows={rows}"), format!("ids:0={ids}"));
+    let calibrate = ["calibrate", &model, "--data", &of_rows];
+    let both = [&calibrate[..], &["--data", &of_ids]].concat();
+    let said = text(&done(&[&both[..], &["-o", &output, "--report", &report]].concat()).stderr);
+    assert!(said.contains("fed rows:0: 6 samples of float32 [3], 0 to 17, mean 8.5"), "{said}");
+    assert!(said.contains("fed ids:0: 3 samples of int64 [], -9 to 40, mean 12"), "{said}");
+    assert!(said.contains("warning: 1 samples of 'rows:0' do not fill a batch: 6 are used"), "{said}");
+    // The third run: rows 4 and 5, and 40.
+    let ranges = json(&report)["ranges"].clone();
+    let sum = ranges.as_array().unwrap().iter().find(|range| range["tensor"] == "sum:0").unwrap();
+    let most = 0.5 * f64::from(15 + 16 + 17) + 40.0;
+    assert_eq!((sum["min"].as_f64().unwrap(), sum["max"].as_f64().unwrap()), (0.0, most));
+
+    let (code, said) = refused(&folder, &calibrate);
+    assert!(code == 2 && said.contains("no samples for the input 'ids'"), "{said}");
+    save(&ids, Tensor::vector(vec![1i32, 2]));
+    let (code, said) = refused(&folder, &both);
+    assert!(code == 2 && said.contains("different numbers of runs: 'rows' 7 in batches of 2, 'ids' 2"), "{said}");
+    save(&ids, Tensor::vector(vec![0.5f32, 1.5, 2.5]));
+    assert!(refused(&folder, &both).1.contains("float32 do not fit an input of type int32"));
+    save(&ids, Tensor::vector(vec![1i32, 2, 3]));
+    save(&rows, Tensor::new(&[6, 3], vec![0.25f32; 18]).unwrap());
+    let (code, said) = refused(&folder, &both);
+    assert!(code == 2 && said.contains("all samples of the input 'rows:0' are 0.25"), "{said}");
+    save(&rows, Tensor::new(&[6, 3], [vec![f32::NAN], vec![0.25f32; 17]].concat()).unwrap());
+    assert!(refused(&folder, &both).1.contains("sample 0 of 'rows:0' holds a value that is infinite or not a number"));
+    let of_other = format!("other={rows}");
+    let odd = [&both[..], &["--data", &of_other]].concat();
+    assert!(refused(&folder, &odd).1.contains("samples for 'other', which is no input"));
+}
+
+#[test]
+fn ranges_go_through_every_form_and_hand_edits_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let quantized = at(&folder, "q.pb");
+    done(&["calibrate", FROZEN, "--data", DATA, "-o", &quantized, "-q"]);
+    let file = at(&folder, "ranges");
+    let print = |format: &str| text(&done(&["ranges", &quantized, "--format", format]).stdout);
+    let rewritten = |ranges: &str, name: &str| {
+        fs::write(&file, ranges).unwrap();
+        let output = at(&folder, name);
+        done(&rewrite(&["--fold-constants", "--ranges-file", &file, "-o", &output, "-q"]));
+        fs::read(output).unwrap()
+    };
+    let expected = rewritten(&print("json"), "json.pb");
+    for format in ["csv", "aeq", "quant-stats"] {
+        assert_eq!(rewritten(&print(format), "other.pb"), expected, "{format}");
+    }
+    assert_eq!(text(&done(&["ranges", &quantized, "--json"]).stdout), print("json"));
+
+    let refuse = |ranges: String| {
+        fs::write(&file, ranges).unwrap();
+        let (code, said) = refused(&folder, &rewrite(&["--fold-constants", "--ranges-file", &file]));
+        assert!(code == 2 && said.contains(&format!("{file}: line ")), "{code}: {said}");
+        said
+    };
+    let csv = print("csv");
+    let said = refuse(csv.replace("Digits/pool/quant,Digits/pool:0", "Digits/pol/quant,Digits/pol:0"));
+    assert!(said.contains("the graph has no 'Digits/pol:0'\nhint: the nearest name is 'Digits/pool'"), "{said}");
+    assert!(refuse(csv.replace("image:0,8,", "image:0,4,")).contains("a range of 4 bits for 'image:0', which gets 8"));
+    assert!(refuse(csv.replace(",0,0,1,0,1,", ",0,NaN,1,0,1,")).contains("line 2: [NaN, 1] is no range"));
+    assert!(refuse(csv.replace(",0,0,1,0,1,", ",0,2,1,0,1,")).contains("line 2: [2, 1] is no range"));
+}
+
+#[test]
+fn every_method_says_the_same_in_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    for method in ["minmax", "moving-average", "percentile", "mse", "entropy"] {
+        let of = |threads: &str| {
+            let output = at(&folder, "of.pb");
+            let run = ["calibrate", FROZEN, "--data", DATA, "--method", method, "--threads", threads];
+            done(&[&run[..], &["-o", &output, "-q"]].concat());
+            fs::read(output).unwrap()
+        };
+        let expected = of("1");
+        assert!(["2", "3"].iter().all(|threads| of(threads) == expected), "{method}");
+    }
+}
+
+#[test]
+fn ranges_are_made_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, report) = (at(&folder, "q.pb"), at(&folder, "report.json"));
+    // A hundred times the data of training: what is bounded is at its bound.
+    done(&["calibrate", FROZEN, "--data", DATA, "--scale", "100", "-o", &output, "--report", &report, "-q"]);
+    let report = json(&report);
+    let ranges = report["ranges"].as_array().unwrap();
+    let ends = |range: &Value| ["min", "max"].map(|end| range[end].as_f64().unwrap());
+    assert!(ranges.iter().map(ends).all(|[min, max]| min <= 0.0 && max >= 0.0 && min < max));
+    let of_relu6: Vec<_> = ranges.iter().filter(|range| range["op"] == "Relu6").map(ends).collect();
+    assert_eq!(of_relu6, [[0.0, 6.0]; 2]);
+    let of = |tensor: &str| ends(ranges.iter().find(|range| range["tensor"] == tensor).unwrap());
+    assert_eq!(of("Digits/residual/add:0"), of("Digits/growth/conv/Relu:0"), "both are concatenated");
+}
+
+#[test]
+fn only_the_model_may_be_written_over_what_it_was_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, data, report] = ["model.pb", "data.npy", "report.json"].map(|name| at(&folder, name));
+    for verb in ["calibrate", "freeze", "fold"] {
+        fs::copy(FROZEN, &model).unwrap();
+        fs::copy(DATA, &data).unwrap();
+        let options: &[&str] = if verb == "calibrate" { &["--data", &data] } else { &[] };
+        let run = |output: &str, report: &str| {
+            tfquant(&[&[verb, &model, "-o", output, "--report", report, "-q"], options].concat())
+        };
+        let refuse = |output: &str, report: &str, why: &str| {
+            let refused = run(output, report);
+            let said = text(&refused.stderr);
+            assert!(refused.status.code() == Some(2) && said.contains(why), "{verb}: {said}");
+            assert_eq!(fs::read(&model).unwrap(), fs::read(FROZEN).unwrap());
+            assert_eq!(fs::read(&data).unwrap(), fs::read(DATA).unwrap());
+        };
+        refuse(&report, &model, "--report would replace the model that is read");
+        refuse(&report, &report, "--output and --report go to the same place");
+        if verb == "calibrate" {
+            refuse(&data, &report, "data.npy', which is read");
+            refuse(&report, &data, "data.npy', which is read");
+        }
+        let replaced = run(&model, &report);
+        assert!(replaced.status.success(), "{verb}: {}", text(&replaced.stderr));
+    }
+}
+
+/// Whoever runs the tests may have had them ignore what is sent here.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let folder = tempfile::tempdir().unwrap();
+    let data = at(&folder, "data.npy");
+    let digits = npy::read(&fs::read(DATA).unwrap()).unwrap();
+    let many = digits.values::<f32>().unwrap().repeat(2000);
+    fs::write(&data, npy::write(&Tensor::new(&[many.len() / 64, 8, 8, 1], many).unwrap())).unwrap();
+    for (signal, format) in [("INT", "binary"), ("TERM", "saved-model")] {
+        let outputs = tempfile::tempdir().unwrap();
+        let mut running = Command::new("env")
+            .args(["--default-signal", env!("CARGO_BIN_EXE_tfquant"), "calibrate", FROZEN, "--data", &data])
+            .args(["--method", "entropy", "--output-format", format, "-o", &at(&outputs, "q")])
+            .args(["--report", &at(&outputs, "report.json")])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(running.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.starts_with("fed image:0: 128000 samples"), "{said}");
+        assert_eq!(fs::read_dir(outputs.path()).unwrap().count(), 2, "nothing is being written");
+        Command::new("kill").args(["-s", signal, &running.id().to_string()]).status().unwrap();
+        assert_eq!(running.wait().unwrap().code(), Some(130), "it came to its end");
+        assert_eq!(fs::read_dir(outputs.path()).unwrap().count(), 0, "something was left behind");
+    }
 }

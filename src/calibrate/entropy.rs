@@ -12,8 +12,10 @@ const ALMOST_NOTHING: f64 = 1e-4;
 
 pub(super) fn best(histogram: &Histogram, widest: Range, steps: u32) -> [f64; 2] {
     let levels = steps.max(1) as usize;
-    let used = |end: f32| ((f64::from(end.abs()) / histogram.width()).ceil() as usize).min(ZERO_BIN);
-    let (below, above) = (used(widest.min), used(widest.max));
+    let bins = |end: f32| f64::from(end.abs()) / histogram.width();
+    // A value on the edge of a bin lies in the one above it.
+    let below = (bins(widest.min).ceil() as usize).min(ZERO_BIN);
+    let above = if widest.max > 0.0 { (bins(widest.max) as usize + 1).min(ZERO_BIN) } else { 0 };
     let furthest = below.max(above);
     // Fewer bins than levels are told without any loss.
     let sides = usize::from(below > 0) + usize::from(above > 0);
@@ -83,5 +85,14 @@ mod tests {
         histogram.add(&values, [0.0, 1.0]);
         let [_, high] = best(&histogram, Range { min: 0.0, max: 0.997 }, 255);
         assert!(high > 0.9, "{high}");
+    }
+
+    #[test]
+    fn values_at_the_very_end_count() {
+        let values: Vec<f32> = (0..2000u16).map(|index| (f32::from(index) / 1000.0 * 6.0).min(6.0)).collect();
+        let mut histogram = Histogram::default();
+        histogram.add(&values, [0.0, 6.0]);
+        let [low, high] = best(&histogram, Range { min: 0.0, max: 6.0 }, 255);
+        assert!(low == 0.0 && high >= 6.0, "{low} {high}");
     }
 }

@@ -24,7 +24,8 @@ impl Side {
     fn new(histogram: &Histogram, bins: impl Iterator<Item = usize>, widest: f64) -> Self {
         let width = histogram.width();
         let counts: Vec<f64> = bins.map(|bin| histogram.counts()[bin] as f64).collect();
-        let used = counts.len().min((widest / width).ceil() as usize);
+        // A value on the edge of a bin lies in the one behind it.
+        let used = counts.len().min((widest / width) as usize + 1);
         let center = |bin: usize| (bin as f64 + 0.5) * width;
         let sum = |power: i32| (0..used).map(|bin| counts[bin] * center(bin).powi(power)).sum::<f64>();
         let mut left = [sum(0), sum(1), sum(2)];
@@ -90,5 +91,14 @@ mod tests {
             high - low
         };
         assert!(width(3) < width(15) && width(15) < width(255), "{} {} {}", width(3), width(15), width(255));
+    }
+
+    #[test]
+    fn values_at_the_very_end_count() {
+        // Half of them where Relu6 ends, which is the edge of a bin.
+        let values: Vec<f32> = (0..2000u16).map(|index| (f32::from(index) / 1000.0 * 6.0).min(6.0)).collect();
+        let mut histogram = Histogram::default();
+        histogram.add(&values, [0.0, 6.0]);
+        assert_eq!(best(&histogram, Range { min: 0.0, max: 6.0 }, 255), [0.0, 6.0]);
     }
 }

@@ -133,7 +133,14 @@ fn checked(entries: Vec<Entry>, strict: Strict) -> Result<GivenRanges> {
         let Some(name) = names.first() else {
             return wrong(place, "a range for nothing".to_owned(), "name a fake quantizer (node) or a tensor");
         };
-        let ends = [*min as f32, *max as f32];
+        let mut ends = [*min as f32, *max as f32];
+        if strict == Strict::No && min <= max {
+            // Other tools keep what they saw, and put zero inside when they use it.
+            ends = [ends[0].min(0.0), ends[1].max(0.0)];
+            if ends == [0.0; 2] {
+                continue;
+            }
+        }
         if !is_range(ends) {
             let what = format!("[{min}, {max}] is no range of '{name}'");
             return wrong(place, what, "zero must lie in it: min ≤ 0 ≤ max, min < max");
@@ -199,11 +206,13 @@ mod tests {
     #[test]
     fn reads_what_other_tools_write() {
         let text = r#"{"model_qsvs": {"image": {"min": [[[[-1.0]]]], "max": [[[[1.0]]]]}, "net/Relu6;net/conv;net/Conv2D":
-            {"min": 0, "max": 6.0}, "net/Conv2D": {"min": [[-2.0], [1.0]], "max": [[1.0], [2.0]]}, "empty": {}},
+            {"min": 0, "max": 6.0}, "net/Conv2D": {"min": [[-2.0], [1.0]], "max": [[1.0], [2.0]]}, "empty": {},
+            "positive": {"min": [0.25], "max": [2]}, "zeros": {"min": 0, "max": 0}},
             "metadata": {"num_samples_calibrated": 3}}"#;
         let given = read(text.as_bytes()).unwrap();
         assert_eq!(ends(&given, "image:0"), Some([-1.0, 1.0]));
         assert_eq!(ends(&given, "net/Relu6:0"), Some([0.0, 6.0]));
+        assert_eq!((ends(&given, "positive:0"), ends(&given, "zeros:0")), (Some([0.0, 2.0]), None));
         assert!(given.iter().all(|given| !given.must_fit));
         let flat = read(br#"{"serving_default_x:0": {"min": -10, "max": 8}}"#).unwrap();
         assert_eq!(ends(&flat, "serving_default_x:0"), Some([-10.0, 8.0]));
