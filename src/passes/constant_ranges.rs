@@ -8,6 +8,9 @@
 //! # What it leaves alone
 //! Nothing: a range that is not to be had is an error, which lists all of them.
 
+use hashbrown::HashMap;
+
+use super::decisions::{BatchNorm, Role};
 use super::insertion::OpenRange;
 use super::integer::constants::{Constants, evaluate};
 use super::integer::insert::quantize;
@@ -18,7 +21,6 @@ use crate::graph::{Graph, NodeId, TensorRef, nearest};
 use crate::interpreter::Limits;
 use crate::nodes::fake_quant::ConstantRange;
 use crate::options::ConstantRanges;
-use crate::passes::decisions::Role;
 use crate::proto::tensorflow::DataType;
 
 /// What inputs are quantized with.
@@ -31,7 +33,12 @@ const MAX_NAMES: usize = 40;
 ///
 /// # Errors
 /// [`ErrorKind::Refused`] if weights are not constant; [`ErrorKind::Options`] that lists the activations without a range.
-pub(crate) fn fill(graph: &mut Graph, open: &[OpenRange], chosen: &ConstantRanges) -> Result<()> {
+pub(crate) fn fill(
+    graph: &mut Graph,
+    open: &[OpenRange],
+    chosen: &ConstantRanges,
+    batch_norms: &[BatchNorm],
+) -> Result<()> {
     let constants = Constants::of(graph, &graph.run_order());
     let (of_weights, of_activations): (Vec<&OpenRange>, Vec<&OpenRange>) =
         open.iter().partition(|open| open.role == Role::Weights);
@@ -49,10 +56,15 @@ pub(crate) fn fill(graph: &mut Graph, open: &[OpenRange], chosen: &ConstantRange
         set(graph, open, &ranges)?;
     }
     let mut missing = Vec::new();
+    let folded: HashMap<&str, &str> =
+        batch_norms.iter().filter_map(|norm| Some((norm.folded.as_deref()?, norm.node.as_str()))).collect();
     for open in of_activations {
         let (node, tensor) = (graph.name(open.fake_quant), graph.tensor_name(open.input));
         let bits = graph.attr_int(open.fake_quant, "num_bits").unwrap_or(INPUT_BITS.into());
-        match given(chosen, &[node, &tensor], bits)?.or(chosen.default) {
+        // What took the place of a batch norm's output holds the same values.
+        let norm = folded.get(graph.name(open.input.node)).copied().unwrap_or_default();
+        let [fused, of_single_ops] = [":0", "/add_1:0"].map(|output| format!("{norm}{output}"));
+        match given(chosen, &[node, &tensor, &fused, &of_single_ops], bits)?.or(chosen.default) {
             Some([min, max]) => set(graph, open, &[Range { min, max }])?,
             None => missing.push(tensor),
         }
@@ -78,7 +90,7 @@ fn given(chosen: &ConstantRanges, names: &[&str], bits: i64) -> Result<Option<[f
     let Some(given) = chosen.given.find(names) else { return Ok(None) };
     match given.bits {
         Some(other) if other != bits => {
-            let name = names.last().copied().unwrap_or_default();
+            let name = given.names.last().map_or("", String::as_str);
             let what = format!("{}: a range of {other} bits for '{name}', which gets {bits}", given.place);
             Err(Error::new(ErrorKind::Options, what)
                 .hint("ask for as many with --activation-bits, or find the range for these bits"))

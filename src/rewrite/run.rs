@@ -73,7 +73,7 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
         builder.no_op(name, &quantized.updates)?;
     }
     if let Some(chosen) = options.quantize.as_ref().and_then(|quantize| quantize.constant_ranges.as_ref()) {
-        constant_ranges::fill(builder.graph, &quantized.open, chosen)?;
+        constant_ranges::fill(builder.graph, &quantized.open, chosen, &folded.batch_norms)?;
     }
     let keeps_names = matches!(generation, Generation::Topology(only) if !only.reference_only);
     let outputs = quantized_outputs(builder.graph, &outputs, &mut quantized, keeps_names)?;

@@ -195,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn reads_jpeg_too() {
+        let folder = tempfile::tempdir().unwrap();
+        image::GrayImage::from_pixel(16, 8, image::Luma([200])).save(folder.path().join("grey.jpeg")).unwrap();
+        let shape = Shape { size: Some([4, 8]), channels: 3, channels_first: false };
+        let grey = ImageSamples::folder(folder.path(), shape).unwrap().sample(0).unwrap();
+        assert_eq!(grey.dims(), [1, 4, 8, 3]);
+        assert!(grey.values::<u8>().unwrap().iter().all(|value| value.abs_diff(200) <= 2));
+    }
+
+    #[test]
     fn images_become_what_the_input_takes() {
         let of = |dims: &[i64]| Shape::of_input(Some(dims), None, None).unwrap();
         assert_eq!(of(&[-1, 8, 9, 1]), Shape { size: Some([8, 9]), channels: 1, channels_first: false });

@@ -252,6 +252,8 @@ def test_entropy_finds_the_least_divergence(tfquant):
         of = lambda reached: divergence(counts, middle - min(reached, below), middle + min(reached, above))
         furthest = max(below, above)
         nearest = min(-(-LEVELS // ((below > 0) + (above > 0))), furthest)
-        chosen = int(np.round(max(-low, high) / width + 0.499))
+        # What was kept whole is told as its extremes, which need not be edges of bins.
+        is_whole = high >= values.max() and low <= min(values.min(), 0)
+        chosen = furthest if is_whole else int(np.round(max(-low, high) / width))
         least = min(of(reached) for reached in range(nearest, furthest + 1))
         assert of(min(max(chosen, nearest), furthest)) <= 1.05 * least + 1e-4, f"[{low}, {high}]: {chosen} of {furthest}"

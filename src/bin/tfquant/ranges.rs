@@ -42,7 +42,7 @@ pub enum Format {
     Csv,
     /// The calibration results of ai-edge-quantizer: activations alone
     Aeq,
-    /// The statistics that TensorFlow's converters import (--quant_stats), as text: activations alone
+    /// The statistics that TensorFlow's converter imports (tf_tfl_translate --quant-stats), as text: activations alone
     QuantStats,
 }
 

@@ -1,5 +1,5 @@
-//! The statistics that TensorFlow's converters import (`--quant_stats`, `quant-import-stats`): a `QuantizationInfo`, as text
-//! or binary, with an entry for each tensor.
+//! The statistics that TensorFlow's converter imports (`tf_tfl_translate --quant-stats`): a `QuantizationInfo`, as text or
+//! binary, with an entry for each tensor.
 
 use prost::Message;
 
