@@ -307,7 +307,10 @@ fn ranges_are_made_for_each_other() {
     assert!(ranges.iter().map(ends).all(|[min, max]| min <= 0.0 && max >= 0.0 && min < max));
     let of_relu6: Vec<_> = ranges.iter().filter(|range| range["op"] == "Relu6").map(ends).collect();
     assert_eq!(of_relu6, [[0.0, 6.0]; 2]);
-    let of = |tensor: &str| ends(ranges.iter().find(|range| range["tensor"] == tensor).unwrap());
+    let of = |tensor: &str| {
+        let range = ranges.iter().find(|range| range["tensor"] == tensor).unwrap();
+        ["min", "max", "shared"].map(|field| &range[field])
+    };
     assert_eq!(of("Digits/residual/add:0"), of("Digits/growth/conv/Relu:0"), "both are concatenated");
 }
 

@@ -20,8 +20,18 @@ pub struct Options {
     pub histograms: bool,
 }
 
-/// Runs the plan on samples `0..count`, which `sample` makes for the plan's `inputs`, and keeps statistics of the tensors,
-/// in their order; those that are fed may be among them. `done` is told after each sample how many there have been; when it says no, the run ends with an error.
+/// What is run on.
+pub struct Runs<'a> {
+    /// The plan's inputs.
+    pub inputs: &'a [TensorRef],
+    /// How many runs there are.
+    pub count: usize,
+    /// What the inputs are fed with in a run.
+    pub sample: &'a (dyn Fn(usize) -> Result<Vec<Tensor>> + Sync),
+}
+
+/// Runs the plan and keeps statistics of the tensors, in their order; those that are fed may be among them. `done` is
+/// told after each sample how many there have been; when it says no, the run ends with an error.
 ///
 /// The result is the same for any number of threads, and so is the error: that of the first sample that has one.
 ///
@@ -31,13 +41,12 @@ pub struct Options {
 pub fn collect(
     graph: &Graph,
     plan: &Plan,
-    inputs: &[TensorRef],
     tensors: &[TensorRef],
-    count: usize,
-    sample: &(dyn Fn(usize) -> Result<Vec<Tensor>> + Sync),
+    runs: &Runs<'_>,
     options: Options,
     done: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<Statistics>> {
+    let count = runs.count;
     let places: HashMap<TensorRef, usize> =
         tensors.iter().enumerate().map(|(place, &tensor)| (tensor, place)).collect();
     let fresh = || tensors.iter().map(|_| Statistics::new(count, options.histograms)).collect::<Vec<_>>();
@@ -52,7 +61,7 @@ pub fn collect(
             if index >= count {
                 break;
             }
-            if let Err(error) = one(graph, &mut session, inputs, &places, &mut seen, index, sample) {
+            if let Err(error) = one(graph, &mut session, &places, &mut seen, index, runs) {
                 stopped.store(true, Ordering::Relaxed);
                 let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 if failed.as_ref().is_none_or(|(first, _)| index < *first) {
@@ -89,11 +98,10 @@ pub fn collect(
 fn one(
     graph: &Graph,
     session: &mut Session<'_>,
-    inputs: &[TensorRef],
     places: &HashMap<TensorRef, usize>,
     seen: &mut [Statistics],
     index: usize,
-    sample: &(dyn Fn(usize) -> Result<Vec<Tensor>> + Sync),
+    runs: &Runs<'_>,
 ) -> Result<()> {
     let mut see = |at: TensorRef, tensor: &Tensor| {
         let (Some(&place), Some(values)) = (places.get(&at), tensor.values::<f32>()) else { return Ok(()) };
@@ -105,9 +113,9 @@ fn one(
             .error(ErrorKind::Refused, what, at.node)
             .hint("look at the sample and at its scaling (--mean, --std, --scale)"))
     };
-    let fed = sample(index)?;
+    let fed = (runs.sample)(index)?;
     // What is fed is not computed, so that the run does not show it.
-    inputs.iter().zip(&fed).try_for_each(|(&input, tensor)| see(input, tensor))?;
+    runs.inputs.iter().zip(&fed).try_for_each(|(&input, tensor)| see(input, tensor))?;
     session.run(&fed, &mut see)?;
     Ok(())
 }

@@ -112,9 +112,8 @@ fn arrays(
 
 fn input_of<'a>(inputs: &'a [Endpoint], name: Option<&str>) -> Result<&'a Endpoint> {
     let found = match (name, inputs) {
-        (None, [input]) => Some(input),
+        (_, [input]) => Some(input),
         (None, _) => None,
-        (Some(_), [input]) => Some(input),
         (Some(name), _) => inputs.iter().find(|input| is_called(input, name)),
     };
     found.ok_or_else(|| {

@@ -119,7 +119,9 @@ fn see_all(input: &Fitted<'_>, count: usize, threads: usize) -> Result<Seen> {
     let mut all = thread::scope(|scope| {
         let others: Vec<_> = (1..threads.clamp(1, count.max(1))).map(|_| scope.spawn(work)).collect();
         let mut all = work();
-        others.into_iter().for_each(|thread| all.extend(thread.join().unwrap_or_default()));
+        for thread in others {
+            all.extend(thread.join().unwrap_or_default());
+        }
         all
     });
     all.sort_unstable_by_key(|&(index, _)| index);

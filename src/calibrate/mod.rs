@@ -29,7 +29,7 @@ mod squared_error;
 mod statistics;
 
 pub use crate::options::Weights;
-pub use collect::{Options, collect};
+pub use collect::{Options, Runs, collect};
 pub use feed::Feed;
 pub use histogram::Histogram;
 pub use method::{Method, Range};

@@ -7,7 +7,7 @@ use super::feed::{Feed, Feeds};
 use super::head::expects_scaled;
 use super::look::{Fed, look};
 use super::report::{ActivationRange, CalibrationReport};
-use super::{Method, Options, Statistics, collect};
+use super::{Method, Options, Runs, Statistics, collect};
 use crate::container::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::freeze::Frozen;
@@ -187,9 +187,8 @@ fn run(
     let histograms = options.method.needs_histogram();
     let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
     let how = Options { threads: options.threads, histograms };
-    let sample = |index| samples.run(index);
-    let done = |runs| done(runs, samples.runs);
-    let seen = collect(graph, &plan, inputs, &watched, samples.runs, &sample, how, &done)?;
+    let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };
+    let seen = collect(graph, &plan, &watched, &runs, how, &|ran| done(ran, samples.runs))?;
     Ok(watched.into_iter().zip(seen).collect())
 }
 

@@ -38,21 +38,21 @@ pub(super) fn line_of(text: &str, part: &str) -> usize {
 /// # Errors
 /// [`ErrorKind::Options`] with the place at which it is no such file, or of a row that is no range.
 pub fn read(file: &[u8]) -> Result<GivenRanges> {
-    let Ok(text) = std::str::from_utf8(file) else { return checked(quant_stats::entries(file)?, Strict::No) };
+    let Ok(text) = std::str::from_utf8(file) else { return checked(&quant_stats::entries(file)?, Strict::No) };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with(['{', '[']) {
         let (entries, strict) = json(text)?;
-        return checked(entries, strict);
+        return checked(&entries, strict);
     }
     if first_field_name(text.as_bytes()) == Some("entries") {
-        return checked(quant_stats::entries_of_text(text)?, Strict::No);
+        return checked(&quant_stats::entries_of_text(text)?, Strict::No);
     }
     if file.starts_with(b"\x0a")
         && let Ok(entries) = quant_stats::entries(file)
     {
-        return checked(entries, Strict::No);
+        return checked(&entries, Strict::No);
     }
-    checked(csv::entries(text)?, Strict::Yes)
+    checked(&csv::entries(text)?, Strict::Yes)
 }
 
 /// Whether all names must be known. Files of other tools name tensors that a graph does not have.
@@ -125,11 +125,11 @@ fn part<'a, T: Deserialize<'a>>(text: &str, raw: &'a RawValue) -> Result<T> {
 }
 
 #[allow(clippy::cast_possible_truncation)] // ends are floats, whatever digits a file spends on them
-fn checked(entries: Vec<Entry>, strict: Strict) -> Result<GivenRanges> {
+fn checked(entries: &[Entry], strict: Strict) -> Result<GivenRanges> {
     let wrong =
         |place: &str, what: String, hint| Err(Error::new(ErrorKind::Options, format!("{place}: {what}")).hint(hint));
     let (mut given, mut first): (_, HashMap<String, String>) = (GivenRanges::default(), HashMap::new());
-    for Entry { names, ends: [min, max], bits, place } in &entries {
+    for Entry { names, ends: [min, max], bits, place } in entries {
         let Some(name) = names.first() else {
             return wrong(place, "a range for nothing".to_owned(), "name a fake quantizer (node) or a tensor");
         };
@@ -137,7 +137,7 @@ fn checked(entries: Vec<Entry>, strict: Strict) -> Result<GivenRanges> {
         if strict == Strict::No && min <= max {
             // Other tools keep what they saw, and put zero inside when they use it.
             ends = [ends[0].min(0.0), ends[1].max(0.0)];
-            if ends == [0.0; 2] {
+            if ends[0] >= ends[1] {
                 continue;
             }
         }
@@ -155,7 +155,7 @@ fn checked(entries: Vec<Entry>, strict: Strict) -> Result<GivenRanges> {
         given.add(GivenRange { names, ends, bits: *bits, place, must_fit });
     }
     // Where ops were computed as one, the tensor is the last one's, which comes first or last.
-    for Entry { names, .. } in &entries {
+    for Entry { names, .. } in entries {
         for name in names.iter().filter(|name| name.contains(';')) {
             let parts = name.trim_end_matches(":0").split(';').map(|part| format!("{part}:0"));
             given.also_call(name, parts);
