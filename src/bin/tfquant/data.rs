@@ -100,10 +100,11 @@ impl DataArgs {
 /// A path, or a name and a path; a path that is there is one, whatever it is called.
 fn given(text: &str) -> std::result::Result<Given, String> {
     let whole = PathBuf::from(text);
-    Ok(match text.split_once('=').filter(|_| !whole.exists()) {
-        Some((name, path)) => Given { name: Some(name.to_owned()), path: path.into() },
-        None => Given { name: None, path: whole },
-    })
+    match text.split_once('=').filter(|_| !whole.exists()) {
+        Some((name, path)) if name.is_empty() || path.is_empty() => Err("not a path, or NAME=PATH".to_owned()),
+        Some((name, path)) => Ok(Given { name: Some(name.to_owned()), path: path.into() }),
+        None => Ok(Given { name: None, path: whole }),
+    }
 }
 
 fn size(text: &str) -> std::result::Result<[u32; 2], String> {
@@ -148,5 +149,6 @@ mod tests {
         let named = given("a/b:0=c=d.npy").unwrap();
         assert_eq!((named.name.as_deref(), named.path.to_str()), (Some("a/b:0"), Some("c=d.npy")));
         assert_eq!(given("Cargo.toml").unwrap().name, None);
+        assert!(given("image=").is_err());
     }
 }
