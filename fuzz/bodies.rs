@@ -118,13 +118,15 @@ pub fn collections(data: &[u8]) {
 
 /// Everything that looks at a graph without changing it.
 pub fn inspect(data: &[u8]) {
-    let Ok(model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
+    let Ok(mut model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
     let _ = summary::to_text(&summary::summarize(&model, "a"), Some(5));
     let _ = check::to_text(&check::check(&model, "a", &check::Options::default()));
     let same = diff::diff(&model, &model, ["a", "a"], None).expect("no scope was asked for");
     assert!(same.is_empty(), "{}", diff::to_text(&same));
     for choice in [0, 1] {
-        if let Ok((_, plan)) = explain::plan(&model, &options(choice))
+        let plan = explain::plan(&mut model, &options(choice));
+        model.reset().expect("it was read before");
+        if let Ok(plan) = plan
             && let Ok(explanation) = explain::explain(&model, "a", plan, None)
         {
             let _ = explain::to_text(&explanation, true);
