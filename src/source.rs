@@ -1,7 +1,7 @@
 //! Opens what is to be read: a file, a SavedModel folder, or standard input.
 //!
-//! Files are memory-mapped and handed on as [`Bytes`], so that neither reading nor slicing copies them. The mapping is one
-//! of the two unsafe calls of the crate; the other is the product of matrices (`interpreter/gemm.rs`).
+//! Files are memory-mapped and handed on as [`Bytes`], so that neither reading nor slicing copies them. The mapping is the
+//! one unsafe call of the crate.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -79,6 +79,10 @@ fn refuses_what_does_not_fit() {
     assert!(refused(&folder, &asymmetric).1.contains("int8 kernels do not take asymmetric weights"));
     let three = ["calibrate", FROZEN, "--data", DATA, "--weight-bits", "3"];
     assert!(refused(&folder, &three).1.contains("3-bit weights do not come through"));
+    let (code, said) = refused(&folder, &["calibrate", FROZEN, "--data", DATA, "--max-steps", "3"]);
+    assert!(code == 1 && said.contains("the limit of 3 steps in node '") && said.contains("--max-steps"), "{said}");
+    let (code, said) = refused(&folder, &["calibrate", FROZEN, "--data", DATA, "--memory-limit", "0"]);
+    assert!(code == 1 && said.contains("the memory limit of 0 bytes") && said.contains("in node '"), "{said}");
     let output = at(&folder, "q.pb");
     done(&["calibrate", FROZEN, "--data", DATA, "-o", &output, "-q"]);
     assert!(refused(&folder, &["calibrate", &output, "--data", DATA]).1.contains("quantized already"));

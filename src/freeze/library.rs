@@ -16,7 +16,7 @@ use crate::wire::{self, Fields, WireError};
 
 /// A node of a function.
 #[derive(Debug, Clone)]
-pub(super) struct BodyNode<'a> {
+pub(crate) struct BodyNode<'a> {
     pub name: &'a str,
     pub op: &'a str,
     pub device: &'a str,
@@ -28,7 +28,7 @@ pub(super) struct BodyNode<'a> {
 
 /// A function.
 #[derive(Debug, Clone)]
-pub(super) struct Function<'a> {
+pub(crate) struct Function<'a> {
     pub name: &'a str,
     pub signature: OpDef,
     pub nodes: Vec<BodyNode<'a>>,
@@ -40,7 +40,7 @@ pub(super) struct Function<'a> {
 
 /// All functions of a graph, and what is known of ops.
 #[derive(Debug, Default)]
-pub(super) struct Library<'a> {
+pub(crate) struct Library<'a> {
     pub functions: Vec<Function<'a>>,
     by_name: HashMap<&'a str, usize>,
     outputs: Outputs,
@@ -63,7 +63,7 @@ impl<'a> Library<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`] if one is no FunctionDef, [`ErrorKind::InvalidGraph`] if two have the same name.
-    pub(super) fn read(graph: &'a Graph, meta_graph: Option<&[u8]>) -> Result<Self> {
+    pub(crate) fn read(graph: &'a Graph, meta_graph: Option<&[u8]>) -> Result<Self> {
         let mut library = Self { outputs: Outputs::new(meta_graph), ..Self::default() };
         for (_, def) in graph.functions() {
             let function = function(def)?;
@@ -80,12 +80,12 @@ impl<'a> Library<'a> {
     }
 
     /// The place of the function of that name.
-    pub(super) fn find(&self, name: &str) -> Option<usize> {
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
     /// The number of a node's output that is named by an output of its op and an index in that.
-    pub(super) fn port(&self, op: &str, def: &[u8], output: &str, index: u32) -> Option<u32> {
+    pub(crate) fn port(&self, op: &str, def: &[u8], output: &str, index: u32) -> Option<u32> {
         if let Some(function) = self.find(op) {
             let outputs = &self.functions[function].signature.output_arg;
             return number(outputs.iter().map(Layout::from), def, output, index);
@@ -194,7 +194,7 @@ pub(super) fn type_list(value: &[u8]) -> Vec<i32> {
 
 /// A tensor as nodes of functions spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spelled<'a> {
+pub(crate) enum Spelled<'a> {
     /// An argument of the function, or the first output of a node.
     Plain(&'a str),
     /// An argument that is a list, or the output of a node: name, output, index.
@@ -204,7 +204,7 @@ pub(super) enum Spelled<'a> {
 
 impl<'a> Spelled<'a> {
     /// Reads an input or result of a function's node.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         if let Some(name) = text.strip_prefix('^') {
             return Some(Self::Control(name));
         }

@@ -14,7 +14,7 @@ mod emit;
 mod flat;
 mod inline;
 pub mod layers;
-mod library;
+pub(crate) mod library;
 pub mod on_the_way;
 mod prune;
 pub mod report;

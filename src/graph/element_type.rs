@@ -13,6 +13,7 @@ impl Graph {
             "Shape" | "ShapeN" | "Size" => "out_type",
             "ArgMax" | "ArgMin" => "output_type",
             "Rank" => return Some(DataType::DtInt32),
+            "ResizeBilinear" | "ResizeBicubic" => return Some(DataType::DtFloat),
             "Merge" | "RefMerge" if tensor.port == 1 => return Some(DataType::DtInt32),
             "Dequantize" if self.attr_type(node, "dtype").is_none() => return Some(DataType::DtFloat),
             "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel" => {

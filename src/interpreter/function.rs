@@ -1,16 +1,16 @@
 //! A function of the graph's library as a graph of its own.
 //!
 //! Inside a function, an input is spelled `node:output:index` with the output's name in the op's definition; in a graph it
-//! is `node:port`. Ops with one named output, which most are, need no table: the index is the port.
+//! is `node:port`.
 
-use bytes::Bytes;
 use hashbrown::HashMap;
 use prost::Message;
 
 use super::kernel::invalid;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::freeze::library::{self, BodyNode, Library, Spelled};
 use crate::graph::{Graph, TensorRef, read};
-use crate::proto::tensorflow::{FunctionDef, GraphDef, NodeDef};
+use crate::proto::tensorflow::{GraphDef, NodeDef};
 
 /// The op that stands for an argument in a function's graph.
 pub(super) const ARGUMENT: &str = "_Arg";
@@ -22,69 +22,58 @@ pub(super) struct Function {
     pub results: Vec<TensorRef>,
 }
 
-/// The names of the outputs of the ops that have more than one name for them, each one tensor.
-fn outputs(op: &str) -> &'static [&'static str] {
-    match op {
-        "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
-            &["y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2", "reserve_space_3"]
-        }
-        "Switch" => &["output_false", "output_true"],
-        "Merge" => &["output", "value_index"],
-        "TensorArrayV3" => &["handle", "flow_out"],
-        "TensorArrayConcatV3" => &["value", "lengths"],
-        "TensorListConcatV2" => &["tensor", "lengths"],
-        "TensorListPopBack" => &["output_handle", "tensor"],
-        "TopKV2" => &["values", "indices"],
-        "MaxPoolWithArgmax" => &["output", "argmax"],
-        "Unique" => &["y", "idx"],
-        _ => &[],
-    }
-}
-
 impl Function {
-    /// Reads an encoded FunctionDef.
-    pub(super) fn read(encoded: &[u8]) -> Result<Self> {
-        let function = FunctionDef::decode(Bytes::copy_from_slice(encoded))
-            .map_err(|error| invalid(format!("a function of the library cannot be read: {error}")))?;
-        let signature = function.signature.unwrap_or_default();
-        let ops: HashMap<&str, &str> =
-            function.node_def.iter().map(|node| (node.name.as_str(), node.op.as_str())).collect();
-        let respelled = |spelled: &str| -> Result<String> {
-            let mut parts = spelled.split(':');
-            match (parts.next(), parts.next(), parts.next()) {
-                (Some(node), Some(output), index) if !spelled.starts_with('^') => {
-                    let index: usize = index.unwrap_or("0").parse().map_err(|_| invalid(unreadable(spelled)))?;
-                    let op = ops.get(node).copied().unwrap_or_default();
-                    let first = outputs(op).iter().position(|&name| name == output).unwrap_or(0);
-                    Ok(format!("{node}:{}", first.saturating_add(index)))
-                }
-                _ => Ok(spelled.to_owned()),
-            }
-        };
-        let arguments = signature.input_arg.iter().map(|argument| NodeDef {
+    /// Makes a graph of a function that the library has taken apart.
+    pub(super) fn read(library: &Library<'_>, function: &library::Function<'_>) -> Result<Self> {
+        let body = Body { library, nodes: function.nodes.iter().map(|node| (node.name, node)).collect() };
+        let arguments = function.signature.input_arg.iter().map(|argument| NodeDef {
             name: argument.name.clone(),
             op: ARGUMENT.to_owned(),
             ..NodeDef::default()
         });
         let mut graph = GraphDef { node: arguments.collect(), ..GraphDef::default() };
-        for node in &function.node_def {
-            let input = node.input.iter().map(|input| respelled(input)).collect::<Result<_>>()?;
-            graph.node.push(NodeDef { input, ..node.clone() });
+        for node in &function.nodes {
+            let in_node = |error: Error| error.in_node(node.name, node.op);
+            let decoded =
+                NodeDef::decode(node.def).map_err(|error| in_node(invalid(format!("it cannot be read: {error}"))))?;
+            let input: Result<_> = node.inputs.iter().map(|input| body.respelled(input)).collect();
+            graph.node.push(NodeDef { input: input.map_err(in_node)?, ..decoded });
         }
         let graph = read::parse(graph.encode_to_vec().into())?;
-        let tensor = |spelled: &str| graph.find_tensor(spelled);
-        let arguments = signature.input_arg.iter().map(|argument| tensor(&argument.name));
+        let arguments = function.signature.input_arg.iter().map(|argument| graph.find_tensor(&argument.name));
         let arguments: Option<Vec<TensorRef>> = arguments.collect();
         let mut results = Vec::new();
-        for result in &signature.output_arg {
-            let spelled = function.ret.get(&result.name).map(String::as_str).unwrap_or_default();
-            results.push(tensor(&respelled(spelled)?).ok_or_else(|| invalid(unreadable(spelled)))?);
+        for result in &function.signature.output_arg {
+            let spelled = function.returns.get(result.name.as_str()).copied().unwrap_or_default();
+            results.push(graph.find_tensor(&body.respelled(spelled)?).ok_or_else(|| unreadable(spelled))?);
         }
         let arguments = arguments.ok_or_else(|| invalid("an argument of a function has no name"))?;
         Ok(Self { graph, arguments, results })
     }
 }
 
-fn unreadable(spelled: &str) -> String {
-    format!("'{spelled}' names no tensor of the function")
+/// What the inputs of a function's nodes may name.
+struct Body<'l, 'g> {
+    library: &'l Library<'g>,
+    nodes: HashMap<&'g str, &'l BodyNode<'g>>,
+}
+
+impl Body<'_, '_> {
+    /// A tensor of the function as a graph spells it.
+    fn respelled(&self, spelled: &str) -> Result<String> {
+        match Spelled::parse(spelled).ok_or_else(|| unreadable(spelled))? {
+            Spelled::Part(name, output, index) if !output.is_empty() => {
+                let node = self.nodes.get(name).ok_or_else(|| unreadable(spelled))?;
+                let port = self.library.port(node.op, node.def, output, index);
+                let port =
+                    port.ok_or_else(|| invalid(format!("it reads '{spelled}', an output that no {} has", node.op)))?;
+                Ok(format!("{name}:{port}"))
+            }
+            _ => Ok(spelled.to_owned()),
+        }
+    }
+}
+
+fn unreadable(spelled: &str) -> Error {
+    invalid(format!("'{spelled}' names no tensor of the function"))
 }

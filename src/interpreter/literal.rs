@@ -7,7 +7,7 @@ use super::tensor::{DType, Element, Tensor, element_count};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::tensorflow::{TensorProto, TensorShapeProto};
 
-/// Reads a tensor. Elements stay in the file where they are aligned; half-precision ones become 32-bit floats.
+/// Reads a tensor. Elements stay in the file, and may not be aligned there; half-precision ones become 32-bit floats.
 pub(crate) fn read(proto: &TensorProto, memory: &mut Memory) -> Result<Tensor> {
     let Some(dtype) = DType::from_number(proto.dtype) else {
         let what = format!("a constant of a type that is not computed with (DataType {})", proto.dtype);
@@ -101,7 +101,8 @@ mod tests {
     }
 
     fn tensor(proto: &TensorProto) -> Result<Tensor> {
-        read(proto, &mut Memory::new(Budget::new(1 << 20)))
+        let mut memory = Memory::new(Budget::new(1 << 20));
+        read(proto, &mut memory)?.aligned(&mut memory)
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod run;
 pub(crate) mod tensor;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub(crate) use ops::fake_quant::Nudged;
 pub use plan::{Limits, Plan};

@@ -30,10 +30,12 @@ pub(crate) trait Number: Element {
     fn to_i64(self) -> i64;
     fn from_i64(value: i64) -> Self;
 
+    #[inline]
     fn greater(self, other: Self) -> Self {
         if self < other { other } else { self }
     }
 
+    #[inline]
     fn lesser(self, other: Self) -> Self {
         if other < self { other } else { self }
     }
@@ -47,37 +49,48 @@ macro_rules! float {
             const LEAST: Self = <$type>::NEG_INFINITY;
             const GREATEST: Self = <$type>::INFINITY;
             const IS_INTEGER: bool = false;
+            #[inline]
             fn add(self, other: Self) -> Self {
                 self + other
             }
+            #[inline]
             fn sub(self, other: Self) -> Self {
                 self - other
             }
+            #[inline]
             fn mul(self, other: Self) -> Self {
                 self * other
             }
+            #[inline]
             fn div(self, other: Self) -> Self {
                 self / other
             }
+            #[inline]
             fn floor_div(self, other: Self) -> Self {
                 (self / other).floor()
             }
+            #[inline]
             fn floor_mod(self, other: Self) -> Self {
                 let remainder = self % other;
                 if remainder != 0.0 && (remainder < 0.0) != (other < 0.0) { remainder + other } else { remainder }
             }
+            #[inline]
             fn remainder(self, other: Self) -> Self {
                 self % other
             }
+            #[inline]
             fn pow(self, other: Self) -> Self {
                 self.powf(other)
             }
+            #[inline]
             fn neg(self) -> Self {
                 -self
             }
+            #[inline]
             fn abs(self) -> Self {
                 <$type>::abs(self)
             }
+            #[inline]
             fn sign(self) -> Self {
                 if self > 0.0 {
                     1.0
@@ -87,15 +100,19 @@ macro_rules! float {
                     self
                 }
             }
+            #[inline]
             fn to_f64(self) -> f64 {
                 self.into()
             }
+            #[inline]
             fn from_f64(value: f64) -> Self {
                 value as Self
             }
+            #[inline]
             fn to_i64(self) -> i64 {
                 self as i64
             }
+            #[inline]
             fn from_i64(value: i64) -> Self {
                 value as Self
             }
@@ -111,41 +128,52 @@ macro_rules! integer {
             const LEAST: Self = <$type>::MIN;
             const GREATEST: Self = <$type>::MAX;
             const IS_INTEGER: bool = true;
+            #[inline]
             fn add(self, other: Self) -> Self {
                 self.wrapping_add(other)
             }
+            #[inline]
             fn sub(self, other: Self) -> Self {
                 self.wrapping_sub(other)
             }
+            #[inline]
             fn mul(self, other: Self) -> Self {
                 self.wrapping_mul(other)
             }
+            #[inline]
             fn div(self, other: Self) -> Self {
                 if other == 0 { 0 } else { self.wrapping_div(other) }
             }
+            #[inline]
             #[allow(unused_comparisons)] // of the unsigned
             fn floor_div(self, other: Self) -> Self {
                 let quotient = self.div(other);
                 let rounds_up = (self < 0) != (other < 0) && quotient.wrapping_mul(other) != self;
                 if rounds_up { quotient.wrapping_sub(1) } else { quotient }
             }
+            #[inline]
             fn floor_mod(self, other: Self) -> Self {
                 self.wrapping_sub(self.floor_div(other).wrapping_mul(other))
             }
+            #[inline]
             fn remainder(self, other: Self) -> Self {
                 if other == 0 { 0 } else { self.wrapping_rem(other) }
             }
+            #[inline]
             #[allow(unused_comparisons)]
             fn pow(self, other: Self) -> Self {
                 if other < 0 { 0 } else { self.wrapping_pow(u32::try_from(other).unwrap_or(u32::MAX)) }
             }
+            #[inline]
             fn neg(self) -> Self {
                 self.wrapping_neg()
             }
+            #[inline]
             #[allow(unused_comparisons)]
             fn abs(self) -> Self {
                 if self < 0 { self.wrapping_neg() } else { self }
             }
+            #[inline]
             #[allow(unused_comparisons)]
             fn sign(self) -> Self {
                 if self > 0 {
@@ -156,15 +184,19 @@ macro_rules! integer {
                     0
                 }
             }
+            #[inline]
             fn to_f64(self) -> f64 {
                 self as f64
             }
+            #[inline]
             fn from_f64(value: f64) -> Self {
                 value as Self
             }
+            #[inline]
             fn to_i64(self) -> i64 {
                 self as i64
             }
+            #[inline]
             fn from_i64(value: i64) -> Self {
                 value as Self
             }

@@ -16,6 +16,7 @@ use super::memory::Memory;
 use super::tensor::{DType, Tensor};
 use super::{literal, missing, ops};
 use crate::error::{Error, ErrorKind, Result};
+use crate::freeze::library::Library;
 use crate::graph::{Graph, Input, NodeId, TensorRef, verify};
 use crate::proto::tensorflow::attr_value::Value as Attr;
 
@@ -29,9 +30,17 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// Half of the machine's memory, and more steps than a network takes.
     fn default() -> Self {
-        Self { memory: 8 << 30, steps: 50_000_000 }
+        Self { memory: machine_memory().map_or(8 << 30, |bytes| bytes / 2), steps: 50_000_000 }
     }
+}
+
+/// How much memory there is, in bytes, where the system tells it in a file (Linux).
+fn machine_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim_end().parse::<usize>().ok()?.checked_mul(1 << 10)
 }
 
 /// A graph ready to run. Threads share it; each has a [`super::Session`] of its own.
@@ -80,10 +89,8 @@ pub(super) struct Step {
     pub outputs: Vec<Option<Slot>>,
     /// Slots that no one reads from here on.
     pub frees: Vec<Slot>,
-    /// The half-precision type that its results have.
-    pub half: Option<DType>,
-    /// Whether only the first output is of that type.
-    pub half_first_only: bool,
+    /// The half-precision type that its first output has, and that all others have.
+    pub halves: [Option<DType>; 2],
     /// Whether its results are shown to the observer.
     pub observed: bool,
 }
@@ -93,7 +100,7 @@ pub(super) enum Action {
     /// An op of the table.
     Kernel(Kernel),
     /// A constant that may stay dead.
-    Emit(Value),
+    Emit(Tensor),
     /// Hands its input on.
     Pass,
     /// Does nothing.
@@ -146,29 +153,34 @@ impl Plan {
     pub fn new(graph: &Graph, feeds: &[TensorRef], fetches: &[TensorRef], limits: &Limits) -> Result<Self> {
         verify::check_acyclic(graph)?;
         let budget = Budget::new(limits.memory);
-        let mut library = Library::of(graph);
+        let mut wanted = Wanted::of(graph)?;
         let mut memory = Memory::new(Arc::clone(&budget));
         // First whether all of it can be run, then the work of preparing it.
         let mut problems = Vec::new();
-        Compiler::new(graph, feeds, true, &mut library, &mut memory)?.check(fetches, &mut problems)?;
+        let scope = Scope::of(graph, feeds, fetches)?;
+        Compiler::new(graph, &scope, true, &mut wanted, &mut memory).check(&mut problems)?;
         let mut functions = Vec::new();
         // Looking at one may bring up more.
-        while let Some(name) = library.wanted.get(functions.len()).cloned() {
-            let function = Function::read(library.encoded.get(name.as_str()).copied().unwrap_or_default())?;
+        while let Some(&next) = wanted.functions.get(functions.len()) {
+            let function = &wanted.library.functions[next];
+            let name = function.name;
+            let in_function = |error: Error| error.or_in_node(name, "function");
+            let function = Function::read(&wanted.library, function).map_err(in_function)?;
             verify::check_acyclic(&function.graph)?;
+            let scope = Scope::of(&function.graph, &function.arguments, &function.results)?;
             let mut of_function = Vec::new();
-            Compiler::new(&function.graph, &function.arguments, false, &mut library, &mut memory)?
-                .check(&function.results, &mut of_function)
-                .map_err(|error| error.or_in_node(&name, "function"))?;
-            problems.extend(of_function.into_iter().map(|problem| problem.within(&name)));
-            functions.push((name, function));
+            Compiler::new(&function.graph, &scope, false, &mut wanted, &mut memory)
+                .check(&mut of_function)
+                .map_err(in_function)?;
+            problems.extend(of_function.into_iter().map(|problem| problem.within(name)));
+            functions.push((name, function, scope));
         }
         if !problems.is_empty() {
             return Err(missing::error(graph, feeds, fetches, &problems));
         }
-        let main = Compiler::new(graph, feeds, true, &mut library, &mut memory)?.body(fetches)?;
-        let bodies = functions.iter().map(|(name, function)| {
-            Compiler::new(&function.graph, &function.arguments, false, &mut library, &mut memory)?
+        let main = Compiler::new(graph, &scope, true, &mut wanted, &mut memory).body(fetches)?;
+        let bodies = functions.iter().map(|(name, function, scope)| {
+            Compiler::new(&function.graph, scope, false, &mut wanted, &mut memory)
                 .body(&function.results)
                 .map_err(|error| error.or_in_node(name, "function"))
         });
@@ -183,27 +195,27 @@ impl Plan {
     }
 }
 
-/// The functions of a graph, compiled as they come to be wanted.
-struct Library<'g> {
-    encoded: HashMap<&'g str, &'g [u8]>,
-    wanted: Vec<String>,
-    places: HashMap<String, usize>,
+/// The functions of a graph, in the order in which they come to be wanted.
+struct Wanted<'g> {
+    library: Library<'g>,
+    /// Places in the library.
+    functions: Vec<usize>,
+    /// The place in the plan, by the place in the library.
+    places: HashMap<usize, usize>,
 }
 
-impl<'g> Library<'g> {
-    fn of(graph: &'g Graph) -> Self {
-        Self { encoded: graph.functions().collect(), wanted: Vec::new(), places: HashMap::new() }
+impl<'g> Wanted<'g> {
+    fn of(graph: &'g Graph) -> Result<Self> {
+        Ok(Self { library: Library::read(graph, None)?, functions: Vec::new(), places: HashMap::new() })
     }
 
     /// The place of a function in the plan; `None` if there is no such function.
     fn place(&mut self, name: &str) -> Option<usize> {
-        self.encoded.get(name)?;
-        if let Some(&place) = self.places.get(name) {
-            return Some(place);
-        }
-        self.wanted.push(name.to_owned());
-        self.places.insert(name.to_owned(), self.wanted.len() - 1);
-        Some(self.wanted.len() - 1)
+        let function = self.library.find(name)?;
+        Some(*self.places.entry(function).or_insert_with(|| {
+            self.functions.push(function);
+            self.functions.len() - 1
+        }))
     }
 }
 
@@ -214,16 +226,41 @@ enum Unit {
     Loop(FrameId),
 }
 
-struct Compiler<'a, 'g> {
-    graph: &'a Graph,
+/// What of a graph is to be run, and where in it.
+struct Scope {
     /// The arguments, by tensor.
     fed: HashMap<TensorRef, usize>,
-    is_main: bool,
-    library: &'a mut Library<'g>,
-    memory: &'a mut Memory,
     frames: Frames,
     /// Whether each node is needed.
     needed: Vec<bool>,
+}
+
+impl Scope {
+    fn of(graph: &Graph, feeds: &[TensorRef], fetches: &[TensorRef]) -> Result<Self> {
+        let fed = feeds.iter().enumerate().map(|(index, &tensor)| (tensor, index)).collect();
+        let mut scope = Self { fed, frames: Frames::of(graph)?, needed: Vec::new() };
+        let unfed = fetches.iter().filter(|fetch| !scope.fed.contains_key(*fetch));
+        scope.needed = graph.reached(unfed.map(|fetch| fetch.node), |node| scope.reads(graph, node));
+        Ok(scope)
+    }
+
+    /// The nodes that this one needs: those it reads, and those that decide whether it runs.
+    fn reads(&self, graph: &Graph, node: NodeId) -> Vec<NodeId> {
+        let ignores_data = ignores_inputs(graph.op(node));
+        let inputs = graph.inputs(node).filter(|&input| match input {
+            Input::Data(tensor) => !ignores_data && !self.fed.contains_key(&tensor),
+            Input::Control(node) => self.frames.may_be_dead(node),
+        });
+        inputs.map(Input::node).collect()
+    }
+}
+
+struct Compiler<'a, 'g> {
+    graph: &'a Graph,
+    scope: &'a Scope,
+    is_main: bool,
+    wanted: &'a mut Wanted<'g>,
+    memory: &'a mut Memory,
     /// The nodes in each frame, in the graph's order.
     members: HashMap<FrameId, Vec<NodeId>>,
     constants: HashMap<TensorRef, Value>,
@@ -234,33 +271,33 @@ struct Compiler<'a, 'g> {
 impl<'a, 'g> Compiler<'a, 'g> {
     fn new(
         graph: &'a Graph,
-        feeds: &[TensorRef],
+        scope: &'a Scope,
         is_main: bool,
-        library: &'a mut Library<'g>,
+        wanted: &'a mut Wanted<'g>,
         memory: &'a mut Memory,
-    ) -> Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             graph,
-            fed: feeds.iter().enumerate().map(|(index, &tensor)| (tensor, index)).collect(),
+            scope,
             is_main,
-            library,
+            wanted,
             memory,
-            frames: Frames::of(graph)?,
-            needed: Vec::new(),
             members: HashMap::new(),
             constants: HashMap::new(),
             slots: HashMap::new(),
             watches: HashMap::new(),
-        })
+        }
+    }
+
+    /// The needed nodes in the graph's order.
+    fn needed(&self) -> impl Iterator<Item = NodeId> + use<'a> {
+        let needed = &self.scope.needed;
+        self.graph.ids().filter(|node| needed[node.index()])
     }
 
     /// Finds the nodes that cannot be run, without any work of theirs.
-    fn check(mut self, fetches: &[TensorRef], problems: &mut Vec<missing::Problem>) -> Result<()> {
-        self.mark_needed(fetches);
-        for node in self.graph.ids() {
-            if !self.needed[node.index()] {
-                continue;
-            }
+    fn check(mut self, problems: &mut Vec<missing::Problem>) -> Result<()> {
+        for node in self.needed() {
             let op = self.graph.op(node);
             let checked = match op {
                 "Const" => Attributes { graph: self.graph, node }.dtype("dtype", DType::F32).map(drop),
@@ -277,21 +314,20 @@ impl<'a, 'g> Compiler<'a, 'g> {
     }
 
     fn body(mut self, fetches: &[TensorRef]) -> Result<Body> {
-        self.mark_needed(fetches);
-        for node in self.graph.ids().filter(|node| self.needed[node.index()]) {
-            self.members.entry(self.frames.inside(node)).or_default().push(node);
+        for node in self.needed() {
+            self.members.entry(self.scope.frames.inside(node)).or_default().push(node);
         }
         let roots: Vec<Unit> = fetches
             .iter()
-            .filter(|fetch| !self.fed.contains_key(*fetch))
+            .filter(|fetch| !self.scope.fed.contains_key(*fetch))
             .filter_map(|fetch| self.unit(fetch.node, FrameId::ROOT))
             .collect();
         let mut steps = self.block(FrameId::ROOT, &roots)?;
-        let results: Vec<Source> = fetches.iter().map(|&fetch| self.source(fetch)).collect();
+        let results: Vec<Source> = fetches.iter().map(|&fetch| self.source(fetch, false)).collect::<Result<_>>()?;
         let kept: HashSet<Slot> = results.iter().filter_map(Source::slot).collect();
         self.give_outputs(&mut steps);
-        let mut arguments = vec![None; self.fed.len()];
-        for (tensor, &index) in &self.fed {
+        let mut arguments = vec![None; self.scope.fed.len()];
+        for (tensor, &index) in &self.scope.fed {
             arguments[index] = self.slots.get(tensor).copied();
         }
         let given: Vec<Slot> = arguments.iter().copied().flatten().collect();
@@ -299,26 +335,10 @@ impl<'a, 'g> Compiler<'a, 'g> {
         Ok(Body { steps, slots: self.slots.len(), watched: self.watches.len(), arguments, results })
     }
 
-    /// Marks what the tensors are computed from: nodes they read, and nodes that decide whether those run.
-    fn mark_needed(&mut self, fetches: &[TensorRef]) {
-        let unfed = fetches.iter().filter(|fetch| !self.fed.contains_key(*fetch));
-        self.needed = self.graph.reached(unfed.map(|fetch| fetch.node), |node| self.reads(node));
-    }
-
-    /// The nodes that this one needs.
-    fn reads(&self, node: NodeId) -> Vec<NodeId> {
-        let ignores_data = ignores_inputs(self.graph.op(node));
-        let inputs = self.graph.inputs(node).filter(|&input| match input {
-            Input::Data(tensor) => !ignores_data && !self.fed.contains_key(&tensor),
-            Input::Control(node) => self.frames.may_be_dead(node),
-        });
-        inputs.map(Input::node).collect()
-    }
-
     /// The unit of `frame`'s block that holds the node; `None` if the node is outside of the frame.
     fn unit(&self, node: NodeId, frame: FrameId) -> Option<Unit> {
         let mut inner = None;
-        for around in self.frames.chain(self.frames.inside(node)) {
+        for around in self.scope.frames.chain(self.scope.frames.inside(node)) {
             if around == frame {
                 return Some(inner.map_or(Unit::Node(node), Unit::Loop));
             }
@@ -333,7 +353,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
             Unit::Node(ref node) => std::slice::from_ref(node),
             Unit::Loop(inner) => within.get(&inner).map(Vec::as_slice).unwrap_or_default(),
         };
-        let inputs = nodes.iter().flat_map(|&node| self.reads(node));
+        let inputs = nodes.iter().flat_map(|&node| self.scope.reads(self.graph, node));
         let inputs = inputs.filter(|&input| unit != Unit::Node(input) && !self.goes_back(unit, input));
         let mut units: Vec<Unit> =
             inputs.filter_map(|input| self.unit(input, frame)).filter(|&other| other != unit).collect();
@@ -353,9 +373,16 @@ impl<'a, 'g> Compiler<'a, 'g> {
         units.extend(self.members.get(&frame).into_iter().flatten().map(|&node| Unit::Node(node)));
         // All nodes in and under each loop that is directly in this frame.
         let mut within: HashMap<FrameId, Vec<NodeId>> = HashMap::new();
-        for &inner in self.frames.directly_in(frame) {
-            let nodes: Vec<NodeId> =
-                self.frames.all_in(inner).iter().filter_map(|each| self.members.get(each)).flatten().copied().collect();
+        for &inner in self.scope.frames.directly_in(frame) {
+            let nodes: Vec<NodeId> = self
+                .scope
+                .frames
+                .all_in(inner)
+                .iter()
+                .filter_map(|each| self.members.get(each))
+                .flatten()
+                .copied()
+                .collect();
             if !nodes.is_empty() {
                 units.push(Unit::Loop(inner));
                 within.insert(inner, nodes);
@@ -454,8 +481,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
             watch: None,
             outputs: Vec::new(),
             frees: Vec::new(),
-            half: None,
-            half_first_only: false,
+            halves: [None; 2],
             observed: false,
         }
     }
@@ -465,10 +491,16 @@ impl<'a, 'g> Compiler<'a, 'g> {
         *self.slots.entry(tensor).or_insert(next)
     }
 
-    fn source(&mut self, tensor: TensorRef) -> Source {
-        match self.constants.get(&tensor) {
-            Some(value) if !self.fed.contains_key(&tensor) => Source::Constant(value.clone()),
-            _ => Source::Slot { slot: self.slot(tensor), take: false },
+    /// Where a tensor is found. Constants are aligned, unless who reads them takes them as they are stored.
+    fn source(&mut self, tensor: TensorRef, as_stored: bool) -> Result<Source> {
+        match self.constants.get_mut(&tensor).filter(|_| !self.scope.fed.contains_key(&tensor)) {
+            Some(constant) => {
+                if !as_stored && let Value::Tensor(tensor) = constant {
+                    *tensor = tensor.clone().aligned(self.memory)?;
+                }
+                Ok(Source::Constant(constant.clone()))
+            }
+            None => Ok(Source::Slot { slot: self.slot(tensor), take: false }),
         }
     }
 
@@ -476,25 +508,28 @@ impl<'a, 'g> Compiler<'a, 'g> {
     fn step(&mut self, node: NodeId) -> Result<Option<Step>> {
         let op = self.graph.op(node);
         let action = self.action(node).map_err(|error| error.in_node(self.graph.name(node), op))?;
-        let may_be_dead = self.frames.may_be_dead(node);
-        if let Action::Emit(value) = &action
-            && !may_be_dead
-        {
-            self.constants.insert(node.into(), value.clone());
-            return Ok(None);
-        }
+        let may_be_dead = self.scope.frames.may_be_dead(node);
+        let action = match action {
+            Action::Emit(value) if !may_be_dead => {
+                self.constants.insert(node.into(), value.into());
+                return Ok(None);
+            }
+            Action::Emit(value) => Action::Emit(value.aligned(self.memory)?),
+            other => other,
+        };
         let data: Vec<TensorRef> = if ignores_inputs(op) { Vec::new() } else { self.graph.data_inputs(node).collect() };
-        let inputs: Vec<Source> = data.into_iter().map(|tensor| self.source(tensor)).collect();
+        let folds = matches!(action, Action::Pass) && !may_be_dead;
+        let as_stored = |index: usize| folds || index == 1 && ops::reads_stored(op);
+        let inputs = data.into_iter().enumerate().map(|(index, tensor)| self.source(tensor, as_stored(index)));
+        let inputs: Vec<Source> = inputs.collect::<Result<_>>()?;
         let controls: Vec<NodeId> =
-            self.graph.control_inputs(node).filter(|&other| self.frames.may_be_dead(other)).collect();
+            self.graph.control_inputs(node).filter(|&other| self.scope.frames.may_be_dead(other)).collect();
         let next_watches = controls.iter().map(|&other| self.watch(other)).collect();
-        let half = self.half(node);
         let step = Step {
             action,
             inputs,
             controls: next_watches,
-            half,
-            half_first_only: op.starts_with("FusedBatchNorm"),
+            halves: self.halves(node),
             observed: self.is_main,
             ..self.bare_step(node)
         };
@@ -509,14 +544,12 @@ impl<'a, 'g> Compiler<'a, 'g> {
         *self.watches.entry(node).or_insert(next)
     }
 
-    /// The half-precision type of what the node makes.
-    fn half(&self, node: NodeId) -> Option<DType> {
-        let name = match self.graph.op(node) {
-            "Cast" => "DstT",
-            "Const" | "Placeholder" | "PlaceholderWithDefault" => "dtype",
-            _ => "T",
-        };
-        self.graph.attr_type(node, name).and_then(DType::from_number).filter(|dtype| dtype.is_half())
+    /// The half-precision type of the node's first output, and of the others.
+    fn halves(&self, node: NodeId) -> [Option<DType>; 2] {
+        [0, 1].map(|port| {
+            let dtype = self.graph.tensor_type(TensorRef { node, port });
+            dtype.and_then(|dtype| DType::from_number(dtype.into())).filter(|dtype| dtype.is_half())
+        })
     }
 
     /// Computes a step whose inputs are all constants; false if they are not.
@@ -553,7 +586,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
             "Const" => {
                 let tensor =
                     self.graph.attr_tensor(node, "value").ok_or_else(|| invalid("a constant without a value"))?;
-                Action::Emit(literal::read(&tensor, self.memory)?.into())
+                Action::Emit(literal::read(&tensor, self.memory)?)
             }
             "Identity" | "Snapshot" | "RefIdentity" | "Enter" | "RefEnter" | "Exit" | "RefExit" | "NextIteration"
             | "RefNextIteration" | "LoopCond" => Action::Pass,
@@ -586,7 +619,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
                 let Some(Attr::List(list)) = self.graph.attr(node, "branches") else {
                     return Err(invalid("a Case without branches"));
                 };
-                let places = list.func.iter().map(|function| self.library.place(&function.name));
+                let places = list.func.iter().map(|function| self.wanted.place(&function.name));
                 let functions: Option<Vec<usize>> = places.collect();
                 let functions = functions.filter(|functions| !functions.is_empty());
                 let functions = functions.ok_or_else(|| invalid("a branch that is no function of the library"))?;
@@ -594,7 +627,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
             }
             op => match ops::find(op) {
                 Some(op) => Action::Kernel((op.prepare)(&attributes)?),
-                None => match self.library.place(op) {
+                None => match self.wanted.place(op) {
                     Some(function) => Action::Call(function),
                     None => return Err(Error::new(ErrorKind::Refused, describe(op))),
                 },
@@ -607,14 +640,14 @@ impl<'a, 'g> Compiler<'a, 'g> {
         let Some(Attr::Func(function)) = self.graph.attr(node, attribute) else {
             return Err(invalid(format!("it names no function in {attribute}")));
         };
-        let place = self.library.place(&function.name);
+        let place = self.wanted.place(&function.name);
         place.ok_or_else(|| invalid(format!("the library has no function '{}'", function.name)))
     }
 
     /// Tells each step which slots its outputs go to, now that all who read them are known.
     fn give_outputs(&self, steps: &mut [Step]) {
         let mut of_node: HashMap<NodeId, Vec<Option<Slot>>> = HashMap::new();
-        for (tensor, &slot) in self.slots.iter().filter(|(tensor, _)| !self.fed.contains_key(*tensor)) {
+        for (tensor, &slot) in self.slots.iter().filter(|(tensor, _)| !self.scope.fed.contains_key(*tensor)) {
             let port = tensor.port as usize;
             // More outputs than any op has: it will be an error when the step has run.
             if port > MAX_PORT {
@@ -667,9 +700,9 @@ impl Source {
 }
 
 impl Step {
-    /// Rounds a result to the half-precision type that it has.
+    /// Rounds an output to the half-precision type that it has.
     pub(super) fn round(&self, port: usize, value: Value, memory: &mut Memory) -> Result<Value> {
-        let Some(dtype) = self.half.filter(|_| port == 0 || !self.half_first_only) else { return Ok(value) };
+        let Some(dtype) = self.halves[port.min(1)] else { return Ok(value) };
         let Value::Tensor(mut tensor) = value else { return Ok(value) };
         if let Some(values) = tensor.values_mut::<f32>() {
             values.iter_mut().for_each(|value| *value = literal::round_to(dtype, *value));

@@ -136,7 +136,7 @@ impl<'p> Session<'p> {
                 inputs.0.into_iter().for_each(|input| self.release(input));
                 outputs
             }
-            Action::Emit(value) => vec![value.clone()],
+            Action::Emit(tensor) => vec![tensor.clone().into()],
             Action::Pass => inputs.0,
             Action::Switch { count } => {
                 let chosen = inputs.take(1)?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::budget::Charge;
+use super::memory::Memory;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The element types that the interpreter computes with.
@@ -118,7 +119,7 @@ impl<T> DerefMut for Storage<T> {
 pub enum Buffer<T> {
     /// In memory of their own.
     Owned(Arc<Storage<T>>),
-    /// In the graph's file, where they are aligned and in the machine's byte order.
+    /// In the graph's file, in the machine's byte order.
     File(Bytes),
 }
 
@@ -145,12 +146,14 @@ pub trait Element: Copy + Default + PartialEq + PartialOrd + Send + Sync + std::
     fn of_mut(data: &mut Data) -> Option<&mut Buffer<Self>>;
     /// The elements for a tensor.
     fn wrap(buffer: Buffer<Self>) -> Data;
-    /// Bytes of a file as elements, if they lie there as in memory.
+    /// Bytes of a file as elements, if they are aligned there.
     fn cast(bytes: &[u8]) -> Option<&[Self]>;
+    /// Bytes of a file as elements, wherever they lie.
+    fn decode(bytes: &[u8]) -> impl Iterator<Item = Self>;
 }
 
 macro_rules! elements {
-    ($($type:ty, $variant:ident, $cast:expr;)*) => {$(
+    ($($type:ty, $variant:ident, $cast:expr, $decode:expr;)*) => {$(
         impl Element for $type {
             const DTYPE: DType = DType::$variant;
             fn of(data: &Data) -> Option<&Buffer<Self>> {
@@ -165,27 +168,40 @@ macro_rules! elements {
             fn cast(bytes: &[u8]) -> Option<&[Self]> {
                 if cfg!(target_endian = "little") { $cast(bytes) } else { None }
             }
+            fn decode(bytes: &[u8]) -> impl Iterator<Item = Self> {
+                bytes.as_chunks().0.iter().map(|&bytes| $decode(bytes))
+            }
         }
     )*};
 }
 
 elements! {
-    f32, F32, |bytes| bytemuck::try_cast_slice(bytes).ok();
-    f64, F64, |bytes| bytemuck::try_cast_slice(bytes).ok();
-    i32, I32, |bytes| bytemuck::try_cast_slice(bytes).ok();
-    i64, I64, |bytes| bytemuck::try_cast_slice(bytes).ok();
-    u8, U8, |bytes| bytemuck::try_cast_slice(bytes).ok();
-    i8, I8, |bytes| bytemuck::try_cast_slice(bytes).ok();
-    bool, Bool, |_| None;
+    f32, F32, |bytes| bytemuck::try_cast_slice(bytes).ok(), f32::from_le_bytes;
+    f64, F64, |bytes| bytemuck::try_cast_slice(bytes).ok(), f64::from_le_bytes;
+    i32, I32, |bytes| bytemuck::try_cast_slice(bytes).ok(), i32::from_le_bytes;
+    i64, I64, |bytes| bytemuck::try_cast_slice(bytes).ok(), i64::from_le_bytes;
+    u8, U8, |bytes| bytemuck::try_cast_slice(bytes).ok(), u8::from_le_bytes;
+    i8, I8, |bytes| bytemuck::try_cast_slice(bytes).ok(), i8::from_le_bytes;
+    bool, Bool, |_| None, |[byte]: [u8; 1]| byte != 0;
 }
 
 impl<T: Element> Buffer<T> {
-    /// The elements.
+    /// The elements. In a file they must be aligned, as those of every tensor are that an observer or a caller sees.
     #[must_use]
     pub fn values(&self) -> &[T] {
         match self {
             Self::Owned(storage) => storage,
             Self::File(bytes) => T::cast(bytes).unwrap_or_default(),
+        }
+    }
+
+    /// The elements in memory of their own, if they are not aligned where they are.
+    fn realigned(&self, memory: &mut Memory) -> Result<Option<Storage<T>>> {
+        match self {
+            Self::File(bytes) if T::cast(bytes).is_none() => {
+                memory.collect(bytes.len() / size_of::<T>(), T::decode(bytes)).map(Some)
+            }
+            _ => Ok(None),
         }
     }
 }
@@ -267,11 +283,27 @@ impl Tensor {
         Ok(Self { dims, dtype: T::DTYPE, data: T::wrap(Buffer::Owned(Arc::new(storage))) })
     }
 
-    /// A tensor whose elements stay in the file; `None` where they do not lie there as in memory.
+    /// A tensor whose elements stay in the file, aligned or not; `None` where their bytes are not those in memory.
     pub(super) fn from_file<T: Element>(dims: Vec<usize>, bytes: &Bytes) -> Option<Self> {
-        let count = element_count(&dims).ok()?;
-        let values = T::cast(bytes)?;
-        (values.len() == count).then(|| Self { dims, dtype: T::DTYPE, data: T::wrap(Buffer::File(bytes.clone())) })
+        let fits = element_count(&dims).ok()?.checked_mul(size_of::<T>()) == Some(bytes.len());
+        let is_plain = cfg!(target_endian = "little") && T::DTYPE != DType::Bool;
+        (fits && is_plain).then(|| Self { dims, dtype: T::DTYPE, data: T::wrap(Buffer::File(bytes.clone())) })
+    }
+
+    /// The same tensor with elements that can be had as values.
+    pub(super) fn aligned(self, memory: &mut Memory) -> Result<Self> {
+        let dims = || self.dims.clone();
+        let realigned = match &self.data {
+            Data::F32(buffer) => buffer.realigned(memory)?.map(|storage| Self::from_storage(dims(), storage)),
+            Data::F64(buffer) => buffer.realigned(memory)?.map(|storage| Self::from_storage(dims(), storage)),
+            Data::I32(buffer) => buffer.realigned(memory)?.map(|storage| Self::from_storage(dims(), storage)),
+            Data::I64(buffer) => buffer.realigned(memory)?.map(|storage| Self::from_storage(dims(), storage)),
+            Data::U8(_) | Data::I8(_) | Data::Bool(_) => None,
+        };
+        match realigned {
+            Some(tensor) => Ok(tensor?.retyped(self.dtype)),
+            None => Ok(self),
+        }
     }
 
     /// The dimensions, outermost first.

@@ -182,22 +182,22 @@ fn a_branch_that_is_not_taken_is_not_computed() {
     assert!(error.to_string().contains("not taken"), "{error}");
 }
 
-#[test]
-fn recursion_ends_with_an_error() {
-    // A function that calls itself, spelled by hand: a signature (1) with name, input and output, a node (3), a result (4).
+/// A graph whose node 'out' calls the function 'again', spelled by hand: a signature (1) with name, input and output, its
+/// node 'call' of that op (3), and what it returns (4).
+fn calling(op: &str, result: &str) -> Graph {
     let argument = |name: &str| [vec![0x0a, name.len() as u8], name.as_bytes().to_vec()].concat();
     let mut signature = argument("again");
     put_bytes(&mut signature, 2, &argument("x"));
     put_bytes(&mut signature, 3, &argument("y"));
     let mut node = argument("call");
-    put_bytes(&mut node, 2, b"again");
+    put_bytes(&mut node, 2, op.as_bytes());
     put_bytes(&mut node, 3, b"x");
-    let mut result = argument("y");
-    put_bytes(&mut result, 2, b"call:y:0");
+    let mut returned = argument("y");
+    put_bytes(&mut returned, 2, result.as_bytes());
     let mut function = Vec::new();
     put_bytes(&mut function, 1, &signature);
     put_bytes(&mut function, 3, &node);
-    put_bytes(&mut function, 4, &result);
+    put_bytes(&mut function, 4, &returned);
     let mut library = Vec::new();
     put_bytes(&mut library, 1, &function);
     let mut file = Vec::new();
@@ -210,9 +210,31 @@ fn recursion_ends_with_an_error() {
         put_bytes(&mut file, 1, &node);
     }
     put_bytes(&mut file, 2, &library);
-    let graph = read::parse(file.into()).unwrap();
+    read::parse(file.into()).unwrap()
+}
+
+#[test]
+fn recursion_ends_with_an_error() {
+    let graph = calling("again", "call:y:0");
     let error = run(&graph, NodeId(0).into(), Tensor::scalar(1.0f32), NodeId(1).into()).unwrap_err();
     assert!(error.to_string().contains("call each other"), "{error}");
+}
+
+#[test]
+fn a_function_names_its_tensors_by_outputs_of_ops() {
+    let run = |op: &str, result: &str| {
+        run(&calling(op, result), NodeId(0).into(), Tensor::vector(vec![3.0f32, 1.0, 3.0]), NodeId(1).into())
+    };
+    assert_eq!(run("Neg", "call:y:0").unwrap().0, [-3.0, -1.0, -3.0]);
+    assert_eq!(
+        run("Unique", "call:idx:0").unwrap_err().kind(),
+        ErrorKind::Refused,
+        "the op, not its output, is unknown"
+    );
+    for result in ["call:no_such_output:0", "call:a:b:c", "nothing:y:0", ""] {
+        let error = run("Unique", result).unwrap_err();
+        assert_eq!((error.kind(), error.node_name()), (ErrorKind::InvalidGraph, Some("again")), "{result}: {error}");
+    }
 }
 
 #[test]

@@ -99,6 +99,17 @@ def convolutions():
         options = dict(strides=[1, *strides, 1], padding="EXPLICIT", explicit_paddings=amounts)
         add(f"conv explicit {strides}", lambda x, w, o=options: raw.Conv2D(input=x, filter=w, **o),
             normal(2, 6, 5, 3), normal(3, 3, 3, 4))
+    amounts = [0, 0, 5, 0, 4, 0, 0, 0]
+    add("conv explicit, all in the padding", lambda x, w: raw.Conv2D(
+        input=x, filter=w, strides=[1, 10, 10, 1], padding="EXPLICIT", explicit_paddings=amounts),
+        normal(1, 2, 2, 3), normal(1, 1, 3, 4))
+    for size, kernel, channels, outputs in [([300, 3], 3, 1, 2), ([3, 300], 3, 2, 1), ([40, 40], 3, 3, 40),
+                                            ([2, 2], 1, 600, 33), ([1, 1], 1, 600, 33), ([1, 2], 1, 9, 7), ([12, 12], 5, 64, 5)]:
+        for padding in ["SAME", "VALID"]:
+            if kernel <= min(size):
+                add(f"conv {size} {kernel} {channels} {outputs} {padding}",
+                    lambda x, w, p=padding: raw.Conv2D(input=x, filter=w, strides=[1, 1, 1, 1], padding=p),
+                    normal(2, *size, channels), normal(kernel, kernel, channels, outputs), tolerance=5e-6)
     add("conv double", lambda x, w: raw.Conv2D(input=x, filter=w, strides=[1, 1, 1, 1], padding="SAME"),
         normal(1, 5, 5, 2).astype(np.float64), normal(3, 3, 2, 3).astype(np.float64))
     add("conv empty batch", lambda x, w: raw.Conv2D(input=x, filter=w, strides=[1, 1, 1, 1], padding="SAME"),
@@ -306,6 +317,51 @@ def movements():
     add("Resize uint8", lambda x: raw.ResizeBilinear(images=x, size=[7, 3]), ints(1, 5, 6, 3, low=0, high=255, dtype=np.uint8))
 
 
+def orders():
+    tied = ints(3, 9, low=0, high=5)
+    for k in [0, 1, 4, 9]:
+        add(f"TopK {k}", lambda x, k=k: list(tf.math.top_k(x, k)), tied.astype(np.float32))
+    add("TopK int", lambda x: [*raw.TopKV2(input=x, k=3)], tied)
+    add("ReverseSequence", lambda x, n: [raw.ReverseSequence(input=x, seq_lengths=n, seq_dim=1, batch_dim=0)],
+        normal(4, 5, 3), np.array([0, 1, 5, 3], np.int32))
+    add("ReverseSequence other axes", lambda x, n: raw.ReverseSequence(input=x, seq_lengths=n, seq_dim=0, batch_dim=2),
+        normal(4, 5, 3), np.array([4, 2, 3], np.int64))
+    add("Roll", lambda x: [tf.roll(x, 2, 1), tf.roll(x, [-1, 7], [0, -1]), tf.roll(x, [1, 1], [0, 0])], normal(3, 4, 5))
+    add("InvertPermutation", lambda x: raw.InvertPermutation(x=x), np.array([3, 0, 2, 1], np.int32))
+    add("ClipByValue", lambda x, a, b: [tf.clip_by_value(x, -0.5, 0.25), raw.ClipByValue(
+        t=x, clip_value_min=np.float32(0.5), clip_value_max=np.float32(-0.5)), raw.ClipByValue(
+        t=x, clip_value_min=a, clip_value_max=b)], normal(3, 4), -np.abs(normal(3, 4)), np.abs(normal(3, 4)))
+    add("SpaceToBatch old", lambda x: raw.SpaceToBatch(input=x, paddings=[[1, 0], [0, 2]], block_size=2), normal(2, 5, 4, 3))
+    add("BatchToSpace old", lambda x: raw.BatchToSpace(input=x, crops=[[1, 0], [0, 2]], block_size=2), normal(8, 3, 2, 3))
+    for equation, *shapes in [
+        ("ij,jk->ik", [3, 4], [4, 5]), ("abc,cde->abde", [2, 3, 4], [4, 2, 5]), ("BTNH,BSNH->BNTS", [2, 3, 4, 5], [2, 6, 4, 5]),
+        ("BNTS,BSNH->BTNH", [2, 4, 3, 6], [2, 6, 4, 5]), ("...ij,...jk->...ik", [2, 1, 3, 4], [5, 4, 2]),
+        ("ab,cd->dabc", [2, 3], [4, 5]), ("i,i->", [6], [6]), ("ijk,j->k", [2, 3, 4], [3]), ("ij,kl->", [2, 3], [2, 2]),
+        ("b i d , b j d -> b i j", [2, 3, 4], [2, 5, 4]), ("a...b,bc->a...c", [2, 3, 4, 5], [5, 2]),
+    ]:
+        add(f"Einsum {equation}", lambda *x, e=equation: raw.Einsum(inputs=x, equation=e.replace(" ", "")),
+            *[normal(*shape) for shape in shapes])
+    for equation, shape in [("ijk->kij", [2, 3, 4]), ("ijk->j", [2, 3, 4]), ("i...->...", [3, 2, 2]), ("ij->", [3, 4])]:
+        add(f"Einsum {equation}", lambda x, e=equation: raw.Einsum(inputs=[x], equation=e), normal(*shape))
+    add("Einsum int", lambda x, y: raw.Einsum(inputs=[x, y], equation="ij,kj->ki"), ints(2, 3), ints(4, 3))
+    add("TensorList shape", lambda x: raw.TensorListElementShape(input_handle=raw.TensorListReserve(
+        element_shape=np.array([-1, 4], np.int32), num_elements=2, element_dtype=tf.float32), shape_type=tf.int32) + x,
+        ints(2))
+
+
+def constants(x, y, z, name, filters, floats, whole, transposed, bias, table):
+    def constant(value):
+        return tf.identity(tf.constant(value, name=name))
+    return [
+        raw.Conv2D(input=x, filter=constant(filters), strides=[1, 1, 1, 1], padding="SAME"),
+        raw.MatMul(a=y, b=constant(floats)), raw.MatMul(a=y, b=constant(floats.T), transpose_b=True),
+        raw.MatMul(a=z, b=constant(whole)), *[raw.MatMul(a=constant(a), b=b, transpose_a=True, transpose_b=True) for a, b in [(whole, z), (floats, y)]],
+        raw.Conv2DBackpropInput(input_sizes=[1, 12, 12, 2], filter=constant(transposed), out_backprop=x,
+                                strides=[1, 2, 2, 1], padding="SAME"),
+        x + constant(bias), tf.gather(constant(table), [1, 0]), constant(table),
+    ]
+
+
 def products_and_norms():
     for a in [False, True]:
         for b in [False, True]:
@@ -319,6 +375,10 @@ def products_and_norms():
     add("MatMul int", lambda x, y: tf.matmul(x, y), ints(3, 4), ints(4, 5))
     add("MatMul double", lambda x, y: tf.matmul(x, y), normal(3, 4).astype(np.float64), normal(4, 5).astype(np.float64))
     add("MatMul empty", lambda x, y: tf.matmul(x, y), normal(3, 0), normal(0, 5))
+    for length in range(1, 6):  # constants lie in the file wherever names of other lengths push them
+        weights = [normal(3, 3, 4, 5), normal(5, 7), ints(5, 7), normal(3, 3, 2, 4), normal(4), normal(2, 8)]
+        add(f"Constants {length}", lambda x, y, z, n=length, values=weights: constants(x, y, z, "w" * n, *values),
+            normal(1, 6, 6, 4), normal(6, 5), ints(6, 5))
     parameters = [np.abs(normal(5)) + 0.5, normal(5), normal(5), np.abs(normal(5)) + 0.1]
     for version in ["", "V2", "V3"]:
         op = getattr(raw, f"FusedBatchNorm{version}")
@@ -395,7 +455,7 @@ def control_flow():
     add("loop scan", v1(scanned), normal(4, 2))
 
 
-for family in [convolutions, pools, elementwise, reductions, movements, products_and_norms, fake_quantizers, control_flow]:
+for family in [convolutions, pools, elementwise, reductions, movements, orders, products_and_norms, fake_quantizers, control_flow]:
     family()
 
 

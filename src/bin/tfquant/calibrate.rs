@@ -72,9 +72,13 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 
-    /// Megabytes that the run may hold
-    #[arg(long, value_name = "MB", default_value_t = 8192)]
-    pub memory_limit: usize,
+    /// Megabytes that the run may hold [default: half of the machine's memory]
+    #[arg(long, value_name = "MB")]
+    pub memory_limit: Option<usize>,
+
+    /// Nodes that one sample may compute, each as often as a loop repeats it [default: 50000000]
+    #[arg(long, value_name = "N")]
+    pub max_steps: Option<u64>,
 
     /// Signature to take [default: serving_default, or the only one]
     #[arg(long, value_name = "NAME")]
@@ -224,7 +228,15 @@ impl CalibrateArgs {
             method,
             threads: self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
             limit: self.data.limit,
-            limits: Limits { memory: self.memory_limit.saturating_mul(1 << 20), ..Limits::default() },
+            limits: self.limits(),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            memory: self.memory_limit.map_or(default.memory, |megabytes| megabytes.saturating_mul(1 << 20)),
+            steps: self.max_steps.unwrap_or(default.steps),
         }
     }
 }

@@ -275,6 +275,23 @@ pub(super) const OPS: &[Op] = &[
         },
     },
     Op {
+        name: "ClipByValue",
+        prepare: |_| {
+            kernel(|inputs, memory| {
+                let (x, low, high) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
+                let dims = x.dims().to_vec();
+                let is_bound = |bound: &Tensor| bound.len() == 1 || bound.dims() == dims;
+                if !is_bound(&low) || !is_bound(&high) {
+                    return Err(invalid("bounds that are neither scalars nor of the tensor's shape"));
+                }
+                with_number_type!(x, T => {
+                    let below = combine_into::<T>(x, high, memory, Number::lesser)?;
+                    combine_into::<T>(below, low, memory, Number::greater)?.reshaped(dims)
+                })
+            })
+        },
+    },
+    Op {
         name: "BroadcastArgs",
         prepare: |_| {
             kernel(|inputs, _| {

@@ -3,15 +3,18 @@
 use super::pad::padded;
 use super::slice::{View, transposed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel, size};
+use crate::interpreter::kernel::{Attributes, Inputs, Kernel, Op, invalid, kernel, size};
 use crate::interpreter::layout::row_major;
 use crate::interpreter::tensor::with_values;
 
-/// The block sizes and, for each of their axes, two numbers.
-fn blocks(inputs: &crate::interpreter::kernel::Inputs) -> Result<(Vec<usize>, Vec<[usize; 2]>)> {
-    let blocks = inputs.sizes(1, "a block size")?;
-    let amounts = inputs.ints(2)?;
-    if inputs.tensor(2)?.dims() != [blocks.len(), 2]
+/// The block sizes and, for each of their axes, two numbers. Older ops have one size for two axes, as an attribute.
+fn blocks(inputs: &Inputs, fixed: Option<usize>) -> Result<(Vec<usize>, Vec<[usize; 2]>)> {
+    let (blocks, at) = match fixed {
+        Some(block) => (vec![block; 2], 1),
+        None => (inputs.sizes(1, "a block size")?, 2),
+    };
+    let amounts = inputs.ints(at)?;
+    if inputs.tensor(at)?.dims() != [blocks.len(), 2]
         || blocks.contains(&0)
         || blocks.iter().any(|&block| block > 1 << 30)
     {
@@ -22,9 +25,15 @@ fn blocks(inputs: &crate::interpreter::kernel::Inputs) -> Result<(Vec<usize>, Ve
     Ok((blocks, amounts.collect::<Result<_>>()?))
 }
 
-fn space_to_batch(_: &Attributes<'_>) -> Result<Kernel> {
-    kernel(|inputs, memory| {
-        let (blocks, amounts) = blocks(inputs)?;
+/// The attribute that says one block size.
+fn block_size(node: &Attributes<'_>) -> Result<usize> {
+    let block = size(node.int("block_size", 0), "the block size")?;
+    if (1..1 << 20).contains(&block) { Ok(block) } else { Err(invalid(format!("a block size of {block}"))) }
+}
+
+fn space_to_batch(fixed: Option<usize>) -> Result<Kernel> {
+    kernel(move |inputs, memory| {
+        let (blocks, amounts) = blocks(inputs, fixed)?;
         let x = inputs.tensor(0)?;
         let spatial = blocks.len();
         if x.rank() < spatial + 1 {
@@ -53,9 +62,9 @@ fn space_to_batch(_: &Attributes<'_>) -> Result<Kernel> {
     })
 }
 
-fn batch_to_space(_: &Attributes<'_>) -> Result<Kernel> {
-    kernel(|inputs, memory| {
-        let (blocks, crops) = blocks(inputs)?;
+fn batch_to_space(fixed: Option<usize>) -> Result<Kernel> {
+    kernel(move |inputs, memory| {
+        let (blocks, crops) = blocks(inputs, fixed)?;
         let x = inputs.tensor(0)?;
         let spatial = blocks.len();
         let product = blocks.iter().fold(1usize, |product, &block| product.saturating_mul(block));
@@ -85,10 +94,7 @@ fn batch_to_space(_: &Attributes<'_>) -> Result<Kernel> {
 
 /// Depth to space or back, of `[batch, height, width, depth]` (`channels_first`: depth second).
 fn depth_and_space(node: &Attributes<'_>, to_space: bool) -> Result<Kernel> {
-    let block = size(node.int("block_size", 0), "the block size")?;
-    if !(1..1 << 20).contains(&block) {
-        return Err(invalid(format!("a block size of {block}")));
-    }
+    let block = block_size(node)?;
     if node.text("data_format", "NHWC") == "NCHW_VECT_C" {
         return Err(Error::new(ErrorKind::Refused, "the data format NCHW_VECT_C is not computed with"));
     }
@@ -124,8 +130,10 @@ fn depth_and_space(node: &Attributes<'_>, to_space: bool) -> Result<Kernel> {
 }
 
 pub(super) const OPS: &[Op] = &[
-    Op { name: "SpaceToBatchND", prepare: space_to_batch },
-    Op { name: "BatchToSpaceND", prepare: batch_to_space },
+    Op { name: "SpaceToBatchND", prepare: |_| space_to_batch(None) },
+    Op { name: "BatchToSpaceND", prepare: |_| batch_to_space(None) },
+    Op { name: "SpaceToBatch", prepare: |node| space_to_batch(Some(block_size(node)?)) },
+    Op { name: "BatchToSpace", prepare: |node| batch_to_space(Some(block_size(node)?)) },
     Op { name: "DepthToSpace", prepare: |node| depth_and_space(node, true) },
     Op { name: "SpaceToDepth", prepare: |node| depth_and_space(node, false) },
 ];

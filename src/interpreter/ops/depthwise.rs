@@ -1,6 +1,9 @@
 //! DepthwiseConv2dNative: every channel for itself, vectors of channels at a time.
 
-use super::window::{Axis, Window, from_channels_last, to_channels_last};
+use fearless_simd::{Level, Simd, SimdFloat, dispatch, f32x16, f64x8};
+
+use super::framed::Framed;
+use super::window::{Window, from_channels_last, to_channels_last};
 use crate::error::Result;
 use crate::interpreter::gemm::Multiply;
 use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel};
@@ -8,8 +11,11 @@ use crate::interpreter::memory::Memory;
 use crate::interpreter::number::with_float_type;
 use crate::interpreter::tensor::{Tensor, element_count};
 
-/// Channels that are summed in registers at once.
+/// Channels that are summed in registers at once, at most.
 const LANES: usize = 16;
+
+/// Pixels that are summed at once: their weights are read once.
+const TILE: usize = 4;
 
 fn depthwise(node: &Attributes<'_>) -> Result<Kernel> {
     let window = Window::of(node)?;
@@ -23,7 +29,7 @@ fn depthwise(node: &Attributes<'_>) -> Result<Kernel> {
 }
 
 /// A convolution of `[batch, height, width, channels]` with `[height, width, channels, multiplier]`.
-fn convolved<T: Multiply>(x: &Tensor, filter: &Tensor, window: &Window, memory: &mut Memory) -> Result<Tensor> {
+fn convolved<T: Convolve>(x: &Tensor, filter: &Tensor, window: &Window, memory: &mut Memory) -> Result<Tensor> {
     let (&[batch, height, width, channels], &[kernel_height, kernel_width, depth, multiplier]) =
         (x.dims(), filter.dims())
     else {
@@ -37,109 +43,110 @@ fn convolved<T: Multiply>(x: &Tensor, filter: &Tensor, window: &Window, memory: 
     }
     let rows = window.axis(0, height, kernel_height)?;
     let columns = window.axis(1, width, kernel_width)?;
-    let dims = [batch, rows.output, columns.output, channels.saturating_mul(multiplier)];
+    let outputs = channels.saturating_mul(multiplier);
+    let dims = [batch, rows.output, columns.output, outputs];
     let mut out = memory.unset::<T>(element_count(&dims)?)?;
     if !out.is_empty() {
-        let image = height * width * channels;
-        for (image_index, out) in out.chunks_exact_mut(rows.output * columns.output * channels * multiplier).enumerate()
-        {
-            let values = &values[image_index * image..][..image];
-            for (at_row, out) in out.chunks_exact_mut(columns.output * channels * multiplier).enumerate() {
-                for (at_column, out) in out.chunks_exact_mut(channels * multiplier).enumerate() {
-                    let place = Place::new(&rows, &columns, at_row, at_column);
-                    if multiplier == 1 {
-                        place.sum(values, weights, channels, out);
-                    } else {
-                        place.sum_multiplied(values, weights, channels, multiplier, out);
-                    }
+        let mut framed = Framed::new(rows, columns, channels, memory)?;
+        let elements: Vec<usize> = framed.elements().collect();
+        let images = out.chunks_exact_mut(rows.output * columns.output * outputs);
+        for (image, out) in values.chunks_exact(height * width * channels).zip(images) {
+            let mut pixels = 0..0;
+            for out in out.chunks_mut(framed.block_pixels() * outputs) {
+                pixels = pixels.end..pixels.end + out.len() / outputs;
+                let starts = framed.starts(&pixels);
+                let values = framed.band(image, &pixels);
+                let block = Block { values, starts: &starts, elements: &elements, weights, channels };
+                if multiplier == 1 && channels >= LANES {
+                    T::sum(&block, out);
+                } else {
+                    block.sum_multiplied(multiplier, out);
                 }
             }
         }
+        framed.recycle(memory);
     }
     Tensor::from_storage(dims.to_vec(), out)
 }
 
-/// One place of the window: which of its elements see the input, and where.
-struct Place {
-    tall: std::ops::Range<usize>,
-    wide: std::ops::Range<usize>,
-    /// The pixel that the first of them sees, and the ways from row to row and from column to column.
-    pixel: usize,
-    down: usize,
-    across: usize,
-    kernel_width: usize,
+/// Some pixels of the result, and what they are computed from.
+struct Block<'a, T> {
+    values: &'a [T],
+    /// Where the patch of each pixel starts.
+    starts: &'a [usize],
+    /// From there to each element of the window.
+    elements: &'a [usize],
+    weights: &'a [T],
+    channels: usize,
 }
 
-impl Place {
-    fn new(rows: &Axis, columns: &Axis, at_row: usize, at_column: usize) -> Self {
-        let (tall, first_row) = rows.seen(at_row);
-        let (wide, first_column) = columns.seen(at_column);
-        Self {
-            tall,
-            wide,
-            pixel: first_row * columns.input + first_column,
-            down: rows.dilation * columns.input,
-            across: columns.dilation,
-            kernel_width: columns.kernel,
+/// A type whose channels can be summed.
+trait Convolve: Multiply {
+    /// One result for each channel, of which there are no fewer than there are lanes.
+    fn sum(block: &Block<'_, Self>, out: &mut [Self]);
+}
+
+macro_rules! convolve {
+    ($type:ty, $vector:ident) => {
+        impl Convolve for $type {
+            fn sum(block: &Block<'_, Self>, out: &mut [Self]) {
+                dispatch!(Level::new(), simd => block.sum::<_, $vector<_>>(simd, out));
+            }
         }
-    }
+    };
+}
 
-    /// The window's elements that see the input: each one's index, and the pixel it sees.
-    fn elements(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.tall.clone().enumerate().flat_map(move |(row, tall)| {
-            self.wide.clone().enumerate().map(move |(column, wide)| {
-                (tall * self.kernel_width + wide, self.pixel + row * self.down + column * self.across)
-            })
-        })
-    }
+convolve!(f32, f32x16);
+convolve!(f64, f64x8);
 
-    fn sum<T: Multiply>(&self, values: &[T], weights: &[T], channels: usize, out: &mut [T]) {
-        let (whole, rest) = out.as_chunks_mut::<LANES>();
-        let rest_start = whole.len() * LANES;
-        for (index, out) in whole.iter_mut().enumerate() {
-            let start = index * LANES;
-            let mut sums = [T::default(); LANES];
-            for (row, tall) in self.tall.clone().enumerate() {
-                let mut value_at = (self.pixel + row * self.down) * channels + start;
-                let mut weight_at = (tall * self.kernel_width + self.wide.start) * channels + start;
-                for _ in self.wide.clone() {
-                    let values = &values[value_at..value_at + LANES];
-                    let weights = &weights[weight_at..weight_at + LANES];
-                    for lane in 0..LANES {
-                        sums[lane] += values[lane] * weights[lane];
-                    }
-                    value_at += self.across * channels;
-                    weight_at += channels;
+impl<T: Multiply> Block<'_, T> {
+    #[inline(always)]
+    fn sum<S: Simd, V: SimdFloat<S, Element = T>>(&self, simd: S, out: &mut [T]) {
+        for channel in (0..self.channels).step_by(V::LEN) {
+            // The last vector ends with the last channel, and sums some a second time.
+            let channel = channel.min(self.channels - V::LEN);
+            for (index, starts) in self.starts.chunks(TILE).enumerate() {
+                let out = &mut out[index * TILE * self.channels + channel..];
+                match *starts {
+                    [a, b, c, d] => self.sum_tile::<S, V, TILE>(simd, [a, b, c, d], channel, out),
+                    _ => starts.iter().enumerate().for_each(|(pixel, &start)| {
+                        self.sum_tile::<S, V, 1>(simd, [start], channel, &mut out[pixel * self.channels..]);
+                    }),
                 }
             }
-            *out = sums;
-        }
-        rest.fill(T::default());
-        for (element, pixel) in self.elements() {
-            if rest.is_empty() {
-                break;
-            }
-            let values = &values[pixel * channels + rest_start..];
-            let weights = &weights[element * channels + rest_start..];
-            rest.iter_mut().zip(values.iter().zip(weights)).for_each(|(sum, (&value, &weight))| *sum += value * weight);
         }
     }
 
-    fn sum_multiplied<T: Multiply>(
+    #[inline(always)]
+    fn sum_tile<S: Simd, V: SimdFloat<S, Element = T>, const PIXELS: usize>(
         &self,
-        values: &[T],
-        weights: &[T],
-        channels: usize,
-        multiplier: usize,
+        simd: S,
+        starts: [usize; PIXELS],
+        channel: usize,
         out: &mut [T],
     ) {
-        out.fill(T::default());
-        for (element, pixel) in self.elements() {
-            let values = &values[pixel * channels..][..channels];
-            let weights = &weights[element * channels * multiplier..];
-            let channel_weights = weights.chunks_exact(multiplier);
-            for ((out, &value), weights) in out.chunks_exact_mut(multiplier).zip(values).zip(channel_weights) {
-                out.iter_mut().zip(weights).for_each(|(sum, &weight)| *sum += value * weight);
+        let mut sums = [V::splat(simd, T::default()); PIXELS];
+        for (weights, element) in self.weights.chunks_exact(self.channels).zip(self.elements) {
+            let weights = V::from_slice(simd, &weights[channel..][..V::LEN]);
+            for (sum, start) in sums.iter_mut().zip(starts) {
+                *sum = V::from_slice(simd, &self.values[start + element + channel..][..V::LEN]).mul_add(weights, *sum);
+            }
+        }
+        for (pixel, sum) in sums.iter().enumerate() {
+            sum.store_slice(&mut out[pixel * self.channels..][..V::LEN]);
+        }
+    }
+
+    /// Several results for each channel.
+    fn sum_multiplied(&self, multiplier: usize, out: &mut [T]) {
+        for (out, start) in out.chunks_exact_mut(self.channels * multiplier).zip(self.starts) {
+            out.fill(T::default());
+            for (weights, element) in self.weights.chunks_exact(self.channels * multiplier).zip(self.elements) {
+                let values = &self.values[start + element..][..self.channels];
+                let of_channels = out.chunks_exact_mut(multiplier).zip(values).zip(weights.chunks_exact(multiplier));
+                for ((out, &value), weights) in of_channels {
+                    out.iter_mut().zip(weights).for_each(|(sum, &weight)| *sum += value * weight);
+                }
             }
         }
     }

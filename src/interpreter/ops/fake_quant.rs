@@ -1,7 +1,7 @@
 //! The three fake quantizers, in the arithmetic of TensorFlow's `fake_quant_ops_functor.h`, operation by operation: what
 //! they make is the same to the last bit.
 
-use super::unary::map;
+use super::unary::map_floats;
 use crate::error::Result;
 use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel, size};
 use crate::interpreter::tensor::Tensor;
@@ -77,10 +77,10 @@ fn vars(node: &Attributes<'_>) -> Result<Kernel> {
         inputs.values::<f32>(0)?;
         let x = inputs.take(0)?;
         if min == 0.0 && max == 0.0 {
-            return map(x, memory, |_: f32| 0.0);
+            return map_floats(x, memory, |_| 0.0);
         }
         let nudged = Nudged::new(min, max, lowest, highest);
-        map(x, memory, |value: f32| nudged.divide(value))
+        map_floats(x, memory, |value| nudged.divide(value))
     })
 }
 
@@ -89,7 +89,7 @@ fn args(node: &Attributes<'_>) -> Result<Kernel> {
     let nudged = Nudged::new(node.float("min", -6.0), node.float("max", 6.0), lowest, highest);
     kernel(move |inputs, memory| {
         inputs.values::<f32>(0)?;
-        map(inputs.take(0)?, memory, |value: f32| nudged.multiply(value))
+        map_floats(inputs.take(0)?, memory, |value| nudged.multiply(value))
     })
 }
 

@@ -275,6 +275,23 @@ fn length(at: usize) -> Result<Kernel> {
     Ok(Box::new(move |inputs, _| Ok(vec![Tensor::scalar(inputs.list(at)?.items.len() as i32).into()])))
 }
 
+/// The shape of every element as a vector, or -1 where not even its rank is known.
+fn element_shape(node: &Attributes<'_>) -> Result<Kernel> {
+    let dtype = node.dtype("shape_type", DType::I32)?;
+    Ok(Box::new(move |inputs, _| {
+        let shape = inputs.list(0)?.shape.clone();
+        Ok(vec![
+            match (shape, dtype) {
+                (Some(shape), DType::I64) => Tensor::vector(shape),
+                (Some(shape), _) => Tensor::vector(shape.into_iter().map(|dim| dim as i32).collect()),
+                (None, DType::I64) => Tensor::scalar(-1i64),
+                (None, _) => Tensor::scalar(-1i32),
+            }
+            .into(),
+        ])
+    }))
+}
+
 fn concat(at: usize) -> Result<Kernel> {
     Ok(Box::new(move |inputs, memory| concatenation(inputs.list(at)?, memory)))
 }
@@ -300,6 +317,7 @@ pub(super) const OPS: &[Op] = &[
     Op { name: "TensorListScatterV2", prepare: scatter_list },
     Op { name: "TensorListScatterIntoExistingList", prepare: scatter_list },
     Op { name: "TensorListResize", prepare: resize },
+    Op { name: "TensorListElementShape", prepare: element_shape },
     Op { name: "TensorListLength", prepare: |_| length(0) },
     Op { name: "TensorListConcatV2", prepare: |_| concat(0) },
 ];

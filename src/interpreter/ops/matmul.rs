@@ -1,18 +1,18 @@
 //! Products of matrices, one or a batch of them.
 
+use super::framed::reuse;
 use crate::error::Result;
-use crate::interpreter::gemm::{Matrix, Multiply};
-use crate::interpreter::kernel::{Attributes, Inputs, Kernel, Op, invalid, kernel};
-use crate::interpreter::layout::{broadcast, broadcast_strides, row_major};
+use crate::interpreter::gemm::{Matrix, Multiply, PANEL, Rows, block_rows, pieces};
+use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel};
+use crate::interpreter::layout::{broadcast, broadcast_strides, copy, row_major};
 use crate::interpreter::memory::Memory;
 use crate::interpreter::number::{Number, with_float_type};
-use crate::interpreter::tensor::{Data, Tensor, element_count, shape_text};
+use crate::interpreter::tensor::{Data, Storage, Tensor, element_count, shape_text};
 
 /// The shape of a product: the batch, and rows, inner size and columns of each matrix.
 struct Product {
     batch: Vec<usize>,
     sizes: [usize; 3],
-    transposed: [bool; 2],
 }
 
 impl Product {
@@ -26,7 +26,7 @@ impl Product {
         if k != k_too {
             return Err(invalid(format!("matrices of the shapes {} are multiplied", shapes())));
         }
-        Ok(Self { batch: broadcast(a_batch, b_batch)?, sizes: [m, k, n], transposed })
+        Ok(Self { batch: broadcast(a_batch, b_batch)?, sizes: [m, k, n] })
     }
 
     fn dims(&self) -> Vec<usize> {
@@ -57,21 +57,38 @@ fn multiplied<T: Multiply>(a: &Tensor, b: &Tensor, transposed: [bool; 2], memory
     let product = Product::of(a.dims(), b.dims(), transposed)?;
     let [m, k, n] = product.sizes;
     let mut out = memory.unset::<T>(element_count(&product.dims())?)?;
-    let (Some(a_values), Some(b_values)) = (a.values::<T>(), b.values::<T>()) else {
+    let (Some(a_values), Some(b_values)) = (a.values::<T>(), T::stored(b)) else {
         return Err(invalid("matrices of different types are multiplied"));
     };
+    // Rows of the left matrix lie side by side; of the right one, strips are copied anyway.
+    let turned = transposed[0].then(|| turned::<T>(a_values, [k, m], memory)).transpose()?;
+    let a_values = turned.as_deref().unwrap_or(a_values);
+    let (row_stride, column_stride) = if transposed[1] { (1, k) } else { (n, 1) };
+    let whole = pieces(std::iter::once(0), k);
+    let mut panel = memory.unset::<T>(PANEL)?;
     if m * n > 0 {
         for ((a_start, b_start), out) in product.pairs(a.dims(), b.dims()).zip(out.chunks_exact_mut(m * n)) {
-            let matrix = |values, rows, columns, transposed| {
-                let (row_stride, column_stride) = if transposed { (1, rows) } else { (columns, 1) };
-                Matrix { values, row_stride, column_stride }
-            };
-            let a = matrix(&a_values[a_start..], m, k, product.transposed[0]);
-            let b = matrix(&b_values[b_start..], k, n, product.transposed[1]);
-            T::multiply([m, k, n], a, b, out, n, false);
+            let starts: Vec<usize> = (0..m).map(|row| a_start + row * k).collect();
+            let right = Matrix { values: &b_values[b_start..], columns: n, row_stride, column_stride };
+            for (starts, out) in starts.chunks(block_rows(m)).zip(out.chunks_mut(block_rows(m) * n)) {
+                T::multiply(Rows { values: a_values, starts, pieces: &whole }, right, out, n, &mut panel);
+            }
         }
     }
+    reuse(panel, memory);
     Tensor::from_storage(product.dims(), out)
+}
+
+/// Matrices of that many rows and columns, each transposed.
+fn turned<T: Multiply>(values: &[T], [rows, columns]: [usize; 2], memory: &mut Memory) -> Result<Storage<T>> {
+    let mut out = memory.unset::<T>(values.len())?;
+    let size = rows * columns;
+    if size > 0 {
+        for (from, to) in values.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+            copy(&[columns, rows], (from, 0, &[1, columns as isize]), (to, 0, &[rows as isize, 1]));
+        }
+    }
+    Ok(out)
 }
 
 /// Integers, which are few and seldom, without any haste.
@@ -102,11 +119,11 @@ fn multiplied_integers<T: Number>(
     Tensor::from_storage(product.dims(), out)
 }
 
-fn product(inputs: &Inputs, transposed: [bool; 2], memory: &mut Memory) -> Result<Tensor> {
-    let (a, b) = (inputs.tensor(0)?, inputs.tensor(1)?);
+/// The product of two matrices, or of each pair in two batches of them.
+pub(super) fn product(a: &Tensor, b: &Tensor, transposed: [bool; 2], memory: &mut Memory) -> Result<Tensor> {
     match a.data() {
-        Data::I32(_) => multiplied_integers::<i32>(a, b, transposed, memory),
-        Data::I64(_) => multiplied_integers::<i64>(a, b, transposed, memory),
+        Data::I32(_) => multiplied_integers::<i32>(a, &b.clone().aligned(memory)?, transposed, memory),
+        Data::I64(_) => multiplied_integers::<i64>(a, &b.clone().aligned(memory)?, transposed, memory),
         _ => with_float_type!(a, T => multiplied::<T>(a, b, transposed, memory)),
     }
 }
@@ -118,7 +135,7 @@ fn matmul(node: &Attributes<'_>, names: [&str; 2], only_matrices: bool) -> Resul
             inputs.dims::<2>(0)?;
             inputs.dims::<2>(1)?;
         }
-        product(inputs, transposed, memory)
+        product(inputs.tensor(0)?, inputs.tensor(1)?, transposed, memory)
     })
 }
 

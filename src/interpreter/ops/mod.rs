@@ -5,7 +5,9 @@ mod blocks;
 mod cast;
 mod conv;
 mod depthwise;
+mod einsum;
 pub(super) mod fake_quant;
+mod framed;
 mod gather;
 mod join;
 mod list;
@@ -15,6 +17,7 @@ mod pad;
 mod pass;
 mod pool;
 mod reduce;
+mod reorder;
 mod resize;
 mod select;
 mod shape;
@@ -37,6 +40,7 @@ const FAMILIES: &[&[Op]] = &[
     cast::OPS,
     conv::OPS,
     depthwise::OPS,
+    einsum::OPS,
     fake_quant::OPS,
     gather::OPS,
     join::OPS,
@@ -47,6 +51,7 @@ const FAMILIES: &[&[Op]] = &[
     pass::OPS,
     pool::OPS,
     reduce::OPS,
+    reorder::OPS,
     resize::OPS,
     select::OPS,
     shape::OPS,
@@ -63,6 +68,11 @@ static BY_NAME: LazyLock<HashMap<&'static str, &'static Op>> =
 /// The op of that name, if the interpreter runs it.
 pub(super) fn find(name: &str) -> Option<&'static Op> {
     BY_NAME.get(name).copied()
+}
+
+/// Whether the op takes the elements of its second input as they lie in the file, aligned or not.
+pub(super) fn reads_stored(name: &str) -> bool {
+    matches!(name, "Conv2D" | "Conv2DBackpropInput" | "MatMul" | "BatchMatMul" | "BatchMatMulV2" | "BatchMatMulV3")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::interpreter::kernel::{Attributes, Kernel, Op, Value, invalid, kernel, size};
 use crate::interpreter::memory::Memory;
 use crate::interpreter::tensor::{DType, Tensor};
+use crate::interpreter::wide::in_vectors;
 
 /// TensorFlow's inference and training kernels for the CPU; the later outputs are what the backward pass would use.
 fn fused_batch_norm(node: &Attributes<'_>) -> Result<Kernel> {
@@ -86,18 +87,18 @@ fn normalized(mut x: Tensor, mean: &[f32], factors: &[f32], offset: &[f32], memo
     }
     let of_channels = || mean.iter().zip(factors.iter().zip(offset));
     if let Some(values) = x.values_mut::<f32>() {
-        for row in values.chunks_exact_mut(channels) {
+        in_vectors!(for row in values.chunks_exact_mut(channels) {
             let pairs = row.iter_mut().zip(of_channels());
             pairs.for_each(|(value, (mean, (factor, offset)))| *value = (*value - mean) * factor + offset);
-        }
+        });
         return Ok(x);
     }
     let values = x.values::<f32>().unwrap_or_default();
     let mut out = memory.unset::<f32>(values.len())?;
-    for (out, row) in out.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
+    in_vectors!(for (out, row) in out.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
         let pairs = out.iter_mut().zip(row).zip(of_channels());
         pairs.for_each(|((out, value), (mean, (factor, offset)))| *out = (value - mean) * factor + offset);
-    }
+    });
     Tensor::from_storage(x.dims().to_vec(), out)
 }
 

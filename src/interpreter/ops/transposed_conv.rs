@@ -1,16 +1,13 @@
 //! Conv2DBackpropInput: a convolution the other way round, as upsampling layers use it.
 
-use super::conv::reuse;
+use super::framed::reuse;
 use super::window::{Window, from_channels_last, to_channels_last};
 use crate::error::Result;
-use crate::interpreter::gemm::{Matrix, Multiply};
+use crate::interpreter::gemm::{Matrix, Multiply, PANEL, Rows, block_rows, pieces};
 use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel};
 use crate::interpreter::memory::Memory;
 use crate::interpreter::number::with_float_type;
 use crate::interpreter::tensor::{Tensor, element_count};
-
-/// Bytes of patches that are added at once.
-const BLOCK_BYTES: usize = 1 << 20;
 
 fn backprop_input(node: &Attributes<'_>) -> Result<Kernel> {
     let window = Window::of(node)?;
@@ -55,25 +52,25 @@ fn spread<T: Multiply>(
         return Err(invalid("the result's size, the weights and the input do not go together"));
     }
     let mut out = memory.zeros::<T>(element_count(&dims)?)?;
-    let (values, weights) = (x.values::<T>().unwrap_or_default(), filter.values::<T>().unwrap_or_default());
+    let (values, weights) = (x.values::<T>().unwrap_or_default(), T::stored(filter).unwrap_or_default());
     let pixels = height * width;
     if out.is_empty() || pixels == 0 || outputs == 0 {
         return Tensor::from_storage(dims.to_vec(), out);
     }
     let patch = kernel_height * kernel_width * depth;
-    let per_block = (BLOCK_BYTES / size_of::<T>() / patch.max(1)).clamp(1, pixels);
+    let per_block = block_rows(pixels);
+    let inner = pieces(std::iter::once(0), outputs);
     let mut patches = memory.unset::<T>(element_count(&[per_block, patch])?)?;
+    let mut panel = memory.unset::<T>(PANEL)?;
     let image = dims[1] * dims[2] * depth;
     for (at_batch, out) in out.chunks_exact_mut(image).enumerate() {
         for start in (0..pixels).step_by(per_block) {
             let count = per_block.min(pixels - start);
-            let a = Matrix {
-                values: &values[(at_batch * pixels + start) * outputs..],
-                row_stride: outputs,
-                column_stride: 1,
-            };
-            let b = Matrix { values: weights, row_stride: 1, column_stride: outputs };
-            T::multiply([count, outputs, patch], a, b, &mut patches, patch, false);
+            let starts: Vec<usize> =
+                (start..start + count).map(|pixel| (at_batch * pixels + pixel) * outputs).collect();
+            let left = Rows { values, starts: &starts, pieces: &inner };
+            let right = Matrix { values: weights, columns: patch, row_stride: 1, column_stride: outputs };
+            T::multiply(left, right, &mut patches, patch, &mut panel);
             for (index, patch) in patches.chunks_exact(patch).take(count).enumerate() {
                 let at = start + index;
                 let (tall, first_row) = rows.seen(at / columns.output);
@@ -90,6 +87,7 @@ fn spread<T: Multiply>(
         }
     }
     reuse(patches, memory);
+    reuse(panel, memory);
     Tensor::from_storage(dims.to_vec(), out)
 }
 

@@ -42,6 +42,16 @@ impl Axis {
         let place = (start + first * self.dilation).saturating_sub(self.before);
         (first..end.max(first), place)
     }
+
+    /// How many places the window reaches over.
+    pub(super) fn reach(&self) -> usize {
+        (self.kernel - 1) * self.dilation + 1
+    }
+
+    /// How many places all windows together reach over, with what is padded.
+    pub(super) fn framed(&self) -> usize {
+        self.output.saturating_sub(1) * self.stride + self.reach()
+    }
 }
 
 /// The attributes of a moving window over the two spatial axes.
