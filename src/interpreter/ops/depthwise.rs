@@ -126,10 +126,11 @@ impl<T: Multiply> Block<'_, T> {
         out: &mut [T],
     ) {
         let mut sums = [V::splat(simd, T::default()); PIXELS];
-        for (weights, element) in self.weights.chunks_exact(self.channels).zip(self.elements) {
-            let weights = V::from_slice(simd, &weights[channel..][..V::LEN]);
-            for (sum, start) in sums.iter_mut().zip(starts) {
-                *sum = V::from_slice(simd, &self.values[start + element + channel..][..V::LEN]).mul_add(weights, *sum);
+        for (index, element) in self.elements.iter().enumerate() {
+            let weights = V::from_slice(simd, &self.weights[index * self.channels + channel..][..V::LEN]);
+            for pixel in 0..PIXELS {
+                let values = &self.values[starts[pixel] + element + channel..][..V::LEN];
+                sums[pixel] = V::from_slice(simd, values).mul_add(weights, sums[pixel]);
             }
         }
         for (pixel, sum) in sums.iter().enumerate() {
