@@ -1,5 +1,8 @@
 //! DepthwiseConv2dNative: every channel for itself, vectors of channels at a time.
 
+// What is not inlined into the function that was chosen for the processor does not use its vectors.
+#![allow(clippy::inline_always)]
+
 use fearless_simd::{Level, Simd, SimdFloat, dispatch, f32x16, f64x8};
 
 use super::framed::Framed;

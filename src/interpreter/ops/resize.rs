@@ -74,15 +74,15 @@ fn bilinear(node: &Attributes<'_>) -> Result<Kernel> {
             for image in 0..batch {
                 for row in &rows {
                     for (column, out) in columns.iter().zip(&mut pixels) {
-                        let upper = [pixel(image, row.lower, column.lower), pixel(image, row.lower, column.upper)];
-                        let lower = [pixel(image, row.upper, column.lower), pixel(image, row.upper, column.upper)];
+                        let (above_left, above_right) =
+                            (pixel(image, row.lower, column.lower), pixel(image, row.lower, column.upper));
+                        let (below_left, below_right) =
+                            (pixel(image, row.upper, column.lower), pixel(image, row.upper, column.upper));
                         for (channel, out) in out.iter_mut().enumerate() {
-                            let mix = |[left, right]: [&[T]; 2]| {
-                                let [left, right] = [left, right].map(|pixel| pixel[channel].to_f64() as f32);
-                                left + (right - left) * column.way
-                            };
-                            let (top, bottom) = (mix(upper), mix(lower));
-                            *out = top + (bottom - top) * row.way;
+                            let value = |pixel: &[T]| pixel[channel].to_f64() as f32;
+                            let above = value(above_left) + (value(above_right) - value(above_left)) * column.way;
+                            let below = value(below_left) + (value(below_right) - value(below_left)) * column.way;
+                            *out = above + (below - above) * row.way;
                         }
                     }
                 }
