@@ -495,8 +495,11 @@ impl<'a, 'g> Compiler<'a, 'g> {
     fn source(&mut self, tensor: TensorRef, as_stored: bool) -> Result<Source> {
         match self.constants.get_mut(&tensor).filter(|_| !self.scope.fed.contains_key(&tensor)) {
             Some(constant) => {
-                if !as_stored && let Value::Tensor(tensor) = constant {
-                    *tensor = tensor.clone().aligned(self.memory)?;
+                if !as_stored && let Value::Tensor(value) = constant {
+                    let aligned = value.clone().aligned(self.memory);
+                    let in_node =
+                        |error: Error| error.or_in_node(self.graph.name(tensor.node), self.graph.op(tensor.node));
+                    *value = aligned.map_err(in_node)?;
                 }
                 Ok(Source::Constant(constant.clone()))
             }
