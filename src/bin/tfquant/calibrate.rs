@@ -30,6 +30,7 @@ use crate::terminal;
     override_usage = "tfquant calibrate [OPTIONS] --data <PATH> -o <PATH> <MODEL>",
     next_help_heading = WHAT
 )]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct CalibrateArgs {
     #[command(flatten)]
     pub input: InputArgs,
