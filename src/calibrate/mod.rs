@@ -3,7 +3,8 @@
 //! [`data`] makes samples of files. [`collect`] runs a plan on samples, in any number of threads, and keeps [`Statistics`] of each tensor: a pair of
 //! extremes for each sample and, where a method needs it, a [`Histogram`]. [`Method`] makes ranges of them, and
 //! [`calibrate`] a quantized model of a float one. Nothing
-//! depends on which thread saw which sample when: extremes are kept by sample, histograms merge exactly.
+//! depends on which thread saw which sample when: extremes are kept by sample, histograms merge exactly, sums are taken in
+//! blocks of samples. [`compare`] tells how near two models are on the same samples.
 
 // Counts are converted to floats to be divided, bins to indices they are bounded to.
 #![allow(
@@ -15,23 +16,33 @@
     clippy::similar_names
 )]
 
+mod blocks;
 mod collect;
+pub mod compare;
+mod correct;
 pub mod data;
 mod entropy;
 mod feed;
+mod fidelity;
 mod head;
 mod histogram;
 mod look;
+mod measured;
 mod method;
 mod model;
 pub mod report;
 mod squared_error;
 mod statistics;
+mod top1;
+mod work;
 
 pub use crate::options::Weights;
 pub use collect::{Options, Runs, collect};
 pub use feed::Feed;
+pub use fidelity::Fidelity;
 pub use histogram::Histogram;
 pub use method::{Method, Range};
 pub use model::{CalibrateOptions, Calibrated, Target, calibrate};
 pub use statistics::{Extremes, Statistics};
+pub use top1::{Labels, Top1};
+pub use work::{Measure, Repairs};

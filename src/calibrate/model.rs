@@ -7,7 +7,8 @@ use super::feed::{Feed, Feeds};
 use super::head::expects_scaled;
 use super::look::{Fed, look};
 use super::report::{ActivationRange, CalibrationReport};
-use super::{Method, Options, Runs, Statistics, collect};
+use super::work::{Measure, Repairs, Work};
+use super::{Histogram, Method, Options, Runs, Statistics, collect};
 use crate::container::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::freeze::Frozen;
@@ -16,11 +17,10 @@ use crate::graph::op_class::is_fake_quant;
 use crate::graph::{Graph, TensorRef, verify};
 use crate::interpreter::{Limits, Plan, Tensor};
 use crate::options::Weights;
+use crate::passes::integer::Range;
 use crate::passes::integer::constants::evaluate;
 use crate::passes::integer::insert::quantize;
-use crate::passes::integer::points::{Points, points};
-use crate::passes::integer::{Range, weights};
-use crate::proto::tensorflow::DataType;
+use crate::passes::integer::points::Points;
 use crate::report::{SCHEMA_VERSION, TOOL, Warning};
 use crate::rewrite::fold_constants;
 
@@ -83,6 +83,10 @@ pub struct CalibrateOptions {
     pub limit: usize,
     /// What a run may use.
     pub limits: Limits,
+    /// What is done to the network so that it suffers less.
+    pub repairs: Repairs,
+    /// What is measured of the result.
+    pub measure: Measure,
 }
 
 /// A calibrated model.
@@ -92,6 +96,8 @@ pub struct Calibrated {
     pub model: Model,
     /// What was done.
     pub report: CalibrationReport,
+    /// The values that each fake quantizer reads, by its name, if histograms were to be made.
+    pub histograms: Vec<(String, Histogram)>,
 }
 
 /// Bits of activations: what every target's kernels take.
@@ -131,20 +137,17 @@ pub fn calibrate(
 
     let outputs = tensors(&model.graph, &frozen.outputs);
     report.folded = fold_constants(&mut model, &outputs, &options.limits)?;
-    let (inputs, outputs) = (tensors(&model.graph, &frozen.inputs), tensors(&model.graph, &frozen.outputs));
-    let is_float = |input: &TensorRef| model.graph.tensor_type(*input) == Some(DataType::DtFloat);
-    let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
-    let points = points(&model.graph, &float_inputs, &inputs, &outputs);
-    let statistics = run(&model.graph, &inputs, &outputs, &points, &samples, options, done)?;
-    let ranges = ranges(&model.graph, &points, &statistics, options)?;
-
-    warn(&model.graph, &points, &mut report);
-    insert(&mut model.graph, &points, &ranges, &outputs, &mut report)?;
-    report.quantized_weights =
-        weights::quantize(&mut model.graph, options.weights, options.weight_bits, &options.limits)?;
+    let work = Work { samples: &samples, frozen: &frozen, options, done };
+    if options.measure > Measure::Nothing && options.repairs != Repairs::default() {
+        let mut plain = CalibrationReport::default();
+        work.quantize(&mut model.clone(), Repairs::default(), &mut plain)?;
+        report.without_repairs = plain.measured;
+        report.without_repairs.retain(|measured| measured.is_output);
+    }
+    let histograms = work.quantize(&mut model, options.repairs, &mut report)?;
     verify::check_acyclic(&model.graph)?;
     report.freeze = frozen;
-    Ok(Calibrated { model, report })
+    Ok(Calibrated { model, report, histograms })
 }
 
 fn check_is_float(graph: &Graph) -> Result<()> {
@@ -170,11 +173,11 @@ fn described(method: Method) -> String {
     }
 }
 
-fn tensors(graph: &Graph, ends: &[Endpoint]) -> Vec<TensorRef> {
+pub(super) fn tensors(graph: &Graph, ends: &[Endpoint]) -> Vec<TensorRef> {
     ends.iter().filter_map(|end| graph.find_tensor(&end.tensor)).collect()
 }
 
-fn run(
+pub(super) fn run(
     graph: &Graph,
     inputs: &[TensorRef],
     outputs: &[TensorRef],
@@ -184,7 +187,7 @@ fn run(
     done: &(dyn Fn(usize, usize) -> bool + Sync),
 ) -> Result<HashMap<TensorRef, Statistics>> {
     let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
-    let histograms = options.method.needs_histogram();
+    let histograms = options.method.needs_histogram() || options.measure == Measure::Histograms;
     let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
     let how = Options { threads: options.threads, histograms };
     let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };
@@ -193,7 +196,7 @@ fn run(
 }
 
 /// The range of each group of tensors: the union of what its members need.
-fn ranges(
+pub(super) fn ranges(
     graph: &Graph,
     points: &Points,
     statistics: &HashMap<TensorRef, Statistics>,
@@ -221,7 +224,7 @@ fn ranges(
     Ok(ranges)
 }
 
-fn insert(
+pub(super) fn insert(
     graph: &mut Graph,
     points: &Points,
     ranges: &HashMap<usize, Range>,
@@ -269,7 +272,7 @@ fn warn_of_data(graph: &Graph, samples: &Feeds<'_>, limits: &Limits, report: &mu
     Ok(())
 }
 
-fn warn(graph: &Graph, points: &Points, report: &mut CalibrationReport) {
+pub(super) fn warn(graph: &Graph, points: &Points, report: &mut CalibrationReport) {
     let mut warn = |code: &'static str, message: String| {
         report.warnings.push(Warning::new(code, message));
     };

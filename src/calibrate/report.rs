@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::compare::in_words;
+pub use super::correct::CorrectedBias;
 pub use super::look::Fed;
+pub use super::measured::MeasuredTensor;
 use crate::container::Model;
 use crate::freeze::report::FreezeReport;
-pub use crate::passes::integer::{FoldedChain, QuantizedWeights};
+pub use crate::passes::integer::{EqualizedPair, FoldedChain, QuantizedWeights};
 use crate::report::{FileSummary, Warning};
 
 /// What was calibrated, and how.
@@ -39,6 +42,18 @@ pub struct CalibrationReport {
     pub ranges: Vec<ActivationRange>,
     /// The fake quantizers of weights.
     pub quantized_weights: Vec<QuantizedWeights>,
+    /// What became of each layer, if layers were to be equalized.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub equalized: Vec<EqualizedPair>,
+    /// What became of each layer's bias, if biases were to be corrected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub corrected_biases: Vec<CorrectedBias>,
+    /// How near each tensor with a range, and each output, is to the float one, if that was to be measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<MeasuredTensor>,
+    /// The same of outputs, as they are without equalizing and correcting.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without_repairs: Vec<MeasuredTensor>,
     /// What to look at.
     pub warnings: Vec<Warning>,
 }
@@ -83,6 +98,21 @@ pub fn to_text(report: &CalibrationReport, every_range: bool) -> String {
         report.method,
         report.weights.replace('_', "-"),
     );
+    if !report.equalized.is_empty() {
+        let done = report.equalized.iter().filter(|pair| pair.next.is_some()).count();
+        let _ =
+            writeln!(text, "equalized {done} pairs of layers, {} layers are in none", report.equalized.len() - done);
+    }
+    if !report.corrected_biases.is_empty() {
+        let done = report.corrected_biases.iter().filter(|bias| bias.largest.is_some()).count();
+        let _ = writeln!(text, "corrected {done} biases, {} left", report.corrected_biases.len() - done);
+    }
+    for measured in report.measured.iter().filter(|measured| measured.is_output) {
+        let before = report.without_repairs.iter().find(|before| before.tensor == measured.tensor);
+        let before =
+            before.map(|before| format!(", {:.2} dB without repairs", before.fidelity.sqnr)).unwrap_or_default();
+        let _ = writeln!(text, "output {} {}{before}", measured.tensor, in_words(&measured.fidelity));
+    }
     if every_range {
         for range in &report.ranges {
             let shared = if range.shared { " shared" } else { "" };

@@ -19,28 +19,28 @@ use crate::report::Report;
 pub struct PageData<'a> {
     /// The headline.
     pub title: String,
-    subtitle: String,
+    pub(super) subtitle: String,
     /// Whether the page compares two graphs.
-    diff: bool,
-    facts: Vec<(String, String)>,
-    warnings: Vec<String>,
-    ops: Vec<&'a str>,
-    nodes: Vec<PageNode<'a>>,
-    outputs: Vec<usize>,
-    marks: Vec<(usize, Mark)>,
-    quants: Vec<(usize, Quant)>,
-    changes: Vec<(usize, Vec<PageChange>)>,
+    pub(super) diff: bool,
+    pub(super) facts: Vec<(String, String)>,
+    pub(super) warnings: Vec<String>,
+    pub(super) ops: Vec<&'a str>,
+    pub(super) nodes: Vec<PageNode<'a>>,
+    pub(super) outputs: Vec<usize>,
+    pub(super) marks: Vec<(usize, Mark)>,
+    pub(super) quants: Vec<(usize, Quant)>,
+    pub(super) changes: Vec<(usize, Vec<PageChange>)>,
 }
 
 /// What changed, how it was, how it is.
-type PageChange = (String, Option<String>, Option<String>);
+pub(super) type PageChange = (String, Option<String>, Option<String>);
 
 /// A node: name, op, status, inputs, attributes.
 #[derive(Debug)]
-struct PageNode<'a> {
+pub(super) struct PageNode<'a> {
     name: &'a str,
     op: usize,
-    status: Status,
+    pub status: Status,
     inputs: Vec<PageInput>,
     attrs: Vec<(&'a str, String)>,
 }
@@ -58,7 +58,7 @@ impl Serialize for PageNode<'_> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
+pub(super) enum Status {
     Same,
     Added,
     Changed,
@@ -86,44 +86,54 @@ impl PageInput {
 
 /// What was decided about a node.
 #[derive(Debug, Clone, Serialize)]
-struct Mark {
+pub(super) struct Mark {
     /// How it is painted.
-    kind: &'static str,
-    code: &'static str,
-    why: String,
+    pub kind: &'static str,
+    pub code: String,
+    pub why: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    pub detail: Option<String>,
     /// What the rules looked for, and what they found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    steps: Vec<(&'static str, String)>,
+    pub steps: Vec<(&'static str, String)>,
     /// Whether it is a layer.
-    layer: bool,
+    pub layer: bool,
+    /// How near its tensor is to the float one, in decibels, if that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqnr: Option<f64>,
 }
 
 /// What a fake quantizer does.
 #[derive(Debug, Clone, Serialize)]
-struct Quant {
+pub(super) struct Quant {
     min: String,
     max: String,
     bits: i64,
     narrow: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
+    /// How often which values occurred, if that was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Values>,
+}
+
+/// How often which values occurred in a tensor.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Values {
+    /// The lower edge of the first bin, and the upper one of the last.
+    pub span: [f64; 2],
+    pub counts: Vec<u64>,
+    /// The range.
+    pub range: [f32; 2],
+    /// The part of all that lies outside of the range.
+    pub clipped: f64,
 }
 
 impl<'a> PageData<'a> {
     /// A page about a rewrite: the graph as it has become.
     #[must_use]
     pub fn of_rewrite(graph: &'a Graph, report: &Report) -> Self {
-        let mut nodes = Nodes::default();
-        for node in graph.ids() {
-            let status = match (graph.is_original(node), graph.is_changed(node)) {
-                (false, _) => Status::Added,
-                (true, true) => Status::Changed,
-                (true, false) => Status::Same,
-            };
-            nodes.push(graph, node, status, NodeId::index);
-        }
+        let nodes = Nodes::of(graph);
         let marks = marks(graph, report);
         let roles = report.layers.iter().chain(&report.adds).flat_map(|layer| {
             layer.fake_quants.iter().map(move |quant| (quant.node.as_str(), role(quant.role, &layer.node)))
@@ -195,13 +205,27 @@ impl<'a> PageData<'a> {
 
 /// The nodes so far, with each op kept once.
 #[derive(Default)]
-struct Nodes<'a> {
-    list: Vec<PageNode<'a>>,
-    ops: Vec<&'a str>,
+pub(super) struct Nodes<'a> {
+    pub list: Vec<PageNode<'a>>,
+    pub ops: Vec<&'a str>,
     op_index: HashMap<&'a str, usize>,
 }
 
 impl<'a> Nodes<'a> {
+    /// All nodes of a graph, with what has become of them.
+    pub(super) fn of(graph: &'a Graph) -> Self {
+        let mut nodes = Self::default();
+        for node in graph.ids() {
+            let status = match (graph.is_original(node), graph.is_changed(node)) {
+                (false, _) => Status::Added,
+                (true, true) => Status::Changed,
+                (true, false) => Status::Same,
+            };
+            nodes.push(graph, node, status, NodeId::index);
+        }
+        nodes
+    }
+
     fn push(&mut self, graph: &'a Graph, node: NodeId, status: Status, place: impl Fn(NodeId) -> usize) {
         let op = graph.op(node);
         let next = self.ops.len();
@@ -234,11 +258,12 @@ fn marks(graph: &Graph, report: &Report) -> Vec<(usize, Mark)> {
                 Outcome::FoldedTwin => "folded",
                 _ => "skipped",
             },
-            code: layer.outcome.code(),
+            code: layer.outcome.code().to_owned(),
             why: layer.outcome.explanation().to_owned(),
             detail: layer.detail.clone(),
             steps: layer.steps.iter().map(describe_step).collect(),
             layer: is_layer,
+            sqnr: None,
         };
         Some((graph.find(&layer.node)?.index(), mark))
     });
@@ -249,11 +274,12 @@ fn marks(graph: &Graph, report: &Report) -> Vec<(usize, Mark)> {
         let layer = batch_norm.layer.as_deref().unwrap_or("its layer");
         let mark = Mark {
             kind: if is_folded { "folded" } else { "skipped" },
-            code: batch_norm.outcome.code(),
+            code: batch_norm.outcome.code().to_owned(),
             why: if is_folded { format!("folded into {layer}") } else { "a batch norm that is not folded".to_owned() },
             detail: batch_norm.detail.clone(),
             steps: Vec::new(),
             layer: false,
+            sqnr: None,
         };
         Some((find(&batch_norm.node)?.index(), mark))
     });
@@ -272,7 +298,7 @@ fn role(role: Role, layer: &str) -> String {
     format!("{what} {layer}")
 }
 
-fn quants(graph: &Graph, roles: &BTreeMap<&str, String>) -> Vec<(usize, Quant)> {
+pub(super) fn quants(graph: &Graph, roles: &BTreeMap<&str, String>) -> Vec<(usize, Quant)> {
     let quants = fake_quants(graph).into_iter().map(|quant| {
         let [min, max] = match &quant.range {
             Range::Constant { min, max } => [numbers(min), numbers(max)],
@@ -284,7 +310,7 @@ fn quants(graph: &Graph, roles: &BTreeMap<&str, String>) -> Vec<(usize, Quant)> 
             }
         };
         let role = roles.get(graph.name(quant.node)).cloned();
-        (quant.node.index(), Quant { min, max, bits: quant.bits, narrow: quant.narrow_range, role })
+        (quant.node.index(), Quant { min, max, bits: quant.bits, narrow: quant.narrow_range, role, values: None })
     });
     quants.collect()
 }

@@ -26,7 +26,7 @@ function curve(points) {
 
 function kindOf(item) {
   if (item.node) return paint(item.node);
-  for (const kind of ["skipped", "quantized", "folded", "removed", "changed", "inserted"]) {
+  for (const kind of ["poor", "fair", "good", "skipped", "quantized", "folded", "removed", "changed", "inserted"]) {
     if (item.count[kind]) {
       if (kind === "inserted" && item.count.inserted < item.total) return data.diff ? "changed" : "quantized";
       if (kind === "removed" && item.count.removed < item.total) return "changed";

@@ -3,6 +3,7 @@
 //! The page carries its data as JSON, and the scripts beside this file draw it: scopes as boxes that open, layers as
 //! blocks, drawn when they come into sight. Names are data to the page, never markup.
 
+mod calibration;
 mod data;
 
 use std::io::{self, Write};

@@ -51,7 +51,8 @@ function select(item) {
   if (item.node) showNode(item.node); else showScope(item);
 }
 
-const WORDS = { quantized: "quantized", inserted: data.diff ? "added" : "inserted", folded: "folded", skipped: "left as it is", changed: "changed", removed: "removed" };
+const WORDS = { quantized: "quantized", inserted: data.diff ? "added" : "inserted", folded: "folded", skipped: "left as it is", changed: "changed", removed: "removed",
+  good: "30 dB or more", fair: "20 to 30 dB", poor: "less than 20 dB" };
 
 function chip(kind, text) {
   add(panel, "span", text || WORDS[kind] || kind, `chip ${kind || "plain"}`);
@@ -70,8 +71,11 @@ function showNode(node) {
   if (quant) {
     const rows = [["minimum", quant.min], ["maximum", quant.max], ["bits", quant.bits + (quant.narrow ? ", narrow range" : "")]];
     if (quant.role) rows.push(["quantizes", quant.role]);
+    if (quant.values) rows.push(["outside", `${(100 * quant.values.clipped).toFixed(3)} %`]);
     table("Range", rows);
   }
+  const counted = quant ?? node.readers.map((reader) => nodes[reader.to].quant).find((reader) => reader?.values);
+  if (counted?.values) drawValues(counted.values);
   if (node.changes) table("Changes", node.changes.map(([what, before, after]) => [what, `${before ?? "(none)"} → ${after ?? "(none)"}`]));
   table("Attributes", node.attrs);
   list("Inputs", node.inputs, (entry, input) => {
@@ -82,6 +86,32 @@ function showNode(node) {
     link(entry, itemOf[reader.to]);
     if (reader.control) add(entry, "span", " waits for it", "more");
   });
+}
+
+const CHART = { width: 320, height: 96 };
+
+// How often which values occurred, by the logarithm of the count; what lies outside of the range is shaded.
+function drawValues({ span: [low, high], counts, range }) {
+  add(panel, "h3", "Values");
+  const { width, height } = CHART;
+  const [from, to] = [Math.min(low, range[0]), Math.max(high, range[1])];
+  const x = (value) => (value - from) / (to - from || 1) * width;
+  const most = Math.log1p(Math.max(...counts, 1));
+  const chart = make("svg", { id: "values", viewBox: `0 0 ${width} ${height + 16}`, role: "img", "aria-label": "How often which values occur" }, panel);
+  const step = (high - low) / counts.length;
+  counts.forEach((count, at) => {
+    if (!count) return;
+    const tall = Math.max(1, Math.log1p(count) / most * (height - 4));
+    const left = x(low + at * step);
+    const bar = make("rect", { class: "bar", x: left.toFixed(2), y: (height - tall).toFixed(2), width: Math.max(0.5, x(low + (at + 1) * step) - left).toFixed(2), height: tall.toFixed(2) }, chart);
+    make("title", {}, bar, `${count} from ${(low + at * step).toPrecision(4)} to ${(low + (at + 1) * step).toPrecision(4)}`);
+  });
+  for (const [left, right] of [[0, x(range[0])], [x(range[1]), width]]) {
+    if (right > left) make("rect", { class: "outside", x: left.toFixed(2), y: 0, width: (right - left).toFixed(2), height }, chart);
+  }
+  for (const end of range) make("path", { class: "end", d: `M${x(end).toFixed(2)},0V${height}` }, chart);
+  make("text", { x: 0, y: height + 13 }, chart, from.toPrecision(4));
+  make("text", { class: "right", x: width, y: height + 13 }, chart, to.toPrecision(4));
 }
 
 function showScope(item) {
@@ -121,6 +151,11 @@ function showAll() {
       add(box, "b", root.count[kind]);
     }
   }
+  const measured = nodes.filter((node) => node.mark?.sqnr !== undefined).sort((a, b) => a.mark.sqnr - b.mark.sqnr);
+  list("Furthest from the float model", measured, (entry, node) => {
+    link(entry, itemOf[node.index]);
+    add(entry, "span", " " + node.mark.code, "more");
+  });
   for (const [title, kind] of [["Left as they are", "skipped"], ["Quantized layers", "quantized"], ["Folded", "folded"]]) {
     list(title, nodes.filter((node) => node.mark?.kind === kind), (entry, node) => {
       link(entry, itemOf[node.index]);

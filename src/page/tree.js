@@ -224,7 +224,7 @@ function liftEdges() {
   for (const [scope, edges] of maps) scope.edges = [...edges.values()];
 }
 
-const KINDS = ["removed", "skipped", "changed", "folded", "inserted", "quantized"];
+const KINDS = ["removed", "poor", "fair", "good", "skipped", "changed", "folded", "inserted", "quantized"];
 
 // The ops that make a scope what it is.
 function topOps(item) {

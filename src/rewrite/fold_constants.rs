@@ -27,7 +27,10 @@ pub(crate) fn fold_constants(model: &mut Model, outputs: &[TensorRef], limits: &
 }
 
 /// The model as it would be written, without what its outputs do not need any more.
-fn without_leftovers(model: &Model, outputs: Vec<String>) -> Result<Model> {
+///
+/// # Errors
+/// Those of encoding and of freezing.
+pub(crate) fn without_leftovers(model: &Model, outputs: Vec<String>) -> Result<Model> {
     let encoded = model.encode()?;
     let mut bytes = Vec::with_capacity(usize::try_from(encoded.len()).unwrap_or_default());
     encoded.write(Encoding::Binary, &mut bytes)?;

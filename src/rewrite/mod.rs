@@ -18,7 +18,7 @@ use crate::options::{Generation, RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::{FileSummary, Report};
 pub use choose::other_rules;
-pub(crate) use fold_constants::fold_constants;
+pub(crate) use fold_constants::{fold_constants, without_leftovers};
 
 /// A rewritten model, ready to be written, and what was done to it.
 #[derive(Debug)]

@@ -163,6 +163,29 @@ test("light and dark are different, readable, and can be switched", async () => 
   }
 });
 
+test("a calibration: layers by how near they are, ranges with their values", async () => {
+  const digits = join(top, "testdata/digits");
+  tfquant("calibrate", join(digits, "frozen.pb"), "--data", join(digits, "calibration.npy"), "-o", "q.pb", "-q",
+    "--weights", "symmetric", "--weight-bits", "4", "--method", "percentile", "--percentile", "99", "--html", "calibration.html");
+  const page = await open("calibration.html");
+  assert.match(await page.textContent("#subtitle"), /^9 activations and 6 weights have ranges, the output sqnr \d+\.\d+ dB/);
+  assert.ok(await page.locator(".item.poor, .item.fair, .item.good").count() >= 3, "layers are coloured");
+  const list = page.locator("#panel ul", { has: page.locator("li", { hasText: "dB" }) }).first();
+  const decibels = (await list.locator(".more").allTextContents()).filter((text) => text.includes("dB")).map(parseFloat);
+  assert.ok(decibels.length >= 10);
+  assert.deepEqual(decibels, [...decibels].sort((a, b) => a - b), "the worst first");
+  await list.locator("a").first().click();
+  assert.match(await page.textContent("#panel .chip"), /^\d+\.\d dB$/);
+  assert.match(await page.textContent("#panel .reason"), /sqnr \d+\.\d+ dB, cosine 0\.\d+/);
+  await find(page, "op:relu");
+  assert.ok(await page.locator("#values .bar").count() > 10, "the values of what it makes");
+  assert.equal(await page.locator("#values .end").count(), 2);
+  assert.ok(await page.locator("#values .outside").count() >= 1, "what is cut off is shaded");
+  await find(page, "op:fakequantwithminmaxvars /quant");
+  assert.match(await page.textContent("#panel"), /outside\d+\.\d+ %/);
+  await close(page, "calibration");
+});
+
 test("50,000 nodes in one flat scope, with names that attack", async () => {
   const text = ["node { name: 'in' op: 'Placeholder' attr { key: 'dtype' value { type: DT_FLOAT } } }"];
   const evil = "</script><script>document.body.dataset.evil=1</script>";

@@ -16,7 +16,8 @@ pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 could not, 2 wrong usage";
 /// The same for a verb that looks for something.
 pub const EXIT_CODES_OF_FINDING: &str = "Exit codes: 0 nothing found, 1 something found, or could not, 2 wrong usage";
 /// The same for all verbs together.
-pub const EXIT_CODES_OF_ALL: &str = "Exit codes: 0 done, 1 could not (check, diff: or something found), 2 wrong usage";
+pub const EXIT_CODES_OF_ALL: &str =
+    "Exit codes: 0 done, 1 could not (check, compare, diff: or something found), 2 wrong usage";
 
 /// The headings of `--help`.
 pub const WHERE: &str = "Where";

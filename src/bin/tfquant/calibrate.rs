@@ -2,22 +2,23 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use tfquant::calibrate::report::{CalibrationReport, fed_to_text, to_text};
-use tfquant::calibrate::{self, CalibrateOptions, Method};
+use tfquant::calibrate::{self, CalibrateOptions, Measure, Method, Repairs};
 use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
 use tfquant::inspect::to_json;
-use tfquant::interpreter::Limits;
 use tfquant::output::{Output, commit_all};
+use tfquant::page::PageData;
 use tfquant::{Model, source};
 
-use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE, decay};
+use crate::args::{EXIT_CODES, HOW_MUCH, HtmlArgs, InputArgs, WHAT, WHERE, decay};
 use crate::data::DataArgs;
 use crate::freeze::FrozenFormat;
+use crate::models::render;
 use crate::progress::Stages;
+use crate::run_args::RunArgs;
 use crate::targets::check_distinct;
 use crate::terminal;
 
@@ -29,6 +30,7 @@ use crate::terminal;
     override_usage = "tfquant calibrate [OPTIONS] --data <PATH> -o <PATH> <MODEL>",
     next_help_heading = WHAT
 )]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub struct CalibrateArgs {
     #[command(flatten)]
     pub input: InputArgs,
@@ -68,17 +70,8 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "F", default_value_t = 0.999, value_parser = decay)]
     pub ema_decay: f64,
 
-    /// Threads that run the model [default: as many as there are processors]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-
-    /// Megabytes that the run may hold [default: half of the machine's memory]
-    #[arg(long, value_name = "MB")]
-    pub memory_limit: Option<usize>,
-
-    /// Nodes that one sample may compute, each as often as a loop repeats it [default: 50000000]
-    #[arg(long, value_name = "N")]
-    pub max_steps: Option<u64>,
+    #[command(flatten)]
+    pub run: RunArgs,
 
     /// Signature to take [default: serving_default, or the only one]
     #[arg(long, value_name = "NAME")]
@@ -88,9 +81,20 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "PREFIX")]
     pub checkpoint: Option<PathBuf>,
 
-    /// Write what was done as JSON
+    /// Move weights between layers so that the channels of each are of one size; pays with --weights symmetric
+    #[arg(long)]
+    pub equalize: bool,
+
+    /// Take what quantizing adds to a channel on average off its bias, over at most 128 runs
+    #[arg(long)]
+    pub correct_bias: bool,
+
+    /// Write what was done as JSON, and how near each tensor is to the float one: takes a second run of the samples
     #[arg(long, value_name = "FILE", help_heading = HOW_MUCH)]
     pub report: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub html: HtmlArgs,
 
     /// Say nothing but errors
     #[arg(short, long, help_heading = HOW_MUCH)]
@@ -147,7 +151,8 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let format = FrozenFormat::of(args.output_format, &args.output);
     let mut output = format.open(&args.output)?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
-    let documents = [("--report", document.as_ref())];
+    let mut page = args.html.html.as_deref().map(Output::open_document).transpose()?;
+    let documents = [("--report", document.as_ref()), ("--html", page.as_ref())];
     check_distinct(Some(&output), &documents, &source.location, &args.data.files())?;
 
     let model = stages.run("read", || Model::open_source(&source, &args.input.open_options_without_ends()))?;
@@ -183,7 +188,10 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     if let Some(document) = &mut document {
         document.write_document(to_json(&report).as_bytes())?;
     }
-    commit_all(document.into_iter().chain([output]).collect())?;
+    if let Some(page) = &mut page {
+        page.write_document(&render(&PageData::of_calibration(&model.graph, &report, &calibrated.histograms))?)?;
+    }
+    commit_all(document.into_iter().chain(page).chain([output]).collect())?;
     if !args.quiet {
         say(&report, args.verbose);
     }
@@ -226,17 +234,15 @@ impl CalibrateArgs {
             weights,
             weight_bits: self.weight_bits,
             method,
-            threads: self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
+            threads: self.run.threads(),
             limit: self.data.limit,
-            limits: self.limits(),
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        let default = Limits::default();
-        Limits {
-            memory: self.memory_limit.map_or(default.memory, |megabytes| megabytes.saturating_mul(1 << 20)),
-            steps: self.max_steps.unwrap_or(default.steps),
+            repairs: Repairs { equalize: self.equalize, correct_bias: self.correct_bias },
+            measure: match (&self.html.html, &self.report) {
+                (Some(_), _) => Measure::Histograms,
+                (None, Some(_)) => Measure::Fidelity,
+                (None, None) => Measure::Nothing,
+            },
+            limits: self.run.limits(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod args;
 mod calibrate;
 mod check;
+mod compare;
 mod completions;
 mod data;
 mod diff;
@@ -17,6 +18,7 @@ mod models;
 mod progress;
 mod ranges;
 mod rewrite;
+mod run_args;
 mod summary;
 mod targets;
 mod terminal;
@@ -60,6 +62,8 @@ enum Verb {
     Ranges(ranges::RangesArgs),
     /// Tell how two graphs differ, node by node
     Diff(diff::DiffArgs),
+    /// Tell how near two models' tensors are on the same samples, and which classes both see
+    Compare(compare::CompareArgs),
     /// Print the completions for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page
@@ -98,6 +102,7 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Explain(args) => explain::run(args),
         Verb::Ranges(args) => ranges::run(args),
         Verb::Diff(args) => diff::run(args),
+        Verb::Compare(args) => compare::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man => man::run(),
     }

@@ -343,7 +343,7 @@ pub(super) fn constant(graph: &mut Graph, name: &str, value: &Value<'_>) -> Resu
     graph.insert(NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: attrs.as_bytes() }).map(Into::into)
 }
 
-fn add_node(
+pub(super) fn add_node(
     graph: &mut Graph,
     name: &str,
     op: &str,

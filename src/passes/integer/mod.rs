@@ -1,10 +1,14 @@
 //! A float network as converters to integer arithmetic want it: batch norms folded into weights, and a range, which is a
 //! constant, for every tensor that needs one. No training rewrite is imitated here, and no name of one.
 //!
-//! [`fold`] comes first, [`points`] then says which tensors need a range, whoever calls finds the ranges out, and
+//! [`fold`] comes first, where that is asked for [`equalize`] next. [`points`] then says which tensors need a range, whoever calls finds the ranges out, and
 //! [`insert`] and [`weights`] put the fake quantizers in.
 
+pub(crate) mod bias;
 pub(crate) mod constants;
+pub(crate) mod equalize;
+#[cfg(test)]
+mod equalize_tests;
 pub(crate) mod fold;
 pub(crate) mod insert;
 pub(crate) mod network;
@@ -13,6 +17,7 @@ pub(crate) mod points;
 mod tests;
 pub(crate) mod weights;
 
+pub use equalize::EqualizedPair;
 pub use fold::FoldedChain;
 pub use insert::Range;
 pub use weights::QuantizedWeights;

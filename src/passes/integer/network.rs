@@ -35,6 +35,20 @@ impl Layer {
         })
     }
 
+    /// How many channels weights of these dimensions read, and how many numbers lie between one channel and the next.
+    pub(crate) fn channels_read(self, dims: &[usize]) -> Option<(usize, usize)> {
+        let at = |from_end: usize| dims.len().checked_sub(from_end).map(|axis| dims[axis]);
+        Some(match self {
+            Self::Convolution | Self::Depthwise | Self::MatMul { transposed: false } => (at(2)?, at(1)?),
+            Self::Transposed | Self::MatMul { transposed: true } => (at(1)?, 1),
+        })
+    }
+
+    /// Which input is the one that changes from run to run.
+    pub(crate) fn input_slot(self) -> usize {
+        if self == Self::Transposed { 2 } else { 0 }
+    }
+
     /// How many channels weights of these dimensions make, and how many numbers lie between one channel and the next.
     pub(crate) fn channels(self, dims: &[usize]) -> Option<(usize, usize)> {
         let at = |from_end: usize| dims.len().checked_sub(from_end).map(|axis| dims[axis]);
@@ -44,6 +58,11 @@ impl Layer {
             Self::Transposed | Self::MatMul { transposed: true } => (at(2)?, at(1)?),
         })
     }
+}
+
+/// Whether the op hands a layer's channels on as they are, on the way to its bias or scale.
+pub(crate) fn hands_channels_on(op: &str) -> bool {
+    matches!(op, "Squeeze" | "Reshape" | "BatchToSpaceND" | "Identity")
 }
 
 /// The weights of a layer.

@@ -126,6 +126,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
             || is_fixed(op)
             || is_fake_quant(op)
             || is_control_flow(op)
+            || is_flow(op)
             || view.is_taken_in(node)
         {
             continue;
@@ -168,6 +169,11 @@ fn is_control_flow(op: &str) -> bool {
         op,
         "Switch" | "Merge" | "Enter" | "Exit" | "NextIteration" | "LoopCond" | "Placeholder" | "PlaceholderWithDefault"
     )
+}
+
+/// Ops whose only float is the token that orders the accesses to a tensor array.
+fn is_flow(op: &str) -> bool {
+    matches!(op, "TensorArrayV3" | "TensorArrayScatterV3" | "TensorArrayWriteV3" | "TensorArraySplitV3")
 }
 
 /// What is asked about a node's surroundings.

@@ -163,6 +163,20 @@ fn a_layer_read_twice_has_a_range_of_its_own_and_a_concat_one_for_all() {
 }
 
 #[test]
+fn what_orders_accesses_to_a_tensor_array_gets_no_range() {
+    let lines = "
+        x = Placeholder [?,4]
+        size = Const [1]i
+        array = TensorArrayV3(size)
+        scatter = TensorArrayScatterV3(array, size, x, array:1)
+        read = TensorArrayGatherV3(array, size, scatter)
+        done = Relu(read)
+    ";
+    let ranged = ranged(lines, "done");
+    assert!(ranged.contains(&"x".to_owned()) && !ranged.contains(&"scatter".to_owned()), "{ranged:?}");
+}
+
+#[test]
 fn weights_are_quantized_as_their_kernels_want_it() {
     let lines = "
         x = Placeholder [?,4,4,2]

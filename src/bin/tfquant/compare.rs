@@ -1,0 +1,116 @@
+//! `tfquant compare`: open both, freeze both, run both on samples, tell.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use tfquant::calibrate::Labels;
+use tfquant::calibrate::compare::{CompareOptions, compare, in_words, to_text};
+use tfquant::calibrate::report::fed_to_text;
+use tfquant::freeze::{FreezeOptions, Frozen, checkpoint_beside, freeze};
+use tfquant::inspect::to_json;
+use tfquant::samples::npy;
+use tfquant::{Model, source};
+
+use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT, WHERE};
+use crate::data::DataArgs;
+use crate::progress::Stages;
+use crate::run_args::RunArgs;
+use crate::terminal;
+
+/// What `tfquant compare` is told.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: tfquant compare model.pb model_q.pb --data samples.npy --labels labels.npy",
+    after_help = EXIT_CODES_OF_FINDING,
+    next_help_heading = WHAT
+)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// The model to compare with, the quantized one
+    #[arg(value_name = "OTHER", help_heading = WHERE)]
+    pub other: PathBuf,
+
+    #[command(flatten)]
+    pub data: DataArgs,
+
+    #[command(flatten)]
+    pub run: RunArgs,
+
+    /// The right class of each sample, as whole numbers in a .npy
+    #[arg(long, value_name = "FILE", help_heading = WHERE)]
+    pub labels: Option<PathBuf>,
+
+    /// Exit with 1 if an output's SQNR is below this
+    #[arg(long, value_name = "DB", allow_negative_numbers = true)]
+    pub min_sqnr: Option<f64>,
+
+    /// Signature to take [default: serving_default, or the only one]
+    #[arg(long, value_name = "NAME")]
+    pub signature: Option<String>,
+
+    /// Checkpoint that holds the variables of MODEL [default: that of the SavedModel folder]
+    #[arg(long, value_name = "PREFIX")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// Tell every tensor, not the worst ones alone
+    #[arg(long, help_heading = HOW_MUCH)]
+    pub all: bool,
+
+    /// Print JSON
+    #[arg(long, help_heading = HOW_MUCH)]
+    pub json: bool,
+}
+
+pub fn run(args: &CompareArgs) -> Result<ExitCode> {
+    let mut stages = Stages::new(true);
+    args.data.check()?;
+    let models = stages.run("freeze", || -> Result<_> {
+        Ok([args.open(&args.input.model, args.checkpoint.as_deref())?, args.open(&args.other, None)?])
+    })?;
+    let [a, b] = &models;
+    let feeds = [args.data.open(&a.report.inputs)?, args.data.open(&b.report.inputs)?];
+    let samples = feeds[0].first().map_or(0, |feed| feed.samples.count());
+    let labels = args.labels.as_deref().map(|path| open_labels(path, samples)).transpose()?;
+    let options = CompareOptions { threads: args.run.threads(), limit: args.data.limit, limits: args.run.limits() };
+    let mut comparison = stages.count("compare", |counter| {
+        let mut tell_fed = |fed: &[_]| counter.say(&fed_to_text(fed));
+        let done = |done: usize, all: usize| {
+            counter.reached(done, all);
+            true
+        };
+        compare(&models, &feeds, labels.as_ref(), &options, &mut tell_fed, &done)
+    })?;
+    comparison.models = [&args.input.model, &args.other].map(|path| path.display().to_string());
+    terminal::print(&if args.json { to_json(&comparison) } else { to_text(&comparison, args.all) })?;
+    let too_low =
+        comparison.worst_output().filter(|output| args.min_sqnr.is_some_and(|least| output.fidelity.sqnr < least));
+    if let Some(output) = too_low {
+        terminal::warn(&format!("the output '{}' {}", output.tensor, in_words(&output.fidelity)));
+    }
+    Ok(ExitCode::from(u8::from(too_low.is_some())))
+}
+
+fn open_labels(path: &Path, samples: usize) -> tfquant::Result<Labels> {
+    let name = path.display().to_string();
+    let array = npy::read(&source::open_file(path)?.bytes).map_err(|error| error.in_file(&name))?;
+    Labels::new(&array, samples).map_err(|error| error.in_file(&name))
+}
+
+impl CompareArgs {
+    fn open(&self, path: &Path, checkpoint: Option<&Path>) -> tfquant::Result<Frozen> {
+        let source = source::open(path)?;
+        let model = Model::open_source(&source, &self.input.open_options_without_ends())?;
+        let options = FreezeOptions {
+            signature: self.signature.clone(),
+            inputs: self.input.inputs.clone(),
+            outputs: self.input.outputs.clone(),
+            checkpoint: checkpoint.map(Path::to_path_buf).or_else(|| checkpoint_beside(&source.location)),
+            use_defaults: true,
+        };
+        freeze(&model, &options)
+    }
+}

@@ -1,0 +1,162 @@
+//! A folded float model quantized: repaired where that is asked for, run on samples, given its fake quantizers, corrected
+//! and measured.
+
+use hashbrown::HashMap;
+
+use super::correct::{Setup, correct_biases};
+use super::feed::Feeds;
+use super::measured::{Point, measured};
+use super::model::{CalibrateOptions, insert, ranges, run, tensors, warn};
+use super::report::CalibrationReport;
+use super::{Extremes, Histogram};
+use crate::container::Model;
+use crate::error::Result;
+use crate::freeze::report::FreezeReport;
+use crate::graph::{Graph, TensorRef};
+use crate::interpreter::Limits;
+use crate::passes::integer::bias::give_biases;
+use crate::passes::integer::constants::evaluate;
+use crate::passes::integer::equalize::equalize;
+use crate::passes::integer::points::{Points, points};
+use crate::passes::integer::{QuantizedWeights, Range, weights};
+use crate::proto::tensorflow::DataType;
+use crate::rewrite::without_leftovers;
+
+/// What is done to a network so that quantizing it costs less.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Whether weights are moved between layers, so that channels of one layer are of one size.
+    pub equalize: bool,
+    /// Whether what quantizing adds to a channel on average is taken off its bias.
+    pub correct_bias: bool,
+}
+
+/// What is measured of a calibrated model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measure {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// How near each tensor is to the float one.
+    Fidelity,
+    /// That, and how often which values occur.
+    Histograms,
+}
+
+/// What quantizing a folded model takes.
+pub(super) struct Work<'a> {
+    pub samples: &'a Feeds<'a>,
+    pub frozen: &'a FreezeReport,
+    pub options: &'a CalibrateOptions,
+    pub done: &'a (dyn Fn(usize, usize) -> bool + Sync),
+}
+
+impl Work<'_> {
+    /// Quantizes the model, with these repairs; what is done and measured goes into the report. The histograms of what fake
+    /// quantizers read, by their names, come back, if they were to be made.
+    pub(super) fn quantize(
+        &self,
+        model: &mut Model,
+        repairs: Repairs,
+        report: &mut CalibrationReport,
+    ) -> Result<Vec<(String, Histogram)>> {
+        let Self { samples, frozen, options, done } = *self;
+        let mut clips = HashMap::new();
+        if repairs.equalize {
+            clips = equalized(model, frozen, &options.limits, report)?;
+        }
+        let (inputs, outputs) = (tensors(&model.graph, &frozen.inputs), tensors(&model.graph, &frozen.outputs));
+        if repairs.correct_bias {
+            give_biases(&mut model.graph, &outputs)?;
+        }
+        let is_measured = options.measure > Measure::Nothing;
+        let float = (is_measured || repairs.correct_bias).then(|| model.graph.clone());
+        let is_float = |input: &TensorRef| model.graph.tensor_type(*input) == Some(DataType::DtFloat);
+        let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
+        let points = points(&model.graph, &float_inputs, &inputs, &outputs);
+        // The range of what is clipped behind, one number a channel, is that of what comes out of it.
+        let behind = |tensor: TensorRef| clips.get(&tensor).copied().unwrap_or(tensor);
+        let seen = Points {
+            tensors: points.tensors.iter().map(|&(tensor, group)| (behind(tensor), group)).collect(),
+            ..Points::default()
+        };
+        let mut statistics = run(&model.graph, &inputs, &outputs, &seen, samples, options, done)?;
+        for (&tensor, behind) in &clips {
+            if let Some(of_tensor) = statistics.remove(behind) {
+                statistics.insert(tensor, of_tensor);
+            }
+        }
+        let ranges = ranges(&model.graph, &points, &statistics, options)?;
+
+        warn(&model.graph, &points, report);
+        insert(&mut model.graph, &points, &ranges, &outputs, report)?;
+        report.quantized_weights =
+            weights::quantize(&mut model.graph, options.weights, options.weight_bits, &options.limits)?;
+
+        let (threads, limits) = (options.threads, &options.limits);
+        let setup = Setup { feeds: samples, inputs: &inputs, outputs: &outputs, threads, limits };
+        if let Some(float) = float.as_ref().filter(|_| repairs.correct_bias) {
+            report.corrected_biases = correct_biases(float, &mut model.graph, &setup)?;
+        }
+        let all = points.tensors.iter().chain(&points.constants);
+        let placed: Vec<Point> = all
+            .zip(&report.ranges)
+            .map(|(&(tensor, _), range)| Point {
+                tensor,
+                node: range.node.clone(),
+                range: Range { min: range.min, max: range.max },
+                behind: clips.get(&tensor).copied(),
+            })
+            .collect();
+        if let Some(float) = float.filter(|_| is_measured) {
+            let ends = tensors(&model.graph, &frozen.outputs);
+            let graphs = [&float, &model.graph];
+            report.measured = measured(graphs, &placed, [&outputs, &ends], &setup, &|ran| done(ran, samples.runs))?;
+        }
+        let of_activations =
+            placed.into_iter().filter_map(|point| Some((point.node, statistics.remove(&point.tensor)?.histogram?)));
+        let mut histograms: Vec<(String, Histogram)> = of_activations.collect();
+        if options.measure == Measure::Histograms {
+            histograms.extend(of_weights(&model.graph, report, &options.limits)?);
+        }
+        if report.corrected_biases.iter().any(|bias| bias.largest.is_some()) {
+            let names = frozen.outputs.iter().map(|output| output.tensor.clone()).collect();
+            *model = without_leftovers(model, names)?;
+        }
+        Ok(histograms)
+    }
+}
+
+/// The histograms of quantized weights.
+fn of_weights(graph: &Graph, report: &CalibrationReport, limits: &Limits) -> Result<Vec<(String, Histogram)>> {
+    let read = |quantized: &QuantizedWeights| graph.data_input(graph.find(&quantized.node)?, 0);
+    let tensors: Vec<Option<TensorRef>> = report.quantized_weights.iter().map(read).collect();
+    let values = evaluate(graph, tensors.iter().copied().flatten(), limits)?;
+    let histogram = |(quantized, tensor): (&QuantizedWeights, Option<TensorRef>)| {
+        let values = values.get(&tensor?)?.values::<f32>()?;
+        let Extremes { min, max } = Extremes::of(values).filter(|extremes| !extremes.is_none())?;
+        let mut histogram = Histogram::default();
+        histogram.add(values, [min, max]);
+        Some((quantized.node.clone(), histogram))
+    };
+    Ok(report.quantized_weights.iter().zip(tensors).filter_map(histogram).collect())
+}
+
+/// Equalizes the model's layers; says which tensor is clipped by which behind it.
+fn equalized(
+    model: &mut Model,
+    frozen: &FreezeReport,
+    limits: &Limits,
+    report: &mut CalibrationReport,
+) -> Result<HashMap<TensorRef, TensorRef>> {
+    let outputs = tensors(&model.graph, &frozen.outputs);
+    report.equalized = equalize(&mut model.graph, &outputs, limits)?;
+    if report.equalized.iter().all(|pair| pair.next.is_none()) {
+        return Ok(HashMap::new());
+    }
+    let names = outputs.iter().map(|&output| model.graph.tensor_name(output)).collect();
+    *model = without_leftovers(model, names)?;
+    let clips = report.equalized.iter().filter_map(|pair| pair.clip.as_ref());
+    let find = |name: &String| model.graph.find(name).map(TensorRef::from);
+    Ok(clips.filter_map(|[tensor, behind]| find(tensor).zip(find(behind))).collect())
+}
