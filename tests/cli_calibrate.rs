@@ -96,7 +96,7 @@ fn rewrite<'a>(more: &[&'a str]) -> Vec<&'a str> {
 fn ranges_of_one_graph_are_those_of_another() {
     let folder = tempfile::tempdir().unwrap();
     let (code, said) = refused(&folder, &rewrite(&[]));
-    assert!(code == 2 && said.contains("8 tensors have no range: Digits/stem/Relu6:0, "), "{code}: {said}");
+    assert!(code == 2 && said.contains("9 tensors have no range: image:0, Digits/stem/Relu6:0, "), "{code}: {said}");
     let (first, second) = (at(&folder, "first.pb"), at(&folder, "second.pb"));
     done(&rewrite(&["--default-range=-3,3", "--input-range", "0,1", "-o", &first, "-q"]));
     let ranges = done(&["ranges", &first, "--json"]).stdout;

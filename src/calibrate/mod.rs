@@ -28,10 +28,10 @@ pub mod report;
 mod squared_error;
 mod statistics;
 
-pub use crate::options::Weights;
+pub use crate::options::{Target, Weights};
 pub use collect::{Options, Runs, collect};
 pub use feed::Feed;
 pub use histogram::Histogram;
 pub use method::{Method, Range};
-pub use model::{CalibrateOptions, Calibrated, Target, calibrate};
+pub use model::{CalibrateOptions, Calibrated, calibrate};
 pub use statistics::{Extremes, Statistics};

@@ -6,65 +6,22 @@ use serde::Serialize;
 use super::feed::{Feed, Feeds};
 use super::head::expects_scaled;
 use super::look::{Fed, look};
-use super::report::{ActivationRange, CalibrationReport};
+use super::report::CalibrationReport;
 use super::{Method, Options, Runs, Statistics, collect};
 use crate::container::Model;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::freeze::Frozen;
 use crate::freeze::report::Endpoint;
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::{Graph, TensorRef, verify};
-use crate::interpreter::{Limits, Plan, Tensor};
-use crate::options::Weights;
-use crate::passes::integer::constants::evaluate;
-use crate::passes::integer::insert::quantize;
+use crate::interpreter::{Limits, Plan};
+use crate::options::{Target, Weights};
+use crate::passes::integer::place::place;
 use crate::passes::integer::points::{Points, points};
-use crate::passes::integer::{Range, weights};
+use crate::passes::integer::weights::{self, WeightRules};
 use crate::proto::tensorflow::DataType;
 use crate::report::{SCHEMA_VERSION, TOOL, Warning};
-use crate::rewrite::fold_constants;
-
-/// The converter that takes the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// TensorFlow's converter to LiteRT (TFLite), signed 8-bit tensors.
-    #[default]
-    LitertInt8,
-    /// The same converter's older form, unsigned 8-bit tensors.
-    LitertUint8,
-    /// `OpenVINO`.
-    Openvino,
-}
-
-impl Target {
-    /// Weights as its kernels want them.
-    #[must_use]
-    pub fn weights(self) -> Weights {
-        match self {
-            Self::LitertInt8 | Self::Openvino => Weights::SymmetricPerChannel,
-            Self::LitertUint8 => Weights::Asymmetric,
-        }
-    }
-
-    /// Checks that the converter makes of weights of so many bits what they say.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Options`] if it does not.
-    pub fn check(self, weights: Weights, bits: u8) -> Result<()> {
-        if !(2..=8).contains(&bits) || (bits == 3 && self == Self::LitertInt8) {
-            let what = format!("{bits}-bit weights do not come through the converter");
-            return Err(Error::new(ErrorKind::Options, what).hint(
-                "the converter stores 4 bits as int4 and 5 to 8 as int8; 3 bits it rounds twice, to wrong numbers",
-            ));
-        }
-        if self == Self::LitertInt8 && weights == Weights::Asymmetric {
-            return Err(Error::new(ErrorKind::Options, "int8 kernels do not take asymmetric weights")
-                .hint("their convolutions fail on a zero point other than zero: use symmetric-per-channel"));
-        }
-        Ok(())
-    }
-}
+use crate::rewrite::{left_in_float, prepare};
 
 /// How to calibrate.
 #[derive(Debug, Clone)]
@@ -93,11 +50,6 @@ pub struct Calibrated {
     /// What was done.
     pub report: CalibrationReport,
 }
-
-/// Bits of activations: what every target's kernels take.
-const ACTIVATION_BITS: u8 = 8;
-/// The range of a tensor that was zero all along.
-const OF_ZEROS: Range = Range { min: 0.0, max: 1.0 };
 
 /// Quantizes a frozen model by what its tensors are while it runs on samples. `fed` is told what is fed before the work
 /// begins; `done` after each run how many of how many there were, and says whether to go on.
@@ -130,18 +82,19 @@ pub fn calibrate(
     warn_of_data(&model.graph, &samples, &options.limits, &mut report)?;
 
     let outputs = tensors(&model.graph, &frozen.outputs);
-    report.folded = fold_constants(&mut model, &outputs, &options.limits)?;
+    report.folded = prepare(&mut model, &outputs, &options.limits)?;
     let (inputs, outputs) = (tensors(&model.graph, &frozen.inputs), tensors(&model.graph, &frozen.outputs));
     let is_float = |input: &TensorRef| model.graph.tensor_type(*input) == Some(DataType::DtFloat);
     let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
     let points = points(&model.graph, &float_inputs, &inputs, &outputs);
     let statistics = run(&model.graph, &inputs, &outputs, &points, &samples, options, done)?;
-    let ranges = ranges(&model.graph, &points, &statistics, options)?;
+    let range_of = |tensor| statistics.get(&tensor).and_then(|statistics| options.method.range(statistics));
 
-    warn(&model.graph, &points, &mut report);
-    insert(&mut model.graph, &points, &ranges, &outputs, &mut report)?;
-    report.quantized_weights =
-        weights::quantize(&mut model.graph, options.weights, options.weight_bits, &options.limits)?;
+    report.warnings.extend(left_in_float(&model.graph, &points));
+    report.ranges = place(&mut model.graph, &points, &outputs, &range_of, &options.limits)?;
+    let how = WeightRules { target: Some(options.target), how: options.weights, bits: options.weight_bits };
+    let weights = weights::quantize(&mut model.graph, how, &|_| true, &options.limits)?;
+    (report.quantized_weights, report.weights_left_to_converter) = (weights.quantized, weights.left);
     verify::check_acyclic(&model.graph)?;
     report.freeze = frozen;
     Ok(Calibrated { model, report })
@@ -192,62 +145,6 @@ fn run(
     Ok(watched.into_iter().zip(seen).collect())
 }
 
-/// The range of each group of tensors: the union of what its members need.
-fn ranges(
-    graph: &Graph,
-    points: &Points,
-    statistics: &HashMap<TensorRef, Statistics>,
-    options: &CalibrateOptions,
-) -> Result<HashMap<usize, Range>> {
-    let mut ranges: HashMap<usize, Range> = HashMap::new();
-    let mut widen = |group: usize, by: Range| {
-        let range = ranges.entry(group).or_insert(by);
-        *range = Range { min: range.min.min(by.min), max: range.max.max(by.max) };
-    };
-    for &(tensor, group) in &points.tensors {
-        let range = statistics.get(&tensor).and_then(|statistics| options.method.range(statistics));
-        widen(group, range.unwrap_or(Range { min: 0.0, max: 0.0 }));
-    }
-    let constants = evaluate(graph, points.constants.iter().map(|&(tensor, _)| tensor), &options.limits)?;
-    for (tensor, group) in &points.constants {
-        let values = constants.get(tensor).and_then(Tensor::values::<f32>).unwrap_or_default();
-        for &value in values {
-            widen(*group, Range { min: value.min(0.0), max: value.max(0.0) });
-        }
-    }
-    for range in ranges.values_mut().filter(|range| range.min >= range.max) {
-        *range = OF_ZEROS;
-    }
-    Ok(ranges)
-}
-
-fn insert(
-    graph: &mut Graph,
-    points: &Points,
-    ranges: &HashMap<usize, Range>,
-    outputs: &[TensorRef],
-    report: &mut CalibrationReport,
-) -> Result<()> {
-    let mut members: HashMap<usize, usize> = HashMap::new();
-    let all = || points.tensors.iter().chain(&points.constants);
-    all().for_each(|(_, group)| *members.entry(*group).or_default() += 1);
-    for &(tensor, group) in all() {
-        let range = ranges.get(&group).copied().unwrap_or(OF_ZEROS);
-        let name = graph.tensor_name(tensor);
-        let op = graph.op(tensor.node).to_owned();
-        let node = quantize(graph, tensor, range, ACTIVATION_BITS, outputs.contains(&tensor))?;
-        report.ranges.push(ActivationRange {
-            tensor: name,
-            op,
-            node: graph.name(node).to_owned(),
-            min: range.min,
-            max: range.max,
-            shared: members.get(&group).is_some_and(|&members| members > 1),
-        });
-    }
-    Ok(())
-}
-
 /// Says what about the samples is probably not what was meant.
 fn warn_of_data(graph: &Graph, samples: &Feeds<'_>, limits: &Limits, report: &mut CalibrationReport) -> Result<()> {
     for (input, fed) in samples.inputs.iter().map(|input| &input.input).zip(&report.fed) {
@@ -267,22 +164,4 @@ fn warn_of_data(graph: &Graph, samples: &Feeds<'_>, limits: &Limits, report: &mu
         }
     }
     Ok(())
-}
-
-fn warn(graph: &Graph, points: &Points, report: &mut CalibrationReport) {
-    let mut warn = |code: &'static str, message: String| {
-        report.warnings.push(Warning::new(code, message));
-    };
-    if let Some(&first) = points.float.first() {
-        let message = format!(
-            "{} nodes have no integer kernel and stay in float, the first '{}' ({})",
-            points.float.len(),
-            graph.name(first),
-            graph.op(first)
-        );
-        warn("stays_in_float", message);
-    }
-    if points.in_loops > 0 {
-        warn("in_loops", format!("{} tensors in while-loops get no range and stay in float", points.in_loops));
-    }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 pub use super::look::Fed;
 use crate::container::Model;
 use crate::freeze::report::FreezeReport;
-pub use crate::passes::integer::{FoldedChain, QuantizedWeights};
+pub use crate::passes::integer::{ActivationRange, FoldedChain, QuantizedWeights};
 use crate::report::{FileSummary, Warning};
 
 /// What was calibrated, and how.
@@ -39,25 +39,10 @@ pub struct CalibrationReport {
     pub ranges: Vec<ActivationRange>,
     /// The fake quantizers of weights.
     pub quantized_weights: Vec<QuantizedWeights>,
+    /// Layers whose weights the converter quantizes better by itself.
+    pub weights_left_to_converter: Vec<String>,
     /// What to look at.
     pub warnings: Vec<Warning>,
-}
-
-/// The range of an activation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ActivationRange {
-    /// The tensor.
-    pub tensor: String,
-    /// The op that makes it.
-    pub op: String,
-    /// The fake quantizer.
-    pub node: String,
-    /// The lower end.
-    pub min: f32,
-    /// The upper end.
-    pub max: f32,
-    /// Whether other tensors have the same range because an op reads them together.
-    pub shared: bool,
 }
 
 impl CalibrationReport {
@@ -75,13 +60,17 @@ pub fn to_text(report: &CalibrationReport, every_range: bool) -> String {
     let norms = |into| report.folded.iter().filter(|chain| chain.into_weights == into).count();
     let _ = writeln!(
         text,
-        "folded {} batch norms into weights, {} became Mul and Add\n{} activations and {} weights have ranges ({}, weights {})",
+        "folded {} batch norms into weights, {} became Mul and Add\n{} activations and {} weights have ranges ({}, weights {}{})",
         norms(true),
         norms(false),
         report.ranges.len(),
         report.quantized_weights.len(),
         report.method,
         report.weights.replace('_', "-"),
+        match report.weights_left_to_converter.len() {
+            0 => String::new(),
+            left => format!(", {left} left to the converter"),
+        },
     );
     if every_range {
         for range in &report.ranges {

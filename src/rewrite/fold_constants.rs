@@ -8,22 +8,40 @@ use crate::graph::TensorRef;
 use crate::interpreter::Limits;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::fold;
+use crate::passes::integer::{prelu, sums};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
 /// # Errors
 /// [`ErrorKind::Container`] for another message; those of evaluating constants.
 pub(crate) fn fold_constants(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
-    if model.kind != MessageKind::GraphDef {
-        let what = format!("constants are folded in a GraphDef, and this is a {}", model.kind.name());
-        return Err(Error::new(ErrorKind::Container, what).hint("make one first: tfquant freeze MODEL -o frozen.pb"));
-    }
-    let names: Vec<String> = outputs.iter().map(|&output| model.graph.tensor_name(output)).collect();
+    let names = names_of_graph_def(model, outputs)?;
     let chains = fold(&mut model.graph, outputs, limits)?;
     if !chains.is_empty() {
         *model = without_leftovers(model, names)?;
     }
     Ok(chains)
+}
+
+/// The same, and ops written as ones that converters to integers have kernels for.
+///
+/// # Errors
+/// Those of [`fold_constants`].
+pub(crate) fn prepare(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
+    let names = names_of_graph_def(model, outputs)?;
+    let rewritten = sums::write_as_adds(&mut model.graph)? + prelu::unify(&mut model.graph, limits)?;
+    if rewritten > 0 {
+        *model = without_leftovers(model, names)?;
+    }
+    fold_constants(model, &model.outputs(), limits)
+}
+
+fn names_of_graph_def(model: &Model, outputs: &[TensorRef]) -> Result<Vec<String>> {
+    if model.kind != MessageKind::GraphDef {
+        let what = format!("constants are folded in a GraphDef, and this is a {}", model.kind.name());
+        return Err(Error::new(ErrorKind::Container, what).hint("make one first: tfquant freeze MODEL -o frozen.pb"));
+    }
+    Ok(outputs.iter().map(|&output| model.graph.tensor_name(output)).collect())
 }
 
 /// The model as it would be written, without what its outputs do not need any more.
@@ -33,9 +51,11 @@ fn without_leftovers(model: &Model, outputs: Vec<String>) -> Result<Model> {
     encoded.write(Encoding::Binary, &mut bytes)?;
     let format = Some((MessageKind::GraphDef, Encoding::Binary));
     let again = Model::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })?;
-    let mut left = freeze(&again, &FreezeOptions { outputs, ..FreezeOptions::default() })?.model;
+    let mut left = freeze(&again, &FreezeOptions { outputs: outputs.clone(), ..FreezeOptions::default() })?.model;
     left.path.clone_from(&model.path);
     left.encoding = model.encoding;
     left.ends = model.ends.moved(&model.graph, &left.graph);
+    // What was replaced has its name no more.
+    left.ends.outputs = outputs.iter().filter_map(|name| left.graph.find_tensor(name)).collect();
     Ok(left)
 }

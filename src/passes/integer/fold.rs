@@ -20,6 +20,7 @@ use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
+use super::insert::beside;
 use super::network::{Ends, Layer, weights};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
@@ -85,8 +86,34 @@ struct Chain {
     /// The tensor that enters it.
     start: TensorRef,
     links: Vec<(NodeId, Step)>,
-    /// Whether channels are the second dimension instead of the last.
-    channels_first: bool,
+    /// Where the channels are.
+    channels: Layout,
+}
+
+/// Which dimension the channels are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Last,
+    /// The second of four.
+    First,
+}
+
+impl Layout {
+    /// By the node's `data_format`; `None` for one that is not known here.
+    fn of(graph: &Graph, node: NodeId) -> Option<Self> {
+        match graph.attr_str(node, "data_format").as_deref() {
+            None | Some("NHWC" | "NDHWC") => Some(Self::Last),
+            Some("NCHW") => Some(Self::First),
+            Some(_) => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Last => "NHWC",
+            Self::First => "NCHW",
+        }
+    }
 }
 
 /// Folds every chain of the graph, whose outputs are given.
@@ -135,11 +162,16 @@ fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
         } else {
             continue;
         };
-        let first = graph.attr_str(node, "data_format").is_some_and(|format| format == "NCHW");
+        let Some(layout) = Layout::of(graph, node) else { continue };
         let mut last = node;
         while let Some(reader) = ends.only_reader(last) {
             let Some(step) = step(graph, &constants, Some(last), reader) else { break };
-            if start.0.is_none() && matches!(step, Step::Pass) {
+            let goes_on = match step {
+                Step::Pass => start.0.is_some() && (layout == Layout::Last || graph.op(reader) == "Identity"),
+                Step::Bias(_) | Step::Norm(..) => Layout::of(graph, reader) == Some(layout),
+                _ => true,
+            };
+            if !goes_on {
                 break;
             }
             links.push((reader, step));
@@ -150,7 +182,7 @@ fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
         }
         if links.iter().any(|(_, step)| step.scales()) {
             taken.extend(links.iter().map(|&(node, _)| node));
-            chains.push(Chain { layer: start.0, start: start.1, links, channels_first: first });
+            chains.push(Chain { layer: start.0, start: start.1, links, channels: layout });
         }
     }
     chains
@@ -212,10 +244,10 @@ impl Affine {
                 if numbers.len() == 1 && dims.len() <= most_axes {
                     return Some(vec![numbers[0]; channels]);
                 }
-                let along = match dims {
-                    [count] if is_vector || !chain.channels_first => *count,
-                    [.., count, 1, 1] if chain.channels_first && !is_vector => *count,
-                    [.., count] if !chain.channels_first && !is_vector => *count,
+                let along = match (dims, chain.channels) {
+                    ([count], _) if is_vector => *count,
+                    ([.., count, 1, 1], Layout::First) if !is_vector => *count,
+                    ([.., count], Layout::Last) if !is_vector => *count,
                     _ => return None,
                 };
                 (along == channels && numbers.len() == channels && dims.len() <= most_axes).then_some(numbers)
@@ -286,10 +318,8 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
     };
     // The last node of the chain makes room for a new one of its name.
     let (last, _) = chain.links[chain.links.len() - 1];
-    let name = graph.name(last).to_owned();
     let device = graph.device(last).to_owned();
-    let free = graph.free_name(&format!("{name}/unfolded"));
-    graph.rename(last, &free)?;
+    let name = make_room(graph, last)?;
     let mut before = chain.start;
     if let (Some((layer, _, weights)), Some(Some(scaled))) = (old, new_weights) {
         let dims: Vec<i64> = weights.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
@@ -304,11 +334,9 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
         let scaled = add_node(graph, &format!("{name}/mul"), "Mul", &device, [before, scale], None)?;
         before = scaled.into();
     }
-    let is_image = !chain.links.iter().any(|(_, step)| matches!(step, Step::Pass));
-    let first = chain.channels_first && is_image;
     let new = if old.is_some() {
-        let bias = constant(graph, &format!("{name}/bias"), &Value::Floats(&narrowed(&affine.shift)))?;
-        add_node(graph, &name, "BiasAdd", &device, [before, bias], Some(if first { "NCHW" } else { "NHWC" }))?
+        let bias = constant(graph, &beside(&name, "bias"), &Value::Floats(&narrowed(&affine.shift)))?;
+        add_node(graph, &name, "BiasAdd", &device, [before, bias], Some(chain.channels.name()))?
     } else {
         let shift = along_channels(graph, chain, &format!("{name}/shift"), &affine.shift)?;
         add_node(graph, &name, "AddV2", &device, [before, shift], None)?
@@ -331,7 +359,10 @@ fn scaled(kind: Layer, weights: &Tensor, scale: &[f64]) -> Option<Vec<f32>> {
 fn along_channels(graph: &mut Graph, chain: &Chain, name: &str, numbers: &[f64]) -> Result<TensorRef> {
     let numbers = narrowed(numbers);
     let count = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
-    let dims: &[i64] = if chain.channels_first { &[count, 1, 1] } else { &[count] };
+    let dims: &[i64] = match chain.channels {
+        Layout::First => &[count, 1, 1],
+        Layout::Last => &[count],
+    };
     constant(graph, name, &Value::Shaped(&numbers, dims))
 }
 
@@ -343,7 +374,15 @@ pub(super) fn constant(graph: &mut Graph, name: &str, value: &Value<'_>) -> Resu
     graph.insert(NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: attrs.as_bytes() }).map(Into::into)
 }
 
-fn add_node(
+/// Gives the node another name; returns the one it had, for what takes its place.
+pub(super) fn make_room(graph: &mut Graph, node: NodeId) -> Result<String> {
+    let name = graph.name(node).to_owned();
+    let free = graph.free_name(&format!("{name}/unfolded"));
+    graph.rename(node, &free)?;
+    Ok(name)
+}
+
+pub(super) fn add_node(
     graph: &mut Graph,
     name: &str,
     op: &str,

@@ -2,17 +2,21 @@
 //! constant, for every tensor that needs one. No training rewrite is imitated here, and no name of one.
 //!
 //! [`fold`] comes first, [`points`] then says which tensors need a range, whoever calls finds the ranges out, and
-//! [`insert`] and [`weights`] put the fake quantizers in.
+//! [`place`] and [`weights`] put the fake quantizers in.
 
 pub(crate) mod constants;
 pub(crate) mod fold;
 pub(crate) mod insert;
 pub(crate) mod network;
+pub(crate) mod place;
 pub(crate) mod points;
+pub(crate) mod prelu;
+pub(crate) mod sums;
 #[cfg(test)]
 mod tests;
 pub(crate) mod weights;
 
 pub use fold::FoldedChain;
 pub use insert::Range;
+pub use place::ActivationRange;
 pub use weights::QuantizedWeights;

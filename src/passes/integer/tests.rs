@@ -2,11 +2,11 @@
 
 use super::fold::fold;
 use super::points::points;
-use super::weights::quantize;
+use super::weights::{WeightRules, quantize};
 use crate::graph::samples::{changes, graph_of};
 use crate::graph::{Graph, TensorRef};
 use crate::interpreter::{Limits, Plan, Session, Tensor};
-use crate::options::Weights;
+use crate::options::{Target, Weights};
 
 fn tensors(graph: &Graph, names: &[&str]) -> Vec<TensorRef> {
     names.iter().map(|name| graph.find_tensor(name).unwrap()).collect()
@@ -122,6 +122,28 @@ fn shared_and_training_batch_norms_are_left() {
     assert!(fold_to(&mut graph_of(&training), "norm").is_empty());
 }
 
+#[test]
+fn a_chain_ends_where_channels_lie_elsewhere() {
+    let lines = "
+        x = Placeholder [?,4,4,4]
+        w = Const [3,3,4,4]
+        numbers = Const [1,2,3,4]i
+        different = Cast(numbers) SrcT=DT_INT32 DstT=DT_FLOAT
+        ones = Const [4]
+        conv = Conv2D(x, w)
+        scaled = Mul(conv, different)
+        rows = BiasAdd(scaled, different) data_format=\"NCHW\"
+        norm = FusedBatchNormV3(rows, different, ones, different, different) is_training=false data_format=\"NCHW\"";
+    let (_, chains) = check_same(lines, "norm", 4);
+    let folded: Vec<&[String]> = chains.iter().map(|chain| &chain.folded[..]).collect();
+    assert_eq!(folded, [["scaled"], ["norm"]]);
+    let volume = "
+        x = Placeholder [?,2,4,4,4]
+        gamma = Const [2]
+        norm = FusedBatchNormV3(x, gamma, gamma, gamma, gamma) is_training=false data_format=\"NCDHW\"";
+    assert!(fold_to(&mut graph_of(volume), "norm").is_empty());
+}
+
 /// The tensors that get a range, those that share one with an earlier one marked.
 fn ranged(lines: &str, output: &str) -> Vec<String> {
     let graph = graph_of(lines);
@@ -163,6 +185,27 @@ fn a_layer_read_twice_has_a_range_of_its_own_and_a_concat_one_for_all() {
 }
 
 #[test]
+fn what_only_a_loop_s_back_edge_reaches_is_seen() {
+    let lines = "
+        x = Placeholder [1,4]
+        w = Const [4,4]
+        zeros = Const [1,4]
+        start = Enter(zeros)
+        inside = Enter(x)
+        state = Merge(start, next)
+        product = MatMul(state, w)
+        sum = AddV2(product, inside)
+        next = NextIteration(sum)
+        left = Exit(state)
+        after = MatMul(left, w)";
+    let graph = graph_of(lines);
+    let (inputs, outputs) = (tensors(&graph, &["x"]), tensors(&graph, &["after"]));
+    let points = points(&graph, &inputs, &inputs, &outputs);
+    assert_eq!(points.in_loops, 2);
+    assert_eq!(ranged(lines, "after"), ["x", "after"]);
+}
+
+#[test]
 fn weights_are_quantized_as_their_kernels_want_it() {
     let lines = "
         x = Placeholder [?,4,4,2]
@@ -175,7 +218,8 @@ fn weights_are_quantized_as_their_kernels_want_it() {
     ";
     let before = graph_of(lines);
     let mut graph = before.clone();
-    let told = quantize(&mut graph, Weights::SymmetricPerChannel, 8, &Limits::default()).unwrap();
+    let rules = |target| WeightRules { target, how: Weights::SymmetricPerChannel, bits: 8 };
+    let told = quantize(&mut graph, rules(None), &|_| true, &Limits::default()).unwrap().quantized;
     assert_eq!(told.iter().map(|weights| weights.ranges).collect::<Vec<_>>(), [4, 8, 1]);
     assert!(told.iter().all(|weights| weights.min.to_bits() == (-1.0f32).to_bits()));
     assert_eq!(
@@ -189,4 +233,6 @@ fn weights_are_quantized_as_their_kernels_want_it() {
          deep/weights_quant/shaped = Reshape(deep/weights_quant, deep/weights_quant/shaped/shape)\n\
          product/weights_quant = FakeQuantWithMinMaxVars(m)\n"
     );
+    let litert = quantize(&mut before.clone(), rules(Some(Target::LitertInt8)), &|_| true, &Limits::default()).unwrap();
+    assert_eq!((litert.quantized.len(), &litert.left[..]), (2, &["product".to_owned()][..]));
 }
