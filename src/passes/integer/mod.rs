@@ -6,6 +6,7 @@
 
 pub(crate) mod constants;
 pub(crate) mod fold;
+pub(crate) mod hard_swish;
 pub(crate) mod insert;
 pub(crate) mod network;
 pub(crate) mod place;

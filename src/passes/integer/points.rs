@@ -8,6 +8,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::constants::Constants;
+use super::hard_swish::HardSwishes;
 use super::network::{Ends, Layer};
 use super::prelu::Prelus;
 use crate::graph::loops::Loops;
@@ -106,7 +107,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let order = graph.run_order();
     let constants = Constants::of(graph, &order);
     let loops = Loops::new(graph, &order);
-    let prelus = Prelus::of(graph, &constants);
+    let (prelus, hard_swishes) = (Prelus::of(graph, &constants), HardSwishes::of(graph));
     let view = View { graph, ends: Ends::new(graph, outputs), constants: &constants };
     let mut points = Points::default();
     let live = graph.reached(fed.iter().map(|input| input.node), |node| graph.consumers(node));
@@ -114,7 +115,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let mut chosen: Vec<TensorRef> = inputs.to_vec();
     for &node in order.iter().filter(|&&node| live[node.index()] && !is_fed.contains(&node)) {
         let op = graph.op(node);
-        if prelus.contain(node) {
+        if prelus.contain(node) || hard_swishes.contain(node) {
             continue;
         }
         if is_float(op) {
@@ -178,14 +179,22 @@ struct View<'g> {
 }
 
 impl View<'_> {
-    fn reads_constant(&self, node: NodeId) -> bool {
-        self.graph.data_inputs(node).any(|input| self.constants.contain(input.node))
+    /// Whether the node adds a bias, or another one, to what a layer computes.
+    fn is_bias(&self, node: NodeId) -> bool {
+        self.biased(node).is_some_and(|tensor| self.comes_from_layer(tensor.node))
     }
 
-    /// Whether the node adds a bias to what a layer computes.
-    fn is_bias(&self, node: NodeId) -> bool {
-        let adds = matches!(canonical_op(self.graph.op(node)), "BiasAdd" | "Add") && self.reads_constant(node);
-        adds && self.graph.data_inputs(node).any(|input| self.comes_from_layer(input.node))
+    /// What a node adds a constant to that is a number, or one for each channel.
+    fn biased(&self, node: NodeId) -> Option<TensorRef> {
+        if !matches!(canonical_op(self.graph.op(node)), "BiasAdd" | "Add") {
+            return None;
+        }
+        let inputs = [self.graph.data_input(node, 0)?, self.graph.data_input(node, 1)?];
+        let constant = inputs.iter().position(|input| self.constants.contain(input.node))?;
+        let is_vector = self.graph.static_shape(inputs[constant]).is_none_or(|dims| {
+            dims.split_last().is_none_or(|(_, outer)| outer.iter().all(|&dim| dim == Some(1)))
+        });
+        is_vector.then_some(inputs[1 - constant])
     }
 
     fn comes_from_layer(&self, mut node: NodeId) -> bool {
@@ -197,7 +206,8 @@ impl View<'_> {
             if Layer::of(self.graph, node).is_some() {
                 return true;
             }
-            match self.graph.data_input(node, 0).filter(|_| is_between_layer_and_bias(self.graph.op(node))) {
+            let between = || self.graph.data_input(node, 0).filter(|_| is_between_layer_and_bias(self.graph.op(node)));
+            match self.biased(node).or_else(between) {
                 Some(input) => node = input.node,
                 None => return false,
             }
@@ -218,7 +228,7 @@ impl View<'_> {
             return true;
         }
         if !is_layer {
-            return false;
+            return is_bias && self.is_bias(reader);
         }
         let (mut reader, mut between, mut from_batch) = (Some(reader), 0, false);
         while let Some(node) = reader.filter(|&node| is_between_layer_and_bias(self.graph.op(node))) {

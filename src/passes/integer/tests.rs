@@ -2,6 +2,8 @@
 
 use super::fold::fold;
 use super::points::points;
+use super::prelu::unify;
+use super::sums::write_as_adds;
 use super::weights::{WeightRules, quantize};
 use crate::graph::samples::{changes, graph_of};
 use crate::graph::{Graph, TensorRef};
@@ -182,6 +184,68 @@ fn a_layer_read_twice_has_a_range_of_its_own_and_a_concat_one_for_all() {
          joined = ConcatV2(conv, relu, axis)"
     );
     assert_eq!(ranged(&lines, "joined"), ["x", "conv", "relu*"]);
+}
+
+#[test]
+fn a_hard_swish_has_no_range_inside_and_biases_in_a_row_are_one() {
+    let hard_sigmoid = "
+        x = Placeholder [?,4,4,2]
+        w = Const [3,3,2,2]
+        bias = Const [2]
+        three = Const 3.0
+        sixth = Const 0.16666667
+        about = Const 0.16667
+        conv = Conv2D(x, w)
+        biased = BiasAdd(conv, bias)
+        shifted = AddV2(biased, three)
+        gate = Relu6(shifted)";
+    let swish = |lines: &str| ranged(&format!("{hard_sigmoid}\n{lines}"), "swish");
+    let first = "scaled = Mul(gate, sixth)\nswish = Mul(biased, scaled)";
+    let last = "scaled = Mul(gate, biased)\nswish = Mul(sixth, scaled)";
+    assert_eq!([first, last].map(swish), [["x", "biased", "swish"]; 2]);
+    let slim = "scaled = Mul(gate, about)\nswish = Mul(biased, scaled)";
+    assert_eq!(swish(slim), ["x", "biased", "gate", "scaled", "swish"]);
+    assert_eq!(swish("swish = Mul(gate, sixth)"), ["x", "gate", "swish"]);
+}
+
+#[test]
+fn sums_and_parametric_relus_become_what_has_a_kernel() {
+    let lines = "
+        x = Placeholder [?,4,4,2]
+        alpha = Const [2]
+        sum = AddN(x, x, x) N=3
+        above = Relu(sum)
+        negated = Neg(sum)
+        below = Relu(negated)
+        scaled = Mul(alpha, below)
+        prelu = Sub(above, scaled)";
+    let before = graph_of(lines);
+    let mut graph = before.clone();
+    assert_eq!(write_as_adds(&mut graph).unwrap(), 1);
+    assert_eq!(unify(&mut graph, &Limits::default()).unwrap(), 1);
+    let x = image(2);
+    assert_eq!(run(&before, "prelu", &x), run(&graph, "prelu", &x));
+    assert_eq!(
+        changes(&before, &graph),
+        "sum/unfolded = AddN(x, x, x)\n\
+         prelu/unfolded = Sub(above, scaled)\n\
+         sum/partial = AddV2(x, x)\n\
+         sum = AddV2(sum/partial, x)\n\
+         prelu/below = Mul(below, prelu/factor)\n\
+         prelu = AddV2(above, prelu/below)\n"
+    );
+    let again = unify(&mut graph, &Limits::default()).unwrap();
+    assert_eq!(again, 0, "a Relu of that form stays");
+    let plain = "
+        x = Placeholder [?,4,4,2]
+        alpha = Const [1,1,2]
+        above = Relu(x)
+        negated = Neg(x)
+        below = Relu(negated)
+        scaled = Mul(alpha, below)
+        prelu = AddV2(above, scaled)
+        done = MaxPool(prelu)";
+    assert_eq!(ranged(plain, "done"), ["x", "prelu"]);
 }
 
 #[test]
