@@ -7,7 +7,7 @@ use crate::freeze::{FreezeOptions, freeze};
 use crate::graph::TensorRef;
 use crate::interpreter::Limits;
 use crate::passes::integer::FoldedChain;
-use crate::passes::integer::fold::fold;
+use crate::passes::integer::fold::{fold, tell_biases_apart};
 use crate::passes::integer::{prelu, sums};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
@@ -33,7 +33,13 @@ pub(crate) fn prepare(model: &mut Model, outputs: &[TensorRef], limits: &Limits)
     if rewritten > 0 {
         *model = without_leftovers(model, names)?;
     }
-    fold_constants(model, &model.outputs(), limits)
+    let chains = fold_constants(model, &model.outputs(), limits)?;
+    let outputs = model.outputs();
+    let names = names_of_graph_def(model, &outputs)?;
+    if tell_biases_apart(&mut model.graph, &outputs, limits)? > 0 {
+        *model = without_leftovers(model, names)?;
+    }
+    Ok(chains)
 }
 
 fn names_of_graph_def(model: &Model, outputs: &[TensorRef]) -> Result<Vec<String>> {

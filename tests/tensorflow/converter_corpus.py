@@ -1002,6 +1002,18 @@ def hard_sigmoid_of_layer(ranged):
     return fq(fq(tf.nn.relu6(x + 3.0), 0, 6) * np.float32(1 / 6), 0, 1)
 
 
+@family("conv_bias_of_equal_numbers", **WEIGHTS)
+def conv_bias_of_equal_numbers(kind):
+    """One range a channel, and a bias that is stored as one number: it is scaled as if all channels were the first."""
+    x = conv(image(), kind, bias=False)
+    return fq(tf.nn.relu6(tf.nn.bias_add(x, np.full([4], 3, np.float32))), 0, 6)
+
+
+@family("conv_bias_of_a_number", per_channel="per channel", unquantized=None)
+def conv_bias_of_a_number(kind):
+    return fq(tf.nn.relu6(conv(image(), kind, bias=False) + 3.0), 0, 6)
+
+
 @case
 def matmul_bias_of_a_split_constant():
     """A GRU's two biases are one constant, taken apart."""

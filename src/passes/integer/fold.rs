@@ -90,6 +90,12 @@ struct Chain {
     channels: Layout,
 }
 
+impl Chain {
+    fn scales(&self) -> bool {
+        self.links.iter().any(|(_, step)| step.scales())
+    }
+}
+
 /// Which dimension the channels are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
@@ -121,15 +127,51 @@ impl Layout {
 /// # Errors
 /// Those of evaluating the constants and of inserting nodes.
 pub(crate) fn fold(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
-    let chains = find(graph, outputs);
+    let mut chains = find(graph, outputs);
+    chains.retain(Chain::scales);
+    fold_all(graph, &chains, &|_| true, limits)
+}
+
+/// Makes one vector of what is added to a layer, where that is the same number for all channels; says how many there were.
+/// TensorFlow's converter keeps equal numbers as one and scales it by the weights of the first channel, which is wrong for
+/// all others that have a range of their own. So one of them is the next number that there is.
+///
+/// # Errors
+/// Those of [`fold`].
+pub(crate) fn tell_biases_apart(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<usize> {
+    let mut chains = find(graph, outputs);
+    chains.retain(|chain| chain.layer.is_some() && !chain.scales());
+    let is_one_number = |affine: &Affine| are_one_number(&narrowed(&affine.shift));
+    Ok(fold_all(graph, &chains, &is_one_number, limits)?.len())
+}
+
+fn are_one_number(numbers: &[f32]) -> bool {
+    numbers.len() > 1 && numbers[0] != 0.0 && numbers.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
+}
+
+fn told_apart(mut numbers: Vec<f32>) -> Vec<f32> {
+    if are_one_number(&numbers)
+        && let Some(last) = numbers.last_mut()
+    {
+        *last = last.next_up();
+    }
+    numbers
+}
+
+fn fold_all(
+    graph: &mut Graph,
+    chains: &[Chain],
+    counts: &dyn Fn(&Affine) -> bool,
+    limits: &Limits,
+) -> Result<Vec<FoldedChain>> {
     let wanted = chains.iter().flat_map(|chain| {
         let of_layer = chain.layer.and_then(|(layer, _)| weights(graph, layer));
         of_layer.into_iter().chain(chain.links.iter().flat_map(|(_, step)| step.constants()))
     });
     let values = evaluate(graph, wanted.collect::<Vec<_>>(), limits)?;
     let mut folded = Vec::new();
-    for chain in &chains {
-        folded.extend(fold_chain(graph, chain, &values)?);
+    for chain in chains {
+        folded.extend(fold_chain(graph, chain, &values, counts)?);
     }
     Ok(folded)
 }
@@ -180,7 +222,7 @@ fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
         while links.last().is_some_and(|(_, step)| matches!(step, Step::Pass)) {
             links.pop();
         }
-        if links.iter().any(|(_, step)| step.scales()) {
+        if !links.is_empty() {
             taken.extend(links.iter().map(|&(node, _)| node));
             chains.push(Chain { layer: start.0, start: start.1, links, channels: layout });
         }
@@ -292,7 +334,12 @@ fn narrowed(numbers: &[f64]) -> Vec<f32> {
     numbers.iter().map(|&number| number as f32).collect()
 }
 
-fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tensor>) -> Result<Option<FoldedChain>> {
+fn fold_chain(
+    graph: &mut Graph,
+    chain: &Chain,
+    values: &HashMap<TensorRef, Tensor>,
+    counts: &dyn Fn(&Affine) -> bool,
+) -> Result<Option<FoldedChain>> {
     let old = match chain.layer {
         Some((layer, kind)) => match weights(graph, layer).and_then(|weights| values.get(&weights)) {
             Some(weights) => Some((layer, kind, weights)),
@@ -304,7 +351,8 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
         Some((_, kind, weights)) => kind.channels(weights.dims()).map(|(channels, _)| channels),
         None => chain.links[0].1.constants().first().and_then(|scale| values.get(scale)).map(Tensor::len),
     };
-    let Some(affine) = channels.and_then(|channels| Affine::of(chain, channels, values)) else { return Ok(None) };
+    let affine = channels.and_then(|channels| Affine::of(chain, channels, values)).filter(counts);
+    let Some(affine) = affine else { return Ok(None) };
     let new_weights = old.map(|(_, kind, weights)| scaled(kind, weights, &affine.scale));
     if matches!(new_weights, Some(None)) {
         return Ok(None);
@@ -335,7 +383,7 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
         before = scaled.into();
     }
     let new = if old.is_some() {
-        let bias = constant(graph, &beside(&name, "bias"), &Value::Floats(&narrowed(&affine.shift)))?;
+        let bias = constant(graph, &beside(&name, "bias"), &Value::Floats(&told_apart(narrowed(&affine.shift))))?;
         add_node(graph, &name, "BiasAdd", &device, [before, bias], Some(chain.channels.name()))?
     } else {
         let shift = along_channels(graph, chain, &format!("{name}/shift"), &affine.shift)?;

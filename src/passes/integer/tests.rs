@@ -1,6 +1,6 @@
 //! Small networks: what is folded, which tensors get a range, how weights are quantized.
 
-use super::fold::fold;
+use super::fold::{fold, tell_biases_apart};
 use super::points::points;
 use super::prelu::unify;
 use super::sums::write_as_adds;
@@ -206,6 +206,32 @@ fn a_hard_swish_has_no_range_inside_and_biases_in_a_row_are_one() {
     let slim = "scaled = Mul(gate, about)\nswish = Mul(biased, scaled)";
     assert_eq!(swish(slim), ["x", "biased", "gate", "scaled", "swish"]);
     assert_eq!(swish("swish = Mul(gate, sixth)"), ["x", "gate", "swish"]);
+}
+
+#[test]
+fn a_bias_that_is_one_number_is_told_apart() {
+    let lines = "
+        x = Placeholder [?,4,4,2]
+        w = Const [3,3,2,2]
+        zero = Const 0.0
+        three = Const 3.0
+        conv = Conv2D(x, w)
+        biased = Add(conv, zero)
+        shifted = AddV2(biased, three)
+        other = Conv2D(shifted, w)
+        nothing = Add(other, zero)";
+    let before = graph_of(lines);
+    let mut graph = before.clone();
+    let outputs = tensors(&graph, &["nothing"]);
+    assert_eq!(tell_biases_apart(&mut graph, &outputs, &Limits::default()).unwrap(), 1);
+    assert_eq!(
+        changes(&before, &graph),
+        "conv = Conv2D(x, conv/folded)\n\
+         shifted/unfolded = AddV2(biased, three)\n\
+         shifted = BiasAdd(conv, shifted/bias)\n"
+    );
+    let bias = run(&graph, "shifted/bias", &image(2));
+    assert_eq!(bias, [3.0, 3.0f32.next_up()]);
 }
 
 #[test]
