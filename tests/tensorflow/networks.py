@@ -28,7 +28,7 @@ tf = tf2.compat.v1
 keras = tf2.keras
 layers = keras.layers
 
-COMMAND = "tfquant calibrate {model} --data {data} --target litert-int8 -o {output}"
+COMMAND = "tfquant calibrate {model} --outputs {outputs} --data {data} --target litert-int8 -o {output}"
 TEST, CALIBRATION = 300, 100
 NETWORKS = {}
 
@@ -355,6 +355,7 @@ def calibrated(network, command, folder):
     """The model of the graph that the command made of the network's."""
     output = folder / "calibrated.pb"
     words = {"model": network.graph, "data": network.samples, "output": output, "name": network.name}
+    words["outputs"] = ",".join(network.outputs.values())
     arguments = [word.format(**words) for word in shlex.split(command)]
     output.unlink(missing_ok=True)
     done = subprocess.run(arguments, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)

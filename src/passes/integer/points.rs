@@ -191,9 +191,10 @@ impl View<'_> {
         }
         let inputs = [self.graph.data_input(node, 0)?, self.graph.data_input(node, 1)?];
         let constant = inputs.iter().position(|input| self.constants.contain(input.node))?;
-        let is_vector = self.graph.static_shape(inputs[constant]).is_none_or(|dims| {
-            dims.split_last().is_none_or(|(_, outer)| outer.iter().all(|&dim| dim == Some(1)))
-        });
+        let is_vector = self
+            .graph
+            .static_shape(inputs[constant])
+            .is_none_or(|dims| dims.split_last().is_none_or(|(_, outer)| outer.iter().all(|&dim| dim == Some(1))));
         is_vector.then_some(inputs[1 - constant])
     }
 
