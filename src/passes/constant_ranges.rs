@@ -97,7 +97,12 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub(crate) fn to_be_inserted(graph: &Graph, tensor: TensorRef, is_input: bool) -> Self {
-        Self { tensor, names: vec![quantizer_name(graph, tensor), graph.tensor_name(tensor)], bits: BITS.into(), is_input }
+        Self {
+            tensor,
+            names: vec![quantizer_name(graph, tensor), graph.tensor_name(tensor)],
+            bits: BITS.into(),
+            is_input,
+        }
     }
 }
 
