@@ -50,7 +50,7 @@ pub use container::{Encoded, Encoding, MessageKind, Model, OpenOptions};
 pub use error::{Error, ErrorKind, Printable, Result};
 pub use graph::write::Sink;
 pub use options::{
-    Common, ConstantRanges, GivenRange, GivenRanges, NamesOnly, Quantize, RewriteOptions, Rules, Selection,
+    Common, ConstantRanges, GivenRange, GivenRanges, NamesOnly, Quantize, RewriteOptions, Rules, Selection, Target,
     TopologyOnly, Weights, is_range,
 };
 pub use passes::decisions;

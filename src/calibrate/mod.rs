@@ -36,13 +36,13 @@ mod statistics;
 mod top1;
 mod work;
 
-pub use crate::options::Weights;
+pub use crate::options::{Target, Weights};
 pub use collect::{Options, Runs, collect};
 pub use feed::Feed;
 pub use fidelity::Fidelity;
 pub use histogram::Histogram;
 pub use method::{Method, Range};
-pub use model::{CalibrateOptions, Calibrated, Target, calibrate};
+pub use model::{CalibrateOptions, Calibrated, calibrate};
 pub use statistics::{Extremes, Statistics};
 pub use top1::{Labels, Top1};
 pub use work::{Measure, Repairs};

@@ -6,65 +6,20 @@ use serde::Serialize;
 use super::feed::{Feed, Feeds};
 use super::head::expects_scaled;
 use super::look::{Fed, look};
-use super::report::{ActivationRange, CalibrationReport};
+use super::report::CalibrationReport;
 use super::work::{Measure, Repairs, Work};
 use super::{Histogram, Method, Options, Runs, Statistics, collect};
 use crate::container::Model;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::freeze::Frozen;
 use crate::freeze::report::Endpoint;
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::{Graph, TensorRef, verify};
-use crate::interpreter::{Limits, Plan, Tensor};
-use crate::options::Weights;
-use crate::passes::integer::Range;
-use crate::passes::integer::constants::evaluate;
-use crate::passes::integer::insert::quantize;
+use crate::interpreter::{Limits, Plan};
+use crate::options::{Target, Weights};
 use crate::passes::integer::points::Points;
 use crate::report::{SCHEMA_VERSION, TOOL, Warning};
-use crate::rewrite::fold_constants;
-
-/// The converter that takes the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// TensorFlow's converter to LiteRT (TFLite), signed 8-bit tensors.
-    #[default]
-    LitertInt8,
-    /// The same converter's older form, unsigned 8-bit tensors.
-    LitertUint8,
-    /// `OpenVINO`.
-    Openvino,
-}
-
-impl Target {
-    /// Weights as its kernels want them.
-    #[must_use]
-    pub fn weights(self) -> Weights {
-        match self {
-            Self::LitertInt8 | Self::Openvino => Weights::SymmetricPerChannel,
-            Self::LitertUint8 => Weights::Asymmetric,
-        }
-    }
-
-    /// Checks that the converter makes of weights of so many bits what they say.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Options`] if it does not.
-    pub fn check(self, weights: Weights, bits: u8) -> Result<()> {
-        if !(2..=8).contains(&bits) || (bits == 3 && self == Self::LitertInt8) {
-            let what = format!("{bits}-bit weights do not come through the converter");
-            return Err(Error::new(ErrorKind::Options, what).hint(
-                "the converter stores 4 bits as int4 and 5 to 8 as int8; 3 bits it rounds twice, to wrong numbers",
-            ));
-        }
-        if self == Self::LitertInt8 && weights == Weights::Asymmetric {
-            return Err(Error::new(ErrorKind::Options, "int8 kernels do not take asymmetric weights")
-                .hint("their convolutions fail on a zero point other than zero: use symmetric-per-channel"));
-        }
-        Ok(())
-    }
-}
+use crate::rewrite::prepare;
 
 /// How to calibrate.
 #[derive(Debug, Clone)]
@@ -100,11 +55,6 @@ pub struct Calibrated {
     pub histograms: Vec<(String, Histogram)>,
 }
 
-/// Bits of activations: what every target's kernels take.
-const ACTIVATION_BITS: u8 = 8;
-/// The range of a tensor that was zero all along.
-const OF_ZEROS: Range = Range { min: 0.0, max: 1.0 };
-
 /// Quantizes a frozen model by what its tensors are while it runs on samples. `fed` is told what is fed before the work
 /// begins; `done` after each run how many of how many there were, and says whether to go on.
 ///
@@ -136,7 +86,7 @@ pub fn calibrate(
     warn_of_data(&model.graph, &samples, &options.limits, &mut report)?;
 
     let outputs = tensors(&model.graph, &frozen.outputs);
-    report.folded = fold_constants(&mut model, &outputs, &options.limits)?;
+    report.folded = prepare(&mut model, &outputs, &options.limits)?;
     let work = Work { samples: &samples, frozen: &frozen, options, done };
     if options.measure > Measure::Nothing && options.repairs != Repairs::default() {
         let mut plain = CalibrationReport::default();
@@ -195,62 +145,6 @@ pub(super) fn run(
     Ok(watched.into_iter().zip(seen).collect())
 }
 
-/// The range of each group of tensors: the union of what its members need.
-pub(super) fn ranges(
-    graph: &Graph,
-    points: &Points,
-    statistics: &HashMap<TensorRef, Statistics>,
-    options: &CalibrateOptions,
-) -> Result<HashMap<usize, Range>> {
-    let mut ranges: HashMap<usize, Range> = HashMap::new();
-    let mut widen = |group: usize, by: Range| {
-        let range = ranges.entry(group).or_insert(by);
-        *range = Range { min: range.min.min(by.min), max: range.max.max(by.max) };
-    };
-    for &(tensor, group) in &points.tensors {
-        let range = statistics.get(&tensor).and_then(|statistics| options.method.range(statistics));
-        widen(group, range.unwrap_or(Range { min: 0.0, max: 0.0 }));
-    }
-    let constants = evaluate(graph, points.constants.iter().map(|&(tensor, _)| tensor), &options.limits)?;
-    for (tensor, group) in &points.constants {
-        let values = constants.get(tensor).and_then(Tensor::values::<f32>).unwrap_or_default();
-        for &value in values {
-            widen(*group, Range { min: value.min(0.0), max: value.max(0.0) });
-        }
-    }
-    for range in ranges.values_mut().filter(|range| range.min >= range.max) {
-        *range = OF_ZEROS;
-    }
-    Ok(ranges)
-}
-
-pub(super) fn insert(
-    graph: &mut Graph,
-    points: &Points,
-    ranges: &HashMap<usize, Range>,
-    outputs: &[TensorRef],
-    report: &mut CalibrationReport,
-) -> Result<()> {
-    let mut members: HashMap<usize, usize> = HashMap::new();
-    let all = || points.tensors.iter().chain(&points.constants);
-    all().for_each(|(_, group)| *members.entry(*group).or_default() += 1);
-    for &(tensor, group) in all() {
-        let range = ranges.get(&group).copied().unwrap_or(OF_ZEROS);
-        let name = graph.tensor_name(tensor);
-        let op = graph.op(tensor.node).to_owned();
-        let node = quantize(graph, tensor, range, ACTIVATION_BITS, outputs.contains(&tensor))?;
-        report.ranges.push(ActivationRange {
-            tensor: name,
-            op,
-            node: graph.name(node).to_owned(),
-            min: range.min,
-            max: range.max,
-            shared: members.get(&group).is_some_and(|&members| members > 1),
-        });
-    }
-    Ok(())
-}
-
 /// Says what about the samples is probably not what was meant.
 fn warn_of_data(graph: &Graph, samples: &Feeds<'_>, limits: &Limits, report: &mut CalibrationReport) -> Result<()> {
     for (input, fed) in samples.inputs.iter().map(|input| &input.input).zip(&report.fed) {
@@ -270,22 +164,4 @@ fn warn_of_data(graph: &Graph, samples: &Feeds<'_>, limits: &Limits, report: &mu
         }
     }
     Ok(())
-}
-
-pub(super) fn warn(graph: &Graph, points: &Points, report: &mut CalibrationReport) {
-    let mut warn = |code: &'static str, message: String| {
-        report.warnings.push(Warning::new(code, message));
-    };
-    if let Some(&first) = points.float.first() {
-        let message = format!(
-            "{} nodes have no integer kernel and stay in float, the first '{}' ({})",
-            points.float.len(),
-            graph.name(first),
-            graph.op(first)
-        );
-        warn("stays_in_float", message);
-    }
-    if points.in_loops > 0 {
-        warn("in_loops", format!("{} tensors in while-loops get no range and stay in float", points.in_loops));
-    }
 }

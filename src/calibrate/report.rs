@@ -10,7 +10,7 @@ pub use super::look::Fed;
 pub use super::measured::MeasuredTensor;
 use crate::container::Model;
 use crate::freeze::report::FreezeReport;
-pub use crate::passes::integer::{EqualizedPair, FoldedChain, QuantizedWeights};
+pub use crate::passes::integer::{ActivationRange, EqualizedPair, FoldedChain, QuantizedWeights};
 use crate::report::{FileSummary, Warning};
 
 /// What was calibrated, and how.
@@ -54,25 +54,10 @@ pub struct CalibrationReport {
     /// The same of outputs, as they are without equalizing and correcting.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub without_repairs: Vec<MeasuredTensor>,
+    /// Layers whose weights the converter quantizes better by itself.
+    pub weights_left_to_converter: Vec<String>,
     /// What to look at.
     pub warnings: Vec<Warning>,
-}
-
-/// The range of an activation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ActivationRange {
-    /// The tensor.
-    pub tensor: String,
-    /// The op that makes it.
-    pub op: String,
-    /// The fake quantizer.
-    pub node: String,
-    /// The lower end.
-    pub min: f32,
-    /// The upper end.
-    pub max: f32,
-    /// Whether other tensors have the same range because an op reads them together.
-    pub shared: bool,
 }
 
 impl CalibrationReport {
@@ -90,13 +75,17 @@ pub fn to_text(report: &CalibrationReport, every_range: bool) -> String {
     let norms = |into| report.folded.iter().filter(|chain| chain.into_weights == into).count();
     let _ = writeln!(
         text,
-        "folded {} batch norms into weights, {} became Mul and Add\n{} activations and {} weights have ranges ({}, weights {})",
+        "folded {} batch norms into weights, {} became Mul and Add\n{} activations and {} weights have ranges ({}, weights {}{})",
         norms(true),
         norms(false),
         report.ranges.len(),
         report.quantized_weights.len(),
         report.method,
         report.weights.replace('_', "-"),
+        match report.weights_left_to_converter.len() {
+            0 => String::new(),
+            left => format!(", {left} left to the converter"),
+        },
     );
     if !report.equalized.is_empty() {
         let done = report.equalized.iter().filter(|pair| pair.next.is_some()).count();

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use super::correct::{Setup, correct_biases};
 use super::feed::Feeds;
 use super::measured::{Point, measured};
-use super::model::{CalibrateOptions, insert, ranges, run, tensors, warn};
+use super::model::{CalibrateOptions, run, tensors};
 use super::report::CalibrationReport;
 use super::{Extremes, Histogram};
 use crate::container::Model;
@@ -17,10 +17,12 @@ use crate::interpreter::Limits;
 use crate::passes::integer::bias::give_biases;
 use crate::passes::integer::constants::evaluate;
 use crate::passes::integer::equalize::equalize;
+use crate::passes::integer::place::place;
 use crate::passes::integer::points::{Points, points};
-use crate::passes::integer::{QuantizedWeights, Range, weights};
+use crate::passes::integer::weights::{self, WeightRules};
+use crate::passes::integer::{QuantizedWeights, Range};
 use crate::proto::tensorflow::DataType;
-use crate::rewrite::without_leftovers;
+use crate::rewrite::{left_in_float, without_leftovers};
 
 /// What is done to a network so that quantizing it costs less.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,12 +88,13 @@ impl Work<'_> {
                 statistics.insert(tensor, of_tensor);
             }
         }
-        let ranges = ranges(&model.graph, &points, &statistics, options)?;
+        let range_of = |tensor| statistics.get(&tensor).and_then(|statistics| options.method.range(statistics));
 
-        warn(&model.graph, &points, report);
-        insert(&mut model.graph, &points, &ranges, &outputs, report)?;
-        report.quantized_weights =
-            weights::quantize(&mut model.graph, options.weights, options.weight_bits, &options.limits)?;
+        report.warnings.extend(left_in_float(&model.graph, &points));
+        report.ranges = place(&mut model.graph, &points, &outputs, &range_of, &options.limits)?;
+        let how = WeightRules { target: Some(options.target), how: options.weights, bits: options.weight_bits };
+        let weights = weights::quantize(&mut model.graph, how, &|_| true, &options.limits)?;
+        (report.quantized_weights, report.weights_left_to_converter) = (weights.quantized, weights.left);
 
         let (threads, limits) = (options.threads, &options.limits);
         let setup = Setup { feeds: samples, inputs: &inputs, outputs: &outputs, threads, limits };
@@ -120,8 +123,8 @@ impl Work<'_> {
             histograms.extend(of_weights(&model.graph, report, &options.limits)?);
         }
         if report.corrected_biases.iter().any(|bias| bias.largest.is_some()) {
-            let names = frozen.outputs.iter().map(|output| output.tensor.clone()).collect();
-            *model = without_leftovers(model, names)?;
+            let names: Vec<String> = frozen.outputs.iter().map(|output| output.tensor.clone()).collect();
+            *model = without_leftovers(model, &names)?;
         }
         Ok(histograms)
     }
@@ -154,8 +157,8 @@ fn equalized(
     if report.equalized.iter().all(|pair| pair.next.is_none()) {
         return Ok(HashMap::new());
     }
-    let names = outputs.iter().map(|&output| model.graph.tensor_name(output)).collect();
-    *model = without_leftovers(model, names)?;
+    let names: Vec<String> = outputs.iter().map(|&output| model.graph.tensor_name(output)).collect();
+    *model = without_leftovers(model, &names)?;
     let clips = report.equalized.iter().filter_map(|pair| pair.clip.as_ref());
     let find = |name: &String| model.graph.find(name).map(TensorRef::from);
     Ok(clips.filter_map(|[tensor, behind]| find(tensor).zip(find(behind))).collect())

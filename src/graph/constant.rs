@@ -23,6 +23,17 @@ impl Graph {
         None
     }
 
+    /// The one 32-bit float that a Const holds, also behind Identity.
+    #[must_use]
+    pub fn const_float(&self, tensor: TensorRef) -> Option<f32> {
+        let value = self.const_value(tensor)?;
+        match (value.float_val.as_slice(), value.tensor_content.as_ref()) {
+            (&[number], []) => Some(number),
+            ([], &[a, b, c, d]) => Some(f32::from_le_bytes([a, b, c, d])),
+            _ => None,
+        }
+    }
+
     /// The integers of a Const, also behind Identity; none if it holds more than any shape or list of axes.
     #[must_use]
     pub fn const_ints(&self, tensor: TensorRef) -> Option<Vec<i64>> {

@@ -16,7 +16,7 @@ use crate::graph::Graph;
 use crate::graph::op_class::is_variable;
 use crate::nodes::{Builder, Dialect};
 
-pub use ranges::{ConstantRanges, GivenRange, GivenRanges, Weights, is_range};
+pub use ranges::{ConstantRanges, GivenRange, GivenRanges, Target, Weights, is_range};
 pub use selection::Selection;
 
 /// What to do to a model.

@@ -3,6 +3,8 @@
 use hashbrown::HashMap;
 use serde::{Serialize, Serializer};
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// How weights are quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -16,6 +18,58 @@ pub enum Weights {
     Asymmetric,
     /// Not at all: the converter quantizes them.
     Raw,
+}
+
+/// The converter that takes the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// TensorFlow's converter to LiteRT (TFLite), signed 8-bit tensors.
+    #[default]
+    LitertInt8,
+    /// The same converter's older form, unsigned 8-bit tensors.
+    LitertUint8,
+    /// `OpenVINO`.
+    Openvino,
+}
+
+impl Target {
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LitertInt8 => "litert-int8",
+            Self::LitertUint8 => "litert-uint8",
+            Self::Openvino => "openvino",
+        }
+    }
+
+    /// Weights as its kernels want them.
+    #[must_use]
+    pub fn weights(self) -> Weights {
+        match self {
+            Self::LitertInt8 | Self::Openvino => Weights::SymmetricPerChannel,
+            Self::LitertUint8 => Weights::Asymmetric,
+        }
+    }
+
+    /// Checks that the converter makes of weights of so many bits what they say.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Options`] if it does not.
+    pub fn check(self, weights: Weights, bits: u8) -> Result<()> {
+        if !(2..=8).contains(&bits) || (bits == 3 && self == Self::LitertInt8) {
+            let what = format!("{bits}-bit weights do not come through the converter");
+            return Err(Error::new(ErrorKind::Options, what).hint(
+                "the converter stores 4 bits as int4 and 5 to 8 as int8; 3 bits it rounds twice, to wrong numbers",
+            ));
+        }
+        if self == Self::LitertInt8 && weights == Weights::Asymmetric {
+            return Err(Error::new(ErrorKind::Options, "int8 kernels do not take asymmetric weights")
+                .hint("their convolutions fail on a zero point other than zero: use symmetric-per-channel"));
+        }
+        Ok(())
+    }
 }
 
 /// A range that was given for an activation or an input.
@@ -85,6 +139,9 @@ impl GivenRanges {
 /// Ranges that are constants of an eval graph: those of weights come from the weights, those of activations are given.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ConstantRanges {
+    /// The converter that takes the result, which says where ranges are wanted; without one, they are where TensorFlow's
+    /// own rewriter puts them.
+    pub target: Option<Target>,
     /// How to quantize weights.
     pub weights: Weights,
     /// The ranges of activations and inputs.

@@ -13,7 +13,9 @@ use hashbrown::HashMap;
 use super::decisions::{BatchNorm, Role};
 use super::insertion::OpenRange;
 use super::integer::constants::{Constants, evaluate};
-use super::integer::insert::quantize;
+use super::integer::insert::{quantize, quantizer_name};
+use super::integer::network::Layer;
+use super::integer::place::BITS;
 use super::integer::{Range, weights};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::attr::{Attrs, Tensor};
@@ -22,9 +24,6 @@ use crate::interpreter::Limits;
 use crate::nodes::fake_quant::ConstantRange;
 use crate::options::ConstantRanges;
 use crate::proto::tensorflow::DataType;
-
-/// What inputs are quantized with.
-const INPUT_BITS: u8 = 8;
 
 /// A message names no more tensors than this.
 const MAX_NAMES: usize = 40;
@@ -50,43 +49,86 @@ pub(crate) fn fill(
     let values = evaluate(graph, of_weights.iter().map(|open| open.input), &Limits::default())?;
     for open in of_weights {
         let Some(value) = values.get(&open.input) else { continue };
-        let layer = open.layer.unwrap_or(super::integer::network::Layer::Convolution);
+        let layer = match open.constant {
+            ConstantRange::Depthwise(_) => Layer::Depthwise,
+            ConstantRange::PerChannel | ConstantRange::Whole => Layer::Convolution,
+        };
         let per_channel = open.constant != ConstantRange::Whole;
         let ranges = weights::ranges(value, layer, chosen.weights, per_channel);
         set(graph, open, &ranges)?;
     }
-    let mut missing = Vec::new();
+    let inputs = if chosen.quantize_inputs { float_inputs(graph) } else { Vec::new() };
     let folded: HashMap<&str, &str> =
         batch_norms.iter().filter_map(|norm| Some((norm.folded.as_deref()?, norm.node.as_str()))).collect();
-    for open in of_activations {
-        let (node, tensor) = (graph.name(open.fake_quant), graph.tensor_name(open.input));
-        let bits = graph.attr_int(open.fake_quant, "num_bits").unwrap_or(INPUT_BITS.into());
-        // What took the place of a batch norm's output holds the same values.
-        let norm = folded.get(graph.name(open.input.node)).copied().unwrap_or_default();
-        let [fused, of_single_ops] = [":0", "/add_1:0"].map(|output| format!("{norm}{output}"));
-        match given(chosen, &[node, &tensor, &fused, &of_single_ops], bits)?.or(chosen.default) {
-            Some([min, max]) => set(graph, open, &[Range { min, max }])?,
-            None => missing.push(tensor),
-        }
-    }
-    if chosen.quantize_inputs {
-        for input in inputs(graph) {
-            let tensor = graph.tensor_name(input);
-            match given(chosen, &[&tensor], INPUT_BITS.into())?.or(chosen.input_range) {
-                Some([min, max]) => drop(quantize(graph, input, Range { min, max }, INPUT_BITS, false)?),
-                None => missing.push(tensor),
+    let wanted: Vec<Wanted> = of_activations
+        .iter()
+        .map(|open| {
+            // What took the place of a batch norm's output holds the same values.
+            let norm = folded.get(graph.name(open.input.node)).copied();
+            let own = [graph.name(open.fake_quant).to_owned(), graph.tensor_name(open.input)];
+            let of_norm = norm.into_iter().flat_map(|norm| [":0", "/add_1:0"].map(|output| format!("{norm}{output}")));
+            Wanted {
+                tensor: open.input,
+                names: own.into_iter().chain(of_norm).collect(),
+                bits: graph.attr_int(open.fake_quant, "num_bits").unwrap_or(BITS.into()),
+                is_input: false,
             }
+        })
+        .chain(inputs.iter().map(|&input| Wanted::to_be_inserted(graph, input, true)))
+        .collect();
+    let mut given = given(graph, &wanted, chosen)?.into_iter();
+    for (open, range) in of_activations.into_iter().zip(&mut given) {
+        set(graph, open, &[range])?;
+    }
+    for (input, range) in inputs.into_iter().zip(given) {
+        quantize(graph, input, range, BITS, false)?;
+    }
+    check_names(graph, chosen)
+}
+
+/// A tensor that a range is wanted for.
+pub(crate) struct Wanted {
+    pub tensor: TensorRef,
+    /// What a range for it may be given to: its fake quantizer, or what that will be called, and the tensor.
+    pub names: Vec<String>,
+    pub bits: i64,
+    pub is_input: bool,
+}
+
+impl Wanted {
+    pub(crate) fn to_be_inserted(graph: &Graph, tensor: TensorRef, is_input: bool) -> Self {
+        Self {
+            tensor,
+            names: vec![quantizer_name(graph, tensor), graph.tensor_name(tensor)],
+            bits: BITS.into(),
+            is_input,
         }
     }
-    check_names(graph, chosen)?;
-    if missing.is_empty() { Ok(()) } else { Err(without_range(&missing)) }
+}
+
+/// The ranges that were given for them.
+///
+/// # Errors
+/// [`ErrorKind::Options`] that lists the tensors without one.
+pub(crate) fn given(graph: &Graph, wanted: &[Wanted], chosen: &ConstantRanges) -> Result<Vec<Range>> {
+    let mut missing = Vec::new();
+    let mut ranges = Vec::new();
+    for Wanted { tensor, names, bits, is_input } in wanted {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let default = if *is_input { chosen.input_range } else { chosen.default };
+        match given_for(chosen, &names, *bits)?.or(default) {
+            Some([min, max]) => ranges.push(Range { min, max }),
+            None => missing.push(graph.tensor_name(*tensor)),
+        }
+    }
+    if missing.is_empty() { Ok(ranges) } else { Err(without_range(&missing)) }
 }
 
 /// The range that was given for one of these names.
 ///
 /// # Errors
 /// [`ErrorKind::Options`] if it was made for other bits.
-fn given(chosen: &ConstantRanges, names: &[&str], bits: i64) -> Result<Option<[f32; 2]>> {
+fn given_for(chosen: &ConstantRanges, names: &[&str], bits: i64) -> Result<Option<[f32; 2]>> {
     let Some(given) = chosen.given.find(names) else { return Ok(None) };
     match given.bits {
         Some(other) if other != bits => {
@@ -100,7 +142,10 @@ fn given(chosen: &ConstantRanges, names: &[&str], bits: i64) -> Result<Option<[f
 }
 
 /// Checks that there is something of the name in the graph, for each range that says so.
-fn check_names(graph: &Graph, chosen: &ConstantRanges) -> Result<()> {
+///
+/// # Errors
+/// [`ErrorKind::Options`] with the first that there is not.
+pub(crate) fn check_names(graph: &Graph, chosen: &ConstantRanges) -> Result<()> {
     let is_known = |name: &String| graph.find(name).is_some() || graph.find_tensor(name).is_some();
     let mut unknown = chosen.given.iter().filter(|given| given.must_fit && !given.names.iter().any(is_known));
     let Some(given) = unknown.next() else { return Ok(()) };
@@ -126,7 +171,7 @@ fn without_range(missing: &[String]) -> Error {
 }
 
 /// The float placeholders that anyone reads.
-fn inputs(graph: &Graph) -> Vec<TensorRef> {
+pub(crate) fn float_inputs(graph: &Graph) -> Vec<TensorRef> {
     let is_input = |node: &NodeId| {
         graph.op(*node) == "Placeholder"
             && graph.attr_type(*node, "dtype") == Some(DataType::DtFloat as i32)

@@ -69,8 +69,6 @@ pub(crate) struct OpenRange {
     pub role: Role,
     /// One range, or one for each channel.
     pub constant: ConstantRange,
-    /// The layer whose weights they are.
-    pub layer: Option<Layer>,
 }
 
 /// Inserts fake quantizers one after the other, keeping count.
@@ -129,13 +127,13 @@ impl<'o> Inserter<'o> {
             narrow_range: insertion.narrow_range,
             symmetric: insertion.symmetric,
             vars_collection: self.vars_collection,
-            constant: constant.map(|(constant, _)| constant),
+            constant,
         }
         .insert(b)?;
         self.updates.extend(quantized.updates.iter().flatten());
-        if let Some((constant, layer)) = constant {
+        if let Some(constant) = constant {
             let (fake_quant, ends) = (quantized.node, quantized.range);
-            self.open.push(OpenRange { fake_quant, input, ends, role: insertion.role, constant, layer });
+            self.open.push(OpenRange { fake_quant, input, ends, role: insertion.role, constant });
         }
         let mut output = quantized.output;
         if let Some(delay) = self.quantize.quant_delay.filter(|&delay| insertion.delayed && delay > 0) {
@@ -162,25 +160,20 @@ impl<'o> Inserter<'o> {
 }
 
 /// Whether the range is one for each channel: of weights that only layers read which take that.
-fn constant_range(graph: &Graph, insertion: &Insertion<'_>, chosen: &ConstantRanges) -> (ConstantRange, Option<Layer>) {
-    if insertion.role != Role::Weights {
-        return (ConstantRange::Whole, None);
-    }
+fn constant_range(graph: &Graph, insertion: &Insertion<'_>, chosen: &ConstantRanges) -> ConstantRange {
     let mut readers = insertion.consumers.iter().map(|&consumer| Layer::of(graph, consumer));
-    let Some(layer) = readers.next().flatten() else { return (ConstantRange::Whole, None) };
-    if !is_per_channel(layer, chosen.weights) || !readers.all(|other| other == Some(layer)) {
-        return (ConstantRange::Whole, Some(layer));
-    }
-    let constant = match layer {
-        Layer::Depthwise => {
-            let shape = graph.complete_shape_with(insertion.producer.into(), &mut ShapeCache::default());
-            let dims: Option<Vec<i32>> =
-                shape.and_then(|dims| dims.into_iter().map(|dim| i32::try_from(dim).ok()).collect());
-            dims.and_then(|dims| dims.try_into().ok()).map_or(ConstantRange::Whole, ConstantRange::Depthwise)
-        }
-        _ => ConstantRange::PerChannel,
+    let Some(layer) = readers.next().flatten().filter(|_| insertion.role == Role::Weights) else {
+        return ConstantRange::Whole;
     };
-    (constant, Some(layer))
+    if !is_per_channel(layer, chosen.weights) || !readers.all(|other| other == Some(layer)) {
+        return ConstantRange::Whole;
+    }
+    if layer != Layer::Depthwise {
+        return ConstantRange::PerChannel;
+    }
+    let shape = graph.complete_shape_with(insertion.producer.into(), &mut ShapeCache::default());
+    let dims: Option<Vec<i32>> = shape.and_then(|dims| dims.into_iter().map(|dim| i32::try_from(dim).ok()).collect());
+    dims.and_then(|dims| dims.try_into().ok()).map_or(ConstantRange::Whole, ConstantRange::Depthwise)
 }
 
 /// The names of the first few nodes, and how many more there are.

@@ -48,16 +48,20 @@ pub struct Report {
     /// What was left out because it only trains, saves or watches, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
-    /// How many batch norms and other constant scales were folded by arithmetic, if that was asked for.
+    /// How many batch norms and other constant scales were folded by arithmetic, if that was asked for or a converter wants
+    /// it.
     #[serde(skip_serializing_if = "is_zero")]
     pub folded_constants: usize,
+    /// Whether the ranges of an eval graph without variables of its own are constants or variables, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<&'static str>,
     /// How many layers there are, and how many of them had which outcome.
     pub summary: Summary,
     /// The decision about every batch norm, if they were to be folded.
     pub batch_norms: Vec<BatchNorm>,
     /// The decision about every layer, in graph order.
     pub layers: Vec<Layer>,
-    /// The decision about every Add after convolutions.
+    /// The decision about every Add after convolutions; where a converter says where ranges go, about every activation.
     pub adds: Vec<Layer>,
     /// The model's outputs that were quantized.
     pub outputs: Vec<Output>,

@@ -52,6 +52,9 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
     for (code, count) in extensions(report) {
         line("  extension", format!("{count} by {code}, which TensorFlow leaves as they are (--reference-only)"));
     }
+    if let Some(ranges) = report.ranges {
+        line("ranges", ranges.to_owned());
+    }
     if !report.ops_added.is_empty() {
         let mut kinds: Vec<(&String, &usize)> = report.ops_added.iter().collect();
         kinds.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));

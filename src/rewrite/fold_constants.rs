@@ -4,41 +4,70 @@
 use crate::container::{Encoding, MessageKind, Model, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::freeze::{FreezeOptions, freeze};
-use crate::graph::TensorRef;
+use crate::graph::{Graph, TensorRef};
 use crate::interpreter::Limits;
 use crate::passes::integer::FoldedChain;
-use crate::passes::integer::fold::fold;
+use crate::passes::integer::fold::{fold, tell_biases_apart};
+use crate::passes::integer::{prelu, sums};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
 /// # Errors
 /// [`ErrorKind::Container`] for another message; those of evaluating constants.
 pub(crate) fn fold_constants(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
+    let names = names_of_graph_def(model, outputs)?;
+    let chains = fold(&mut model.graph, outputs, limits)?;
+    if !chains.is_empty() {
+        *model = without_leftovers(model, &names)?;
+    }
+    Ok(chains)
+}
+
+/// The same, and ops written as ones that converters to integers have kernels for.
+///
+/// # Errors
+/// Those of [`fold_constants`].
+pub(crate) fn prepare(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
+    let names = names_of_graph_def(model, outputs)?;
+    let rewritten = sums::write_as_adds(&mut model.graph)? + prelu::unify(&mut model.graph, limits)?;
+    if rewritten > 0 {
+        *model = without_leftovers(model, &names)?;
+    }
+    let chains = fold_constants(model, &tensors(&model.graph, &names), limits)?;
+    let outputs = tensors(&model.graph, &names);
+    if tell_biases_apart(&mut model.graph, &outputs, limits)? > 0 {
+        *model = without_leftovers(model, &names)?;
+    }
+    Ok(chains)
+}
+
+fn names_of_graph_def(model: &Model, outputs: &[TensorRef]) -> Result<Vec<String>> {
     if model.kind != MessageKind::GraphDef {
         let what = format!("constants are folded in a GraphDef, and this is a {}", model.kind.name());
         return Err(Error::new(ErrorKind::Container, what).hint("make one first: tfquant freeze MODEL -o frozen.pb"));
     }
-    let names: Vec<String> = outputs.iter().map(|&output| model.graph.tensor_name(output)).collect();
-    let chains = fold(&mut model.graph, outputs, limits)?;
-    if !chains.is_empty() {
-        *model = without_leftovers(model, names)?;
-    }
-    Ok(chains)
+    Ok(outputs.iter().map(|&output| model.graph.tensor_name(output)).collect())
+}
+
+fn tensors(graph: &Graph, names: &[String]) -> Vec<TensorRef> {
+    names.iter().filter_map(|name| graph.find_tensor(name)).collect()
 }
 
 /// The model as it would be written, without what its outputs do not need any more.
 ///
 /// # Errors
 /// Those of encoding and of freezing.
-pub(crate) fn without_leftovers(model: &Model, outputs: Vec<String>) -> Result<Model> {
+pub(crate) fn without_leftovers(model: &Model, outputs: &[String]) -> Result<Model> {
     let encoded = model.encode()?;
     let mut bytes = Vec::with_capacity(usize::try_from(encoded.len()).unwrap_or_default());
     encoded.write(Encoding::Binary, &mut bytes)?;
     let format = Some((MessageKind::GraphDef, Encoding::Binary));
     let again = Model::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })?;
-    let mut left = freeze(&again, &FreezeOptions { outputs, ..FreezeOptions::default() })?.model;
+    let mut left = freeze(&again, &FreezeOptions { outputs: outputs.to_vec(), ..FreezeOptions::default() })?.model;
     left.path.clone_from(&model.path);
     left.encoding = model.encoding;
     left.ends = model.ends.moved(&model.graph, &left.graph);
+    // What was replaced has its name no more.
+    left.ends.outputs = tensors(&left.graph, outputs);
     Ok(left)
 }

@@ -4,6 +4,7 @@
 
 mod choose;
 mod fold_constants;
+mod for_target;
 mod run;
 mod warnings;
 
@@ -13,12 +14,14 @@ use crate::container::{Encoded, Model};
 use crate::drop_training::drop_training;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
+use crate::graph::op_class::is_variable;
 use crate::interpreter::Limits;
 use crate::options::{Generation, RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::{FileSummary, Report};
 pub use choose::other_rules;
-pub(crate) use fold_constants::{fold_constants, without_leftovers};
+pub(crate) use fold_constants::{fold_constants, prepare, without_leftovers};
+pub(crate) use warnings::left_in_float;
 
 /// A rewritten model, ready to be written, and what was done to it.
 #[derive(Debug)]
@@ -48,10 +51,12 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
         let outputs = model.outputs();
         folded = fold_constants(model, &outputs, &Limits::default())?.len();
     }
-    let mut report = match &options.rules {
-        Rules::Auto(only) => choose::run_by_best(model, options, only)?,
-        Rules::Names(only) => run::run(model, options, Generation::Names(only))?,
-        Rules::Topology(only) => run::run(model, options, Generation::Topology(only))?,
+    let ranges = form_of_ranges(&model.graph, options);
+    let mut report = match (&options.rules, for_target::asked(options)) {
+        (_, Some(asked)) => for_target::run(model, options, asked)?,
+        (Rules::Auto(only), _) => choose::run_by_best(model, options, only)?,
+        (Rules::Names(only), _) => run::run(model, options, Generation::Names(only))?,
+        (Rules::Topology(only), _) => run::run(model, options, Generation::Topology(only))?,
     };
     if options.strict_fold {
         check_all_folded(&model.graph, &report.batch_norms)?;
@@ -61,10 +66,24 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     }
     report.input = input;
     report.dropped = dropped;
-    report.folded_constants = folded;
+    report.folded_constants += folded;
+    report.ranges = ranges;
     let output = model.encode()?;
     report.output = FileSummary { path: String::new(), bytes: output.len(), ..FileSummary::of(model) };
     Ok(Rewritten { report, output })
+}
+
+/// What there is to say of the ranges of an eval graph that has no variables of its own.
+fn form_of_ranges(graph: &Graph, options: &RewriteOptions) -> Option<&'static str> {
+    let quantize = options.quantize.as_ref().filter(|_| !options.common.is_training)?;
+    if quantize.constant_ranges.is_some() {
+        return Some("constants");
+    }
+    let is_frozen = !graph.ids().any(|node| is_variable(graph.op(node)));
+    is_frozen.then_some(
+        "variables, as no range of an activation was given: --ranges-file FILE or --default-range MIN,MAX make all of \
+         them constants, 'tfquant calibrate' finds them out",
+    )
 }
 
 fn check_all_folded(graph: &Graph, batch_norms: &[BatchNorm]) -> Result<()> {

@@ -7,8 +7,28 @@ use crate::graph::training::{self, Gradients};
 use crate::graph::{Graph, NodeId};
 use crate::options::{RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, Quantized};
+use crate::passes::integer::points::Points;
 use crate::passes::topology::fold::GRADIENT_OP;
 use crate::report::{Output, Warning};
+
+/// Which nodes a converter to integers will leave in float.
+pub(crate) fn left_in_float(graph: &Graph, points: &Points) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if let Some(&first) = points.float.first() {
+        let message = format!(
+            "{} nodes have no integer kernel and stay in float, the first '{}' ({})",
+            points.float.len(),
+            graph.name(first),
+            graph.op(first)
+        );
+        warnings.push(Warning::new("stays_in_float", message));
+    }
+    if points.in_loops > 0 {
+        let message = format!("{} tensors in while-loops get no range and stay in float", points.in_loops);
+        warnings.push(Warning::new("in_loops", message));
+    }
+    warnings
+}
 
 /// What can be said before anything is done.
 pub(super) fn before(model: &Model) -> Vec<Warning> {

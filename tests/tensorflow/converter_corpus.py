@@ -985,6 +985,45 @@ CASES["hard_swish_of_layer_ranged_inside"] = functools.partial(hard_swish, "insi
 CASES["hard_swish_of_layer_ranged_all"] = functools.partial(hard_swish, "all")
 
 
+@family("hard_swish_keras", unranged_inside=False, ranged_inside=True)
+def hard_swish_keras(ranged):
+    """As Keras writes it: the sixth goes to the gate."""
+    inside = fq if ranged else lambda x, *_: x
+    x = fq(conv(image()), -3, 3)
+    gate = inside(inside(tf.nn.relu6(x + 3.0), 0, 6) * np.float32(1 / 6), 0, 1)
+    return layer(fq(x * gate, -0.5, 3), "next", seed=2)
+
+
+@family("hard_sigmoid_of_layer", unranged_between=False, ranged_between=True)
+def hard_sigmoid_of_layer(ranged):
+    """Squeeze and excite's gate: what is added to the layer is one more bias."""
+    x = conv(image())
+    x = fq(x, -3, 3) if ranged else x
+    return fq(fq(tf.nn.relu6(x + 3.0), 0, 6) * np.float32(1 / 6), 0, 1)
+
+
+@family("conv_bias_of_equal_numbers", **WEIGHTS)
+def conv_bias_of_equal_numbers(kind):
+    """One range a channel, and a bias that is stored as one number: it is scaled as if all channels were the first."""
+    x = conv(image(), kind, bias=False)
+    return fq(tf.nn.relu6(tf.nn.bias_add(x, np.full([4], 3, np.float32))), 0, 6)
+
+
+@family("conv_bias_of_a_number", per_channel="per channel", unquantized=None)
+def conv_bias_of_a_number(kind):
+    return fq(tf.nn.relu6(conv(image(), kind, bias=False) + 3.0), 0, 6)
+
+
+@case
+def matmul_bias_of_a_split_constant():
+    """A GRU's two biases are one constant, taken apart."""
+    weights = values([8, 8])
+    first, second = tf.unstack(tf.constant(values([2, 8], 2)))
+    x = tf.nn.bias_add(tf.matmul(image(shape=[1, 8]), quantized_weights(weights, "symmetric")), first)
+    x = tf.matmul(fq(x, -2, 2), quantized_weights(weights, "symmetric", name="second_q"))
+    return fq(tf.nn.bias_add(x, second), -4, 4)
+
+
 @case
 def hard_swish_one_range_each():
     x = conv(image())

@@ -4,8 +4,9 @@
 
 prints a table: what each network's int8 model is like, beside the one that the converter's own post-training
 quantization makes with the same samples. Networks are built, trained and frozen once and kept in FOLDER; another
-TensorFlow finds them there and judges the very same ones. Needs scikit-learn for the digits. Not part of CI: training
-all of them takes an hour or two.
+TensorFlow finds them there and judges the very same ones; what became of the converter's own is kept as well. Needs scikit-learn for the digits. Not part of CI: training
+all of them takes an hour or two. With `--untrained` it takes minutes: weights stay as they were drawn, batch norms get
+the digits' statistics, and of what is printed only the accuracy means nothing.
 """
 
 import argparse
@@ -27,7 +28,7 @@ tf = tf2.compat.v1
 keras = tf2.keras
 layers = keras.layers
 
-COMMAND = "tfquant calibrate {model} --data {data} --target litert-int8 -o {output}"
+COMMAND = "tfquant calibrate {model} --outputs {outputs} --data {data} --target litert-int8 -o {output}"
 TEST, CALIBRATION = 300, 100
 NETWORKS = {}
 
@@ -255,22 +256,22 @@ def gru(shape):
 class Frozen:
     """A trained network as frozen graph, with its samples, in a folder."""
 
-    def __init__(self, name, cache):
+    def __init__(self, name, cache, make):
         self.name, self.folder = name, cache / name
         self.graph, self.samples = self.folder / "frozen.pb", self.folder / "calibration.npy"
         if not self.graph.exists():
-            self.make()
+            self.make(make)
         facts = json.loads((self.folder / "facts.json").read_text())
         self.input, self.outputs = facts["input"], facts["outputs"]
         _, (self.test, self.targets) = NETWORKS[name].data(1)
         self.calibration = np.load(self.samples)
 
-    def make(self):
+    def make(self, make):
         network = NETWORKS[self.name]
         self.folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(1)
         (inputs, targets), _ = network.data(1)
-        model = trained(network, inputs, targets)
+        model = make(network, inputs, targets)
         graph_def, source, sinks = frozen(model, network.shape)
         np.save(self.samples, inputs[np.random.RandomState(2).permutation(len(inputs))[:CALIBRATION]])
         outputs = dict(zip(network.task.losses(), sinks))
@@ -308,6 +309,27 @@ def trained(network, inputs, targets):
     return model
 
 
+def untrained(network, inputs, _):
+    """The network as it was drawn. Batch norms have the statistics of some inputs, scales and offsets that differ from
+    channel to channel; what the last layers make is spread like the logits of a network that is rather sure."""
+    model, random = network.build(network.shape), np.random.RandomState(3)
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    for norm in norms:
+        norm.momentum = 0.0
+        channels = norm.moving_mean.shape[0]
+        if norm.gamma is not None:
+            norm.gamma.assign(random.uniform(0.5, 1.5, channels))
+        norm.beta.assign(random.normal(0, 0.3, channels))
+    some = inputs[:64]
+    model(some, training=True)
+    for layer in model.layers:
+        if isinstance(layer, layers.Dense) and layer.activation in (keras.activations.softmax, keras.activations.linear):
+            made = keras.Model(model.inputs, layer.input)(some, training=False).numpy()
+            logits = made @ layer.kernel.numpy()
+            layer.kernel.assign(layer.kernel * (2.0 / logits.std()))
+    return model
+
+
 def frozen(model, shape):
     """The network as graph of constants; the names of its input and its outputs."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -333,6 +355,7 @@ def calibrated(network, command, folder):
     """The model of the graph that the command made of the network's."""
     output = folder / "calibrated.pb"
     words = {"model": network.graph, "data": network.samples, "output": output, "name": network.name}
+    words["outputs"] = ",".join(network.outputs.values())
     arguments = [word.format(**words) for word in shlex.split(command)]
     output.unlink(missing_ok=True)
     done = subprocess.run(arguments, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
@@ -377,20 +400,27 @@ def attempt(make, *arguments):
         return None, str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
 
 
-def facts(name, cache, command):
+def facts(name, cache, command, make=trained):
     """One row of the table."""
-    network = Frozen(name, cache)
+    network = Frozen(name, cache, make)
     wanted = network.run_float()
     row = {"float": {"accuracy": float(NETWORKS[name].task.accuracy(wanted, network.targets))}}
-    made = {"own": (own_quantization, network)}
+    known = network.folder / f"own-{tf2.__version__}.json"
+    if not known.exists():
+        known.write_text(json.dumps(model_of(network, "own", wanted, own_quantization, network)))
+    row["own"] = json.loads(known.read_text())
     if command:
-        made["int8"] = (calibrated, network, command, network.folder)
-    for kind, (make, *arguments) in made.items():
-        tflite, refused = attempt(make, *arguments)
-        row[kind] = {"runs": refused} if refused else judge(network, tflite, wanted)
-        if tflite:
-            (network.folder / f"{kind}.tflite").write_bytes(tflite)
+        row["int8"] = model_of(network, "int8", wanted, calibrated, network, command, network.folder)
     return row
+
+
+def model_of(network, kind, wanted, make, *arguments):
+    """What the model is like that is made so; it is kept beside the network."""
+    tflite, refused = attempt(make, *arguments)
+    if refused:
+        return {"runs": refused}
+    (network.folder / f"{kind}-{tf2.__version__}.tflite").write_bytes(tflite)
+    return judge(network, tflite, wanted)
 
 
 HEADER = """\
@@ -419,6 +449,7 @@ def main():
     parser.add_argument("--cache", type=pathlib.Path, required=True, help="where trained networks are kept")
     parser.add_argument("--command", default=COMMAND, help="makes {output} of {model} with {data}; '' for none")
     parser.add_argument("--json", type=pathlib.Path, help="where to write all that was found")
+    parser.add_argument("--untrained", action="store_true", help="do not train; give it a FOLDER of its own")
     parser.add_argument("--threads", type=int, default=1, help="of TensorFlow's, in training")
     arguments = parser.parse_args()
     tf2.config.threading.set_intra_op_parallelism_threads(arguments.threads)
@@ -430,7 +461,8 @@ def main():
     print(f"TensorFlow {tf2.__version__}\n\n{HEADER}", flush=True)
     for name in arguments.networks or NETWORKS:
         started = time.monotonic()
-        rows[name] = facts(name, arguments.cache, arguments.command)
+        make = untrained if arguments.untrained else trained
+        rows[name] = facts(name, arguments.cache, arguments.command, make)
         rows[name]["seconds"] = time.monotonic() - started
         print(line(name, rows[name]), flush=True)
         if arguments.json:

@@ -8,7 +8,7 @@ use tfquant::freeze::on_the_way::OnTheWay;
 use tfquant::inspect::ranges;
 use tfquant::{
     Common, ConstantRanges, Encoding, Error, ErrorKind, GivenRanges, MessageKind, NamesOnly, OpenOptions, Quantize,
-    Result, RewriteOptions, Rules, Selection, TopologyOnly, Weights, is_range, source,
+    Result, RewriteOptions, Rules, Selection, Target, TopologyOnly, Weights, is_range, source,
 };
 
 /// What `--help` ends with.
@@ -237,12 +237,13 @@ pub struct PassArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Ranges")]
 pub struct RangeArgs {
-    /// Whether ranges are variables or constants (--mode eval, --match topology) [default: variables, unless a flag below
-    /// is given]
+    /// Whether ranges are variables or constants (--mode eval, --match topology) [default: constants where a flag below is
+    /// given, else variables]
     #[arg(long, value_name = "FORM", value_enum)]
     pub ranges: Option<RangeForm>,
 
-    /// Converter whose kernels say how weights are quantized and whether inputs are [default: reference]
+    /// Converter that is to take the result: ranges go where it wants them, as 'tfquant calibrate' puts them (a frozen
+    /// GraphDef) [default: reference]
     #[arg(long, value_name = "CONVERTER", value_enum)]
     pub target: Option<RangeTarget>,
 
@@ -314,20 +315,17 @@ impl RangeArgs {
         if !self.are_constant() {
             return Ok(None);
         }
-        let target = self.target.unwrap_or(RangeTarget::Reference);
-        let of_target = match target {
-            RangeTarget::LitertInt8 | RangeTarget::Openvino => WeightForm::SymmetricPerChannel,
-            RangeTarget::LitertUint8 | RangeTarget::Reference => WeightForm::Asymmetric,
+        let target = match self.target.unwrap_or(RangeTarget::Reference) {
+            RangeTarget::LitertInt8 => Some(Target::LitertInt8),
+            RangeTarget::LitertUint8 => Some(Target::LitertUint8),
+            RangeTarget::Openvino => Some(Target::Openvino),
+            RangeTarget::Reference => None,
         };
-        let weights = match self.weights.unwrap_or(of_target) {
+        let weights = self.weights.map_or(target.map_or(Weights::Asymmetric, Target::weights), |form| match form {
             WeightForm::SymmetricPerChannel => Weights::SymmetricPerChannel,
             WeightForm::Symmetric => Weights::Symmetric,
             WeightForm::Asymmetric => Weights::Asymmetric,
-        };
-        if weights == Weights::Asymmetric && target == RangeTarget::LitertInt8 {
-            return Err(Error::new(ErrorKind::Options, "int8 kernels do not take asymmetric weights")
-                .hint("their convolutions fail on a zero point other than zero: use symmetric-per-channel"));
-        }
+        });
         let given = match &self.ranges_file {
             Some(path) => {
                 let name = path.display().to_string();
@@ -337,10 +335,11 @@ impl RangeArgs {
             None => GivenRanges::default(),
         };
         Ok(Some(ConstantRanges {
+            target,
             weights,
             given,
             default: self.default_range,
-            quantize_inputs: self.quantize_inputs || self.input_range.is_some() || target == RangeTarget::LitertInt8,
+            quantize_inputs: self.quantize_inputs || self.input_range.is_some() || target.is_some(),
             input_range: self.input_range.or(self.default_range),
         }))
     }

@@ -112,7 +112,7 @@ pub struct InsertedFakeQuant {
 
 impl Layer {
     /// A layer that is quantized unless something is found against it.
-    pub(in crate::passes) fn new(graph: &Graph, op: NodeId) -> Self {
+    pub(crate) fn new(graph: &Graph, op: NodeId) -> Self {
         Self {
             node: graph.name(op).to_owned(),
             op: graph.op(op).to_owned(),

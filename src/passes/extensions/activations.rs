@@ -26,19 +26,10 @@ pub(in crate::passes) fn input(graph: &Graph, node: NodeId) -> Option<TensorRef>
     }
 }
 
-fn scalar(graph: &Graph, tensor: TensorRef) -> Option<f32> {
-    let value = graph.const_value(tensor)?;
-    match (value.float_val.as_slice(), value.tensor_content.as_ref()) {
-        (&[number], []) => Some(number),
-        ([], &[a, b, c, d]) => Some(f32::from_le_bytes([a, b, c, d])),
-        _ => None,
-    }
-}
-
 /// The operand of a binary op that is no constant, and the constant.
 fn with_constant(graph: &Graph, node: NodeId) -> Option<(TensorRef, f32)> {
     let (x, y) = (graph.data_input(node, 0)?, graph.data_input(node, 1)?);
-    scalar(graph, y).map(|number| (x, number)).or_else(|| scalar(graph, x).map(|number| (y, number)))
+    graph.const_float(y).map(|number| (x, number)).or_else(|| graph.const_float(x).map(|number| (y, number)))
 }
 
 #[allow(clippy::float_cmp)] // the numbers stand in the graph as they are
@@ -70,7 +61,7 @@ fn behind_quantizers(graph: &Graph, mut tensor: TensorRef) -> TensorRef {
 #[allow(clippy::float_cmp)] // as above
 fn hard_swish_input(graph: &Graph, node: NodeId) -> Option<TensorRef> {
     let product = behind_quantizers(graph, graph.data_input(node, 0)?).node;
-    if scalar(graph, graph.data_input(node, 1)?)? != 6.0 || graph.op(product) != "Mul" {
+    if graph.const_float(graph.data_input(node, 1)?)? != 6.0 || graph.op(product) != "Mul" {
         return None;
     }
     let factors = [graph.data_input(product, 0)?, graph.data_input(product, 1)?];

@@ -31,8 +31,16 @@ fn computes(op: &str) -> bool {
             | "Reciprocal"
             | "Exp"
             | "Abs"
+            | "Mean"
+            | "Sum"
+            | "Prod"
             | "Pack"
+            | "Unpack"
+            | "Split"
+            | "SplitV"
             | "ConcatV2"
+            | "Gather"
+            | "GatherV2"
             | "Slice"
             | "StridedSlice"
             | "Tile"
@@ -106,13 +114,16 @@ mod tests {
              product = Mul(a, b)
              hidden = Identity(product)
              late = Identity(product, ^x)
+             biases = Unpack(product) num=2 axis=0
+             second = Identity(biases:1)
              mixed = Add(hidden, x)",
         );
         let constants = Constants::of(&graph, &graph.run_order());
         let of = |name: &str| constants.contain(graph.find(name).unwrap());
-        assert_eq!(["hidden", "late", "mixed", "x"].map(of), [true, false, false, false]);
-        let hidden = graph.find("hidden").unwrap().into();
-        let values = evaluate(&graph, [hidden, hidden], &Limits::default()).unwrap();
+        assert_eq!(["hidden", "second", "late", "mixed", "x"].map(of), [true, true, false, false, false]);
+        let [hidden, second] = ["hidden", "second"].map(|name| graph.find(name).unwrap().into());
+        let values = evaluate(&graph, [hidden, second, hidden], &Limits::default()).unwrap();
         assert_eq!(values[&hidden].values::<f32>().unwrap(), [3.0, 3.0]);
+        assert_eq!(values[&second].values::<f32>().unwrap(), [3.0]);
     }
 }

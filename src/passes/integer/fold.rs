@@ -20,6 +20,7 @@ use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
+use super::insert::beside;
 use super::network::{Ends, Layer, weights};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
@@ -85,8 +86,40 @@ struct Chain {
     /// The tensor that enters it.
     start: TensorRef,
     links: Vec<(NodeId, Step)>,
-    /// Whether channels are the second dimension instead of the last.
-    channels_first: bool,
+    /// Where the channels are.
+    channels: Layout,
+}
+
+impl Chain {
+    fn scales(&self) -> bool {
+        self.links.iter().any(|(_, step)| step.scales())
+    }
+}
+
+/// Which dimension the channels are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Last,
+    /// The second of four.
+    First,
+}
+
+impl Layout {
+    /// By the node's `data_format`; `None` for one that is not known here.
+    fn of(graph: &Graph, node: NodeId) -> Option<Self> {
+        match graph.attr_str(node, "data_format").as_deref() {
+            None | Some("NHWC" | "NDHWC") => Some(Self::Last),
+            Some("NCHW") => Some(Self::First),
+            Some(_) => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Last => "NHWC",
+            Self::First => "NCHW",
+        }
+    }
 }
 
 /// Folds every chain of the graph, whose outputs are given.
@@ -94,15 +127,51 @@ struct Chain {
 /// # Errors
 /// Those of evaluating the constants and of inserting nodes.
 pub(crate) fn fold(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
-    let chains = find(graph, outputs);
+    let mut chains = find(graph, outputs);
+    chains.retain(Chain::scales);
+    fold_all(graph, &chains, &|_| true, limits)
+}
+
+/// Makes one vector of what is added to a layer, where that is the same number for all channels; says how many there were.
+/// TensorFlow's converter keeps equal numbers as one and scales it by the weights of the first channel, which is wrong for
+/// all others that have a range of their own. So one of them is the next number that there is.
+///
+/// # Errors
+/// Those of [`fold`].
+pub(crate) fn tell_biases_apart(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<usize> {
+    let mut chains = find(graph, outputs);
+    chains.retain(|chain| chain.layer.is_some() && !chain.scales());
+    let is_one_number = |affine: &Affine| are_one_number(&narrowed(&affine.shift));
+    Ok(fold_all(graph, &chains, &is_one_number, limits)?.len())
+}
+
+fn are_one_number(numbers: &[f32]) -> bool {
+    numbers.len() > 1 && numbers[0] != 0.0 && numbers.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
+}
+
+fn told_apart(mut numbers: Vec<f32>) -> Vec<f32> {
+    if are_one_number(&numbers)
+        && let Some(last) = numbers.last_mut()
+    {
+        *last = last.next_up();
+    }
+    numbers
+}
+
+fn fold_all(
+    graph: &mut Graph,
+    chains: &[Chain],
+    counts: &dyn Fn(&Affine) -> bool,
+    limits: &Limits,
+) -> Result<Vec<FoldedChain>> {
     let wanted = chains.iter().flat_map(|chain| {
         let of_layer = chain.layer.and_then(|(layer, _)| weights(graph, layer));
         of_layer.into_iter().chain(chain.links.iter().flat_map(|(_, step)| step.constants()))
     });
     let values = evaluate(graph, wanted.collect::<Vec<_>>(), limits)?;
     let mut folded = Vec::new();
-    for chain in &chains {
-        folded.extend(fold_chain(graph, chain, &values)?);
+    for chain in chains {
+        folded.extend(fold_chain(graph, chain, &values, counts)?);
     }
     Ok(folded)
 }
@@ -135,11 +204,16 @@ fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
         } else {
             continue;
         };
-        let first = graph.attr_str(node, "data_format").is_some_and(|format| format == "NCHW");
+        let Some(layout) = Layout::of(graph, node) else { continue };
         let mut last = node;
         while let Some(reader) = ends.only_reader(last) {
             let Some(step) = step(graph, &constants, Some(last), reader) else { break };
-            if start.0.is_none() && matches!(step, Step::Pass) {
+            let goes_on = match step {
+                Step::Pass => start.0.is_some() && (layout == Layout::Last || graph.op(reader) == "Identity"),
+                Step::Bias(_) | Step::Norm(..) => Layout::of(graph, reader) == Some(layout),
+                _ => true,
+            };
+            if !goes_on {
                 break;
             }
             links.push((reader, step));
@@ -148,9 +222,9 @@ fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
         while links.last().is_some_and(|(_, step)| matches!(step, Step::Pass)) {
             links.pop();
         }
-        if links.iter().any(|(_, step)| step.scales()) {
+        if !links.is_empty() {
             taken.extend(links.iter().map(|&(node, _)| node));
-            chains.push(Chain { layer: start.0, start: start.1, links, channels_first: first });
+            chains.push(Chain { layer: start.0, start: start.1, links, channels: layout });
         }
     }
     chains
@@ -212,10 +286,10 @@ impl Affine {
                 if numbers.len() == 1 && dims.len() <= most_axes {
                     return Some(vec![numbers[0]; channels]);
                 }
-                let along = match dims {
-                    [count] if is_vector || !chain.channels_first => *count,
-                    [.., count, 1, 1] if chain.channels_first && !is_vector => *count,
-                    [.., count] if !chain.channels_first && !is_vector => *count,
+                let along = match (dims, chain.channels) {
+                    ([count], _) if is_vector => *count,
+                    ([.., count, 1, 1], Layout::First) if !is_vector => *count,
+                    ([.., count], Layout::Last) if !is_vector => *count,
                     _ => return None,
                 };
                 (along == channels && numbers.len() == channels && dims.len() <= most_axes).then_some(numbers)
@@ -260,7 +334,12 @@ fn narrowed(numbers: &[f64]) -> Vec<f32> {
     numbers.iter().map(|&number| number as f32).collect()
 }
 
-fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tensor>) -> Result<Option<FoldedChain>> {
+fn fold_chain(
+    graph: &mut Graph,
+    chain: &Chain,
+    values: &HashMap<TensorRef, Tensor>,
+    counts: &dyn Fn(&Affine) -> bool,
+) -> Result<Option<FoldedChain>> {
     let old = match chain.layer {
         Some((layer, kind)) => match weights(graph, layer).and_then(|weights| values.get(&weights)) {
             Some(weights) => Some((layer, kind, weights)),
@@ -272,7 +351,8 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
         Some((_, kind, weights)) => kind.channels(weights.dims()).map(|(channels, _)| channels),
         None => chain.links[0].1.constants().first().and_then(|scale| values.get(scale)).map(Tensor::len),
     };
-    let Some(affine) = channels.and_then(|channels| Affine::of(chain, channels, values)) else { return Ok(None) };
+    let affine = channels.and_then(|channels| Affine::of(chain, channels, values)).filter(counts);
+    let Some(affine) = affine else { return Ok(None) };
     let new_weights = old.map(|(_, kind, weights)| scaled(kind, weights, &affine.scale));
     if matches!(new_weights, Some(None)) {
         return Ok(None);
@@ -286,10 +366,8 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
     };
     // The last node of the chain makes room for a new one of its name.
     let (last, _) = chain.links[chain.links.len() - 1];
-    let name = graph.name(last).to_owned();
     let device = graph.device(last).to_owned();
-    let free = graph.free_name(&format!("{name}/unfolded"));
-    graph.rename(last, &free)?;
+    let name = make_room(graph, last)?;
     let mut before = chain.start;
     if let (Some((layer, _, weights)), Some(Some(scaled))) = (old, new_weights) {
         let dims: Vec<i64> = weights.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
@@ -304,11 +382,9 @@ fn fold_chain(graph: &mut Graph, chain: &Chain, values: &HashMap<TensorRef, Tens
         let scaled = add_node(graph, &format!("{name}/mul"), "Mul", &device, [before, scale], None)?;
         before = scaled.into();
     }
-    let is_image = !chain.links.iter().any(|(_, step)| matches!(step, Step::Pass));
-    let first = chain.channels_first && is_image;
     let new = if old.is_some() {
-        let bias = constant(graph, &format!("{name}/bias"), &Value::Floats(&narrowed(&affine.shift)))?;
-        add_node(graph, &name, "BiasAdd", &device, [before, bias], Some(if first { "NCHW" } else { "NHWC" }))?
+        let bias = constant(graph, &beside(&name, "bias"), &Value::Floats(&told_apart(narrowed(&affine.shift))))?;
+        add_node(graph, &name, "BiasAdd", &device, [before, bias], Some(chain.channels.name()))?
     } else {
         let shift = along_channels(graph, chain, &format!("{name}/shift"), &affine.shift)?;
         add_node(graph, &name, "AddV2", &device, [before, shift], None)?
@@ -331,7 +407,10 @@ fn scaled(kind: Layer, weights: &Tensor, scale: &[f64]) -> Option<Vec<f32>> {
 fn along_channels(graph: &mut Graph, chain: &Chain, name: &str, numbers: &[f64]) -> Result<TensorRef> {
     let numbers = narrowed(numbers);
     let count = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
-    let dims: &[i64] = if chain.channels_first { &[count, 1, 1] } else { &[count] };
+    let dims: &[i64] = match chain.channels {
+        Layout::First => &[count, 1, 1],
+        Layout::Last => &[count],
+    };
     constant(graph, name, &Value::Shaped(&numbers, dims))
 }
 
@@ -341,6 +420,14 @@ pub(super) fn constant(graph: &mut Graph, name: &str, value: &Value<'_>) -> Resu
     attrs.data_type("dtype", value.data_type()).tensor("value", value);
     let name = graph.free_name(name);
     graph.insert(NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: attrs.as_bytes() }).map(Into::into)
+}
+
+/// Gives the node another name; returns the one it had, for what takes its place.
+pub(super) fn make_room(graph: &mut Graph, node: NodeId) -> Result<String> {
+    let name = graph.name(node).to_owned();
+    let free = graph.free_name(&format!("{name}/unfolded"));
+    graph.rename(node, &free)?;
+    Ok(name)
 }
 
 pub(super) fn add_node(

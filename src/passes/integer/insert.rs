@@ -49,6 +49,18 @@ impl FakeQuant<'_> {
     }
 }
 
+/// A name in the scope of a node; below the node, if that has none. Converters make names of a model's tensors of all that
+/// was fused, so that short ones make small models.
+pub(super) fn beside(node: &str, name: &str) -> String {
+    let scope = node.rsplit_once('/').map_or(node, |(scope, _)| scope);
+    format!("{scope}/{name}")
+}
+
+/// What the fake quantizer of an activation is called, where the name is free.
+pub(crate) fn quantizer_name(graph: &Graph, tensor: TensorRef) -> String {
+    format!("{}/quant", graph.name(tensor.node))
+}
+
 /// Puts a fake quantizer between a tensor and everyone who reads it; an output of the network keeps its name.
 ///
 /// # Errors
@@ -61,7 +73,7 @@ pub(crate) fn quantize(
     is_output: bool,
 ) -> Result<NodeId> {
     let readers: Vec<NodeId> = graph.tensor_consumers(tensor).collect();
-    let name = format!("{}/quant", graph.name(tensor.node));
+    let name = quantizer_name(graph, tensor);
     let quant =
         FakeQuant { name: &name, input: tensor, ranges: &[range], per_channel: false, bits, narrow_range: false };
     let node = quant.insert(graph)?;

@@ -1,8 +1,8 @@
 //! A float network as converters to integer arithmetic want it: batch norms folded into weights, and a range, which is a
 //! constant, for every tensor that needs one. No training rewrite is imitated here, and no name of one.
 //!
-//! [`fold`] comes first, where that is asked for [`equalize`] next. [`points`] then says which tensors need a range, whoever calls finds the ranges out, and
-//! [`insert`] and [`weights`] put the fake quantizers in.
+//! [`fold`] comes first, where that is asked for [`equalize`] next. [`points`] then says which tensors need a range,
+//! whoever calls finds the ranges out, and [`place`] and [`weights`] put the fake quantizers in.
 
 pub(crate) mod bias;
 pub(crate) mod constants;
@@ -10,9 +10,13 @@ pub(crate) mod equalize;
 #[cfg(test)]
 mod equalize_tests;
 pub(crate) mod fold;
+pub(crate) mod hard_swish;
 pub(crate) mod insert;
 pub(crate) mod network;
+pub(crate) mod place;
 pub(crate) mod points;
+pub(crate) mod prelu;
+pub(crate) mod sums;
 #[cfg(test)]
 mod tests;
 pub(crate) mod weights;
@@ -20,4 +24,5 @@ pub(crate) mod weights;
 pub use equalize::EqualizedPair;
 pub use fold::FoldedChain;
 pub use insert::Range;
+pub use place::ActivationRange;
 pub use weights::QuantizedWeights;

@@ -5,10 +5,12 @@
 //! values on take the range of either side; some ops have a range of their own, fixed. One tensor has one range, that all
 //! its readers see.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::constants::Constants;
+use super::hard_swish::HardSwishes;
 use super::network::{Ends, Layer};
+use super::prelu::Prelus;
 use crate::graph::loops::Loops;
 use crate::graph::op_class::{canonical_op, is_fake_quant};
 use crate::graph::{Graph, NodeId, TensorRef};
@@ -105,19 +107,17 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let order = graph.run_order();
     let constants = Constants::of(graph, &order);
     let loops = Loops::new(graph, &order);
+    let (prelus, hard_swishes) = (Prelus::of(graph, &constants), HardSwishes::of(graph));
     let view = View { graph, ends: Ends::new(graph, outputs), constants: &constants };
     let mut points = Points::default();
-    let mut live = vec![false; graph.len()];
-    for input in fed {
-        live[input.node.index()] = true;
-    }
+    let live = graph.reached(fed.iter().map(|input| input.node), |node| graph.consumers(node));
+    let is_fed: HashSet<NodeId> = fed.iter().map(|input| input.node).collect();
     let mut chosen: Vec<TensorRef> = inputs.to_vec();
-    for &node in &order {
-        if live[node.index()] || !graph.data_inputs(node).any(|input| live[input.node.index()]) {
+    for &node in order.iter().filter(|&&node| live[node.index()] && !is_fed.contains(&node)) {
+        let op = graph.op(node);
+        if prelus.contain(node) || hard_swishes.contain(node) {
             continue;
         }
-        live[node.index()] = true;
-        let op = graph.op(node);
         if is_float(op) {
             points.float.push(node);
         }
@@ -139,11 +139,12 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     }
     let places: HashMap<TensorRef, usize> = chosen.iter().enumerate().map(|(place, &tensor)| (tensor, place)).collect();
     let mut groups = Groups((0..chosen.len()).collect());
+    let sources = view.sources(&order);
     for &node in order.iter().filter(|&&node| live[node.index()] && joins(graph.op(node))) {
         let operands = view.operands(node);
         let made: Vec<usize> = operands
             .iter()
-            .flat_map(|&operand| view.sources(operand))
+            .map(|operand| sources[operand.node.index()].unwrap_or(*operand))
             .filter_map(|tensor| places.get(&tensor).copied())
             .collect();
         let Some(&first) = made.first() else { continue };
@@ -184,14 +185,23 @@ struct View<'g> {
 }
 
 impl View<'_> {
-    fn reads_constant(&self, node: NodeId) -> bool {
-        self.graph.data_inputs(node).any(|input| self.constants.contain(input.node))
+    /// Whether the node adds a bias, or another one, to what a layer computes.
+    fn is_bias(&self, node: NodeId) -> bool {
+        self.biased(node).is_some_and(|tensor| self.comes_from_layer(tensor.node))
     }
 
-    /// Whether the node adds a bias to what a layer computes.
-    fn is_bias(&self, node: NodeId) -> bool {
-        let adds = matches!(canonical_op(self.graph.op(node)), "BiasAdd" | "Add") && self.reads_constant(node);
-        adds && self.graph.data_inputs(node).any(|input| self.comes_from_layer(input.node))
+    /// What a node adds a constant to that is a number, or one for each channel.
+    fn biased(&self, node: NodeId) -> Option<TensorRef> {
+        if !matches!(canonical_op(self.graph.op(node)), "BiasAdd" | "Add") {
+            return None;
+        }
+        let inputs = [self.graph.data_input(node, 0)?, self.graph.data_input(node, 1)?];
+        let constant = inputs.iter().position(|input| self.constants.contain(input.node))?;
+        let is_vector = self
+            .graph
+            .static_shape(inputs[constant])
+            .is_none_or(|dims| dims.split_last().is_none_or(|(_, outer)| outer.iter().all(|&dim| dim == Some(1))));
+        is_vector.then_some(inputs[1 - constant])
     }
 
     fn comes_from_layer(&self, mut node: NodeId) -> bool {
@@ -203,7 +213,8 @@ impl View<'_> {
             if Layer::of(self.graph, node).is_some() {
                 return true;
             }
-            match self.graph.data_input(node, 0).filter(|_| is_between_layer_and_bias(self.graph.op(node))) {
+            let between = || self.graph.data_input(node, 0).filter(|_| is_between_layer_and_bias(self.graph.op(node)));
+            match self.biased(node).or_else(between) {
                 Some(input) => node = input.node,
                 None => return false,
             }
@@ -224,7 +235,7 @@ impl View<'_> {
             return true;
         }
         if !is_layer {
-            return false;
+            return is_bias && self.is_bias(reader);
         }
         let (mut reader, mut between, mut from_batch) = (Some(reader), 0, false);
         while let Some(node) = reader.filter(|&node| is_between_layer_and_bias(self.graph.op(node))) {
@@ -246,27 +257,19 @@ impl View<'_> {
         }
     }
 
-    /// The tensors whose values this one holds.
-    fn sources(&self, tensor: TensorRef) -> Vec<TensorRef> {
-        const MOST: usize = 4096;
-        let mut found = Vec::new();
-        let mut waiting = vec![tensor];
-        let mut steps = 0;
-        while let Some(tensor) = waiting.pop() {
-            steps += 1;
-            let op = self.graph.op(tensor.node);
-            if !passes_on(op) || steps > MOST {
-                found.push(tensor);
-            } else if joins(op) {
-                // It has joined its own already; one of them stands for all.
-                waiting.extend(
-                    self.operands(tensor.node).into_iter().find(|operand| !self.constants.contain(operand.node)),
-                );
+    /// By node that hands values on, the tensor that they come from; one stands for all that a node joins, which share a
+    /// range.
+    fn sources(&self, order: &[NodeId]) -> Vec<Option<TensorRef>> {
+        let mut sources: Vec<Option<TensorRef>> = vec![None; self.graph.len()];
+        for &node in order.iter().filter(|&&node| passes_on(self.graph.op(node))) {
+            let read = if joins(self.graph.op(node)) {
+                self.operands(node).into_iter().find(|operand| !self.constants.contain(operand.node))
             } else {
-                waiting.extend(self.graph.data_input(tensor.node, usize::from(matches!(op, "Split"))));
-            }
+                self.graph.data_input(node, usize::from(self.graph.op(node) == "Split"))
+            };
+            sources[node.index()] = read.map(|read| sources[read.node.index()].unwrap_or(read));
         }
-        found
+        sources
     }
 }
 

@@ -1,12 +1,14 @@
 //! Small networks: what is folded, which tensors get a range, how weights are quantized.
 
-use super::fold::fold;
+use super::fold::{fold, tell_biases_apart};
 use super::points::points;
-use super::weights::quantize;
+use super::prelu::unify;
+use super::sums::write_as_adds;
+use super::weights::{WeightRules, quantize};
 use crate::graph::samples::{changes, graph_of};
 use crate::graph::{Graph, TensorRef};
 use crate::interpreter::{Limits, Plan, Session, Tensor};
-use crate::options::Weights;
+use crate::options::{Target, Weights};
 
 fn tensors(graph: &Graph, names: &[&str]) -> Vec<TensorRef> {
     names.iter().map(|name| graph.find_tensor(name).unwrap()).collect()
@@ -122,6 +124,28 @@ fn shared_and_training_batch_norms_are_left() {
     assert!(fold_to(&mut graph_of(&training), "norm").is_empty());
 }
 
+#[test]
+fn a_chain_ends_where_channels_lie_elsewhere() {
+    let lines = "
+        x = Placeholder [?,4,4,4]
+        w = Const [3,3,4,4]
+        numbers = Const [1,2,3,4]i
+        different = Cast(numbers) SrcT=DT_INT32 DstT=DT_FLOAT
+        ones = Const [4]
+        conv = Conv2D(x, w)
+        scaled = Mul(conv, different)
+        rows = BiasAdd(scaled, different) data_format=\"NCHW\"
+        norm = FusedBatchNormV3(rows, different, ones, different, different) is_training=false data_format=\"NCHW\"";
+    let (_, chains) = check_same(lines, "norm", 4);
+    let folded: Vec<&[String]> = chains.iter().map(|chain| &chain.folded[..]).collect();
+    assert_eq!(folded, [["scaled"], ["norm"]]);
+    let volume = "
+        x = Placeholder [?,2,4,4,4]
+        gamma = Const [2]
+        norm = FusedBatchNormV3(x, gamma, gamma, gamma, gamma) is_training=false data_format=\"NCDHW\"";
+    assert!(fold_to(&mut graph_of(volume), "norm").is_empty());
+}
+
 /// The tensors that get a range, those that share one with an earlier one marked.
 fn ranged(lines: &str, output: &str) -> Vec<String> {
     let graph = graph_of(lines);
@@ -177,6 +201,115 @@ fn what_orders_accesses_to_a_tensor_array_gets_no_range() {
 }
 
 #[test]
+fn a_hard_swish_has_no_range_inside_and_biases_in_a_row_are_one() {
+    let hard_sigmoid = "
+        x = Placeholder [?,4,4,2]
+        w = Const [3,3,2,2]
+        bias = Const [2]
+        three = Const 3.0
+        sixth = Const 0.16666667
+        about = Const 0.16667
+        conv = Conv2D(x, w)
+        biased = BiasAdd(conv, bias)
+        shifted = AddV2(biased, three)
+        gate = Relu6(shifted)";
+    let swish = |lines: &str| ranged(&format!("{hard_sigmoid}\n{lines}"), "swish");
+    let first = "scaled = Mul(gate, sixth)\nswish = Mul(biased, scaled)";
+    let last = "scaled = Mul(gate, biased)\nswish = Mul(sixth, scaled)";
+    assert_eq!([first, last].map(swish), [["x", "biased", "swish"]; 2]);
+    let slim = "scaled = Mul(gate, about)\nswish = Mul(biased, scaled)";
+    assert_eq!(swish(slim), ["x", "biased", "gate", "scaled", "swish"]);
+    assert_eq!(swish("swish = Mul(gate, sixth)"), ["x", "gate", "swish"]);
+}
+
+#[test]
+fn a_bias_that_is_one_number_is_told_apart() {
+    let lines = "
+        x = Placeholder [?,4,4,2]
+        w = Const [3,3,2,2]
+        zero = Const 0.0
+        three = Const 3.0
+        conv = Conv2D(x, w)
+        biased = Add(conv, zero)
+        shifted = AddV2(biased, three)
+        other = Conv2D(shifted, w)
+        nothing = Add(other, zero)";
+    let before = graph_of(lines);
+    let mut graph = before.clone();
+    let outputs = tensors(&graph, &["nothing"]);
+    assert_eq!(tell_biases_apart(&mut graph, &outputs, &Limits::default()).unwrap(), 1);
+    assert_eq!(
+        changes(&before, &graph),
+        "conv = Conv2D(x, conv/folded)\n\
+         shifted/unfolded = AddV2(biased, three)\n\
+         shifted = BiasAdd(conv, shifted/bias)\n"
+    );
+    let bias = run(&graph, "shifted/bias", &image(2));
+    assert_eq!(bias, [3.0, 3.0f32.next_up()]);
+}
+
+#[test]
+fn sums_and_parametric_relus_become_what_has_a_kernel() {
+    let lines = "
+        x = Placeholder [?,4,4,2]
+        alpha = Const [2]
+        sum = AddN(x, x, x) N=3
+        above = Relu(sum)
+        negated = Neg(sum)
+        below = Relu(negated)
+        scaled = Mul(alpha, below)
+        prelu = Sub(above, scaled)";
+    let before = graph_of(lines);
+    let mut graph = before.clone();
+    assert_eq!(write_as_adds(&mut graph).unwrap(), 1);
+    assert_eq!(unify(&mut graph, &Limits::default()).unwrap(), 1);
+    let x = image(2);
+    assert_eq!(run(&before, "prelu", &x), run(&graph, "prelu", &x));
+    assert_eq!(
+        changes(&before, &graph),
+        "sum/unfolded = AddN(x, x, x)\n\
+         prelu/unfolded = Sub(above, scaled)\n\
+         sum/partial = AddV2(x, x)\n\
+         sum = AddV2(sum/partial, x)\n\
+         prelu/below = Mul(below, prelu/factor)\n\
+         prelu = AddV2(above, prelu/below)\n"
+    );
+    let again = unify(&mut graph, &Limits::default()).unwrap();
+    assert_eq!(again, 0, "a Relu of that form stays");
+    let plain = "
+        x = Placeholder [?,4,4,2]
+        alpha = Const [1,1,2]
+        above = Relu(x)
+        negated = Neg(x)
+        below = Relu(negated)
+        scaled = Mul(alpha, below)
+        prelu = AddV2(above, scaled)
+        done = MaxPool(prelu)";
+    assert_eq!(ranged(plain, "done"), ["x", "prelu"]);
+}
+
+#[test]
+fn what_only_a_loop_s_back_edge_reaches_is_seen() {
+    let lines = "
+        x = Placeholder [1,4]
+        w = Const [4,4]
+        zeros = Const [1,4]
+        start = Enter(zeros)
+        inside = Enter(x)
+        state = Merge(start, next)
+        product = MatMul(state, w)
+        sum = AddV2(product, inside)
+        next = NextIteration(sum)
+        left = Exit(state)
+        after = MatMul(left, w)";
+    let graph = graph_of(lines);
+    let (inputs, outputs) = (tensors(&graph, &["x"]), tensors(&graph, &["after"]));
+    let points = points(&graph, &inputs, &inputs, &outputs);
+    assert_eq!(points.in_loops, 2);
+    assert_eq!(ranged(lines, "after"), ["x", "after"]);
+}
+
+#[test]
 fn weights_are_quantized_as_their_kernels_want_it() {
     let lines = "
         x = Placeholder [?,4,4,2]
@@ -189,7 +322,8 @@ fn weights_are_quantized_as_their_kernels_want_it() {
     ";
     let before = graph_of(lines);
     let mut graph = before.clone();
-    let told = quantize(&mut graph, Weights::SymmetricPerChannel, 8, &Limits::default()).unwrap();
+    let rules = |target| WeightRules { target, how: Weights::SymmetricPerChannel, bits: 8 };
+    let told = quantize(&mut graph, rules(None), &|_| true, &Limits::default()).unwrap().quantized;
     assert_eq!(told.iter().map(|weights| weights.ranges).collect::<Vec<_>>(), [4, 8, 1]);
     assert!(told.iter().all(|weights| weights.min.to_bits() == (-1.0f32).to_bits()));
     assert_eq!(
@@ -203,4 +337,6 @@ fn weights_are_quantized_as_their_kernels_want_it() {
          deep/weights_quant/shaped = Reshape(deep/weights_quant, deep/weights_quant/shaped/shape)\n\
          product/weights_quant = FakeQuantWithMinMaxVars(m)\n"
     );
+    let litert = quantize(&mut before.clone(), rules(Some(Target::LitertInt8)), &|_| true, &Limits::default()).unwrap();
+    assert_eq!((litert.quantized.len(), &litert.left[..]), (2, &["product".to_owned()][..]));
 }

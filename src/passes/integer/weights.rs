@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
 use super::fold::constant;
-use super::insert::{FakeQuant, Range};
+use super::insert::{FakeQuant, Range, beside};
 use super::network::{Layer, weights};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::op_class::is_weight_quantizer;
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
 use crate::interpreter::{Limits, Tensor};
-use crate::options::Weights;
+use crate::options::{Target, Weights};
 use crate::proto::tensorflow::DataType;
 
 /// A fake quantizer of weights.
@@ -40,19 +40,54 @@ pub struct QuantizedWeights {
 /// would not fit the 32 bits that it has in levels of weights times input.
 const SMALLEST_PART: f32 = 1e-4;
 
-/// Puts a fake quantizer between constant weights and the layers that read them.
+/// How weights are to be quantized.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WeightRules {
+    /// The converter that takes the result, if one is known.
+    pub target: Option<Target>,
+    pub how: Weights,
+    pub bits: u8,
+}
+
+impl WeightRules {
+    /// Whether the converter makes more of weights that have no range: TensorFlow's gives each channel of a transposed
+    /// convolution one, that of 2.21 each of a matrix product too, but it takes no such ranges from a graph.
+    fn leave(self, graph: &Graph, layer: NodeId) -> bool {
+        self.how == Weights::SymmetricPerChannel
+            && self.bits == 8
+            && self.target == Some(Target::LitertInt8)
+            && matches!(graph.op(layer), "MatMul" | "Conv2DBackpropInput")
+    }
+}
+
+/// What became of weights.
+#[derive(Debug, Default)]
+pub(crate) struct WeightsDone {
+    pub quantized: Vec<QuantizedWeights>,
+    /// Layers whose weights were left to the converter.
+    pub left: Vec<String>,
+}
+
+/// Puts a fake quantizer between constant weights and the layers that read them, of those that are `chosen`.
 ///
 /// # Errors
 /// Those of evaluating the weights and of inserting nodes.
-pub(crate) fn quantize(graph: &mut Graph, how: Weights, bits: u8, limits: &Limits) -> Result<Vec<QuantizedWeights>> {
+pub(crate) fn quantize(
+    graph: &mut Graph,
+    rules: WeightRules,
+    chosen: &dyn Fn(&str) -> bool,
+    limits: &Limits,
+) -> Result<WeightsDone> {
+    let WeightRules { how, bits, .. } = rules;
+    let mut done = WeightsDone::default();
     if how == Weights::Raw {
-        return Ok(Vec::new());
+        return Ok(done);
     }
     let constants = Constants::of(graph, &graph.run_order());
     let mut found: Vec<(TensorRef, Layer, Vec<NodeId>)> = Vec::new();
     let mut places: HashMap<(TensorRef, bool), usize> = HashMap::new();
     for node in graph.ids() {
-        let Some(layer) = Layer::of(graph, node) else { continue };
+        let Some(layer) = Layer::of(graph, node).filter(|_| chosen(graph.name(node))) else { continue };
         let Some(tensor) = weights(graph, node).filter(|tensor| {
             constants.contain(tensor.node)
                 && graph.tensor_type(*tensor) == Some(DataType::DtFloat)
@@ -60,6 +95,10 @@ pub(crate) fn quantize(graph: &mut Graph, how: Weights, bits: u8, limits: &Limit
         }) else {
             continue;
         };
+        if rules.leave(graph, node) {
+            done.left.push(graph.name(node).to_owned());
+            continue;
+        }
         let place = *places.entry((tensor, layer == Layer::Depthwise)).or_insert_with(|| {
             found.push((tensor, layer, Vec::new()));
             found.len() - 1
@@ -67,14 +106,13 @@ pub(crate) fn quantize(graph: &mut Graph, how: Weights, bits: u8, limits: &Limit
         found[place].2.push(node);
     }
     let values = evaluate(graph, found.iter().map(|(tensor, ..)| *tensor), limits)?;
-    let mut quantized = Vec::new();
     for (tensor, layer, readers) in &found {
         let Some(value) = values.get(tensor) else { continue };
         let per_channel = is_per_channel(*layer, how);
         let ranges = ranges(value, *layer, how, per_channel);
-        quantized.extend(insert(graph, *tensor, *layer, readers, value, &ranges, (per_channel, how, bits))?);
+        done.quantized.extend(insert(graph, *tensor, *layer, readers, value, &ranges, (per_channel, how, bits))?);
     }
-    Ok(quantized)
+    Ok(done)
 }
 
 /// Whether there is a range for each channel of a layer's weights.
@@ -119,7 +157,7 @@ fn insert(
 ) -> Result<Option<QuantizedWeights>> {
     let Some(&first) = readers.first().filter(|_| !ranges.is_empty()) else { return Ok(None) };
     let (layer_name, op) = (graph.name(first).to_owned(), graph.op(first).to_owned());
-    let name = format!("{layer_name}/weights_quant");
+    let name = beside(&layer_name, "weights_quant");
     let flat = (per_channel && layer == Layer::Depthwise).then(|| flattened(value.dims())).flatten();
     let mut input = tensor;
     if let Some([flat, _]) = &flat {

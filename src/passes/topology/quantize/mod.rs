@@ -367,9 +367,9 @@ impl Pass<'_> {
             .filter(|&node| !self.is_gradient(graph, node))
             .map(|node| {
                 let mut layer = Layer::new(graph, node);
-                layer.outcome = self.reason(graph, layers, node);
+                let quantizer = extensions::weight_quantizer(graph, node);
+                layer.outcome = self.reason(graph, layers, node, quantizer.is_some());
                 if layer.outcome == Outcome::WeightsQuantized {
-                    let quantizer = extensions::weight_quantizer(graph, node);
                     layer.detail = quantizer.map(|quantizer| format!("by '{}'", graph.name(quantizer)));
                 }
                 if !matches!(layer.outcome, Outcome::FoldedTwin | Outcome::BatchStatistics) {
@@ -381,12 +381,12 @@ impl Pass<'_> {
     }
 
     /// Why a layer op was left alone.
-    fn reason(&self, graph: &Graph, layers: &Layers, node: NodeId) -> Outcome {
+    fn reason(&self, graph: &Graph, layers: &Layers, node: NodeId, has_quantizer: bool) -> Outcome {
         if has_folded_twin(graph, graph.name(node)) {
             Outcome::FoldedTwin
         } else if layers.statistics.contains(&node) {
             Outcome::BatchStatistics
-        } else if extensions::weight_quantizer(graph, node).is_some() {
+        } else if has_quantizer {
             Outcome::WeightsQuantized
         } else if self.loops.contain(node) {
             Outcome::InsideLoop

@@ -1,0 +1,95 @@
+//! Puts the fake quantizers of activations where [`super::points`] says, with ranges that whoever calls knows.
+
+use hashbrown::HashMap;
+use serde::Serialize;
+
+use super::constants::evaluate;
+use super::insert::{Range, quantize};
+use super::points::Points;
+use crate::error::Result;
+use crate::graph::{Graph, TensorRef};
+use crate::interpreter::{Limits, Tensor};
+
+/// The range of an activation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ActivationRange {
+    /// The tensor.
+    pub tensor: String,
+    /// The op that makes it.
+    pub op: String,
+    /// The fake quantizer.
+    pub node: String,
+    /// The lower end.
+    pub min: f32,
+    /// The upper end.
+    pub max: f32,
+    /// Whether other tensors have the same range because an op reads them together.
+    pub shared: bool,
+}
+
+/// Bits of activations: what every target's kernels take.
+pub(crate) const BITS: u8 = 8;
+/// The range of a tensor that was zero all along.
+const OF_ZEROS: Range = Range { min: 0.0, max: 1.0 };
+
+/// Puts them in. `of` is the range of a tensor alone, `None` if it holds nothing but zeros; all members of a group get the
+/// union of theirs.
+///
+/// # Errors
+/// Those of evaluating constants and of inserting nodes.
+pub(crate) fn place(
+    graph: &mut Graph,
+    points: &Points,
+    outputs: &[TensorRef],
+    of: &dyn Fn(TensorRef) -> Option<Range>,
+    limits: &Limits,
+) -> Result<Vec<ActivationRange>> {
+    let ranges = ranges(graph, points, of, limits)?;
+    let mut members: HashMap<usize, usize> = HashMap::new();
+    let all = || points.tensors.iter().chain(&points.constants);
+    all().for_each(|(_, group)| *members.entry(*group).or_default() += 1);
+    let mut placed = Vec::new();
+    for &(tensor, group) in all() {
+        let range = ranges.get(&group).copied().unwrap_or(OF_ZEROS);
+        let name = graph.tensor_name(tensor);
+        let op = graph.op(tensor.node).to_owned();
+        let node = quantize(graph, tensor, range, BITS, outputs.contains(&tensor))?;
+        placed.push(ActivationRange {
+            tensor: name,
+            op,
+            node: graph.name(node).to_owned(),
+            min: range.min,
+            max: range.max,
+            shared: members.get(&group).is_some_and(|&members| members > 1),
+        });
+    }
+    Ok(placed)
+}
+
+/// The range of each group of tensors: the union of what its members need.
+fn ranges(
+    graph: &Graph,
+    points: &Points,
+    of: &dyn Fn(TensorRef) -> Option<Range>,
+    limits: &Limits,
+) -> Result<HashMap<usize, Range>> {
+    let mut ranges: HashMap<usize, Range> = HashMap::new();
+    let mut widen = |group: usize, by: Range| {
+        let range = ranges.entry(group).or_insert(by);
+        *range = Range { min: range.min.min(by.min), max: range.max.max(by.max) };
+    };
+    for &(tensor, group) in &points.tensors {
+        widen(group, of(tensor).unwrap_or(Range { min: 0.0, max: 0.0 }));
+    }
+    let constants = evaluate(graph, points.constants.iter().map(|&(tensor, _)| tensor), limits)?;
+    for (tensor, group) in &points.constants {
+        let values = constants.get(tensor).and_then(Tensor::values::<f32>).unwrap_or_default();
+        for &value in values {
+            widen(*group, Range { min: value.min(0.0), max: value.max(0.0) });
+        }
+    }
+    for range in ranges.values_mut().filter(|range| range.min >= range.max) {
+        *range = OF_ZEROS;
+    }
+    Ok(ranges)
+}

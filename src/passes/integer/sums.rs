@@ -1,0 +1,42 @@
+//! AddN written as Adds, which have integer kernels.
+//!
+//! # What it does
+//! `AddN(a, b, c)` becomes `AddV2(AddV2(a, b), c)`; the last one has the name.
+//!
+//! # When it applies
+//! To sums of 32-bit floats in a frozen graph. The nodes that are not needed any more stay, for who drops them.
+//!
+//! # What it leaves alone
+//! Sums of other types, and those that wait for something.
+
+use super::fold::{add_node, make_room};
+use crate::error::Result;
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::proto::tensorflow::DataType;
+
+/// Writes them so; says how many there were.
+///
+/// # Errors
+/// Those of inserting nodes.
+pub(crate) fn write_as_adds(graph: &mut Graph) -> Result<usize> {
+    let is_sum = |&node: &NodeId| {
+        graph.op(node) == "AddN"
+            && graph.tensor_type(node.into()) == Some(DataType::DtFloat)
+            && graph.control_inputs(node).next().is_none()
+            && graph.data_inputs(node).count() > 1
+    };
+    let sums: Vec<NodeId> = graph.ids().filter(is_sum).collect();
+    for &sum in &sums {
+        let inputs: Vec<TensorRef> = graph.data_inputs(sum).collect();
+        let (device, name) = (graph.device(sum).to_owned(), make_room(graph, sum)?);
+        let [first, middle @ .., last] = &inputs[..] else { continue };
+        let mut all = *first;
+        for &next in middle {
+            all = add_node(graph, &format!("{name}/partial"), "AddV2", &device, [all, next], None)?.into();
+        }
+        let new = add_node(graph, &name, "AddV2", &device, [all, *last], None)?;
+        let readers: Vec<NodeId> = graph.tensor_consumers(sum.into()).collect();
+        graph.reroute(sum.into(), new.into(), &readers);
+    }
+    Ok(sums.len())
+}
