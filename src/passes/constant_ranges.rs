@@ -8,7 +8,7 @@
 //! # What it leaves alone
 //! Nothing: a range that is not to be had is an error, which lists all of them.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::decisions::{BatchNorm, Role};
 use super::insertion::OpenRange;
@@ -121,7 +121,12 @@ pub(crate) fn given(graph: &Graph, wanted: &[Wanted], chosen: &ConstantRanges) -
             None => missing.push(graph.tensor_name(*tensor)),
         }
     }
-    if missing.is_empty() { Ok(ranges) } else { Err(without_range(&missing)) }
+    if missing.is_empty() {
+        return Ok(ranges);
+    }
+    // One that is missing may have been given under a mistyped name.
+    check_names_and(graph, wanted.iter().flat_map(|wanted| &wanted.names), chosen)?;
+    Err(without_range(&missing))
 }
 
 /// The range that was given for one of these names.
@@ -146,7 +151,18 @@ fn given_for(chosen: &ConstantRanges, names: &[&str], bits: i64) -> Result<Optio
 /// # Errors
 /// [`ErrorKind::Options`] with the first that there is not.
 pub(crate) fn check_names(graph: &Graph, chosen: &ConstantRanges) -> Result<()> {
-    let is_known = |name: &String| graph.find(name).is_some() || graph.find_tensor(name).is_some();
+    check_names_and(graph, [], chosen)
+}
+
+/// The same in a graph that will have nodes of these names too.
+fn check_names_and<'n>(
+    graph: &Graph,
+    coming: impl IntoIterator<Item = &'n String>,
+    chosen: &ConstantRanges,
+) -> Result<()> {
+    let coming: HashSet<&String> = coming.into_iter().collect();
+    let is_known =
+        |name: &String| coming.contains(name) || graph.find(name).is_some() || graph.find_tensor(name).is_some();
     let mut unknown = chosen.given.iter().filter(|given| given.must_fit && !given.names.iter().any(is_known));
     let Some(given) = unknown.next() else { return Ok(()) };
     let name = given.names.last().map_or("", String::as_str);
