@@ -31,8 +31,10 @@ pub(crate) fn write_as_adds(graph: &mut Graph) -> Result<usize> {
         let (device, name) = (graph.device(sum).to_owned(), make_room(graph, sum)?);
         let [first, middle @ .., last] = &inputs[..] else { continue };
         let mut all = *first;
-        for &next in middle {
-            all = add_node(graph, &format!("{name}/partial"), "AddV2", &device, [all, next], None)?.into();
+        for (index, &next) in middle.iter().enumerate() {
+            // A number of its own, lest each name be looked for behind all those before it.
+            let partial = if index == 0 { format!("{name}/partial") } else { format!("{name}/partial_{index}") };
+            all = add_node(graph, &partial, "AddV2", &device, [all, next], None)?.into();
         }
         let new = add_node(graph, &name, "AddV2", &device, [all, *last], None)?;
         let readers: Vec<NodeId> = graph.tensor_consumers(sum.into()).collect();
