@@ -4,6 +4,7 @@
 //! corpus.
 
 use bytes::Bytes;
+use tfquant::document;
 use tfquant::freeze::{FreezeOptions, freeze as freeze_model, layers, report as freeze_report};
 use tfquant::inspect::{check, diff, explain, summary};
 use tfquant::internals::{Attrs, Fields, NewNode, attr, checkpoint_index as index, put_bytes};
@@ -88,7 +89,7 @@ pub fn rewrite(data: &[u8]) {
     let before = model.clone();
     let Ok(rewritten) = run_passes(&mut model, &options) else { return };
     let report = rewritten.report;
-    let _ = (report::json::to_json(&report), report::text::to_text(&report, true));
+    let _ = (document::to_json(&report), report::text::to_text(&report, true));
     let written = write(&model).expect("a rewritten model can be written");
     assert_eq!(written.len() as u64, report.output.bytes);
     let format = Some((model.kind, Encoding::Binary));

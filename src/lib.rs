@@ -28,6 +28,7 @@ mod cases;
 pub mod checkpoint;
 mod collections;
 mod container;
+pub mod document;
 mod drop_training;
 mod error;
 pub mod freeze;

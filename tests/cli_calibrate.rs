@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may stop at once
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
-use std::process::Output;
 
-use assert_cmd::Command;
+use program::{at, done, text, tfquant};
 use serde_json::Value;
 use tempfile::TempDir;
 use tfquant::interpreter::Tensor;
@@ -17,27 +19,8 @@ use tfquant::samples::{Samples, array::ArraySamples, npy};
 const FROZEN: &str = "testdata/digits/frozen.pb";
 const DATA: &str = "testdata/digits/calibration.npy";
 
-fn tfquant(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tfquant")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
 fn json(path: &str) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-/// A path in the folder.
-fn at(folder: &TempDir, name: &str) -> String {
-    folder.path().join(name).to_str().unwrap().to_owned()
-}
-
-fn done(args: &[&str]) -> Output {
-    let done = tfquant(args);
-    assert!(done.status.success(), "{}", text(&done.stderr));
-    done
 }
 
 /// What a run that must fail and leave nothing behind says.

@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may stop at once
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
-use std::process::Output;
 
-use assert_cmd::Command;
+use program::tfquant;
 use serde_json::Value;
-
-fn tfquant(args: &[&str]) -> Output {
-    Command::cargo_bin("tfquant").unwrap().args(args).output().unwrap()
-}
 
 fn check(args: &[&str]) -> (Option<i32>, Value) {
     let output = tfquant(&[&["check", "--json"], args].concat());

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may stop at once
 
-use std::fs;
-use std::process::Output;
+#[path = "support/program.rs"]
+mod program;
 
-use assert_cmd::Command;
+use std::fs;
+
+use program::{at, done, text, tfquant};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -13,25 +15,6 @@ const FROZEN: &str = "testdata/digits/frozen.pb";
 const DATA: &str = "testdata/digits/test.npy";
 const LABELS: &str = "testdata/digits/labels.npy";
 const CALIBRATION: &str = "testdata/digits/calibration.npy";
-
-fn tfquant(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tfquant")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// A path in the folder.
-fn at(folder: &TempDir, name: &str) -> String {
-    folder.path().join(name).to_str().unwrap().to_owned()
-}
-
-fn done(args: &[&str]) -> Output {
-    let done = tfquant(args);
-    assert!(done.status.success(), "{}", text(&done.stderr));
-    done
-}
 
 fn calibrated(folder: &TempDir, name: &str, options: &[&str]) -> String {
     let output = at(folder, name);

@@ -3,22 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may stop at once
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use assert_cmd::Command;
+use program::tfquant;
 use serde_json::Value;
 use tempfile::TempDir;
 use tfquant::freeze::{self, FreezeOptions, checkpoint_beside, layers};
 use tfquant::internals::{Graph, NodeId};
 use tfquant::source;
 use tfquant::{Common, Encoding, MessageKind, Model, OpenOptions, RewriteOptions, Rules, TopologyOnly, rewrite};
-
-fn tfquant(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tfquant")).args(args).output().unwrap()
-}
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()

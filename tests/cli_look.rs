@@ -2,16 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may stop at once
 
-use std::process::Output;
+#[path = "support/program.rs"]
+mod program;
 
 use assert_cmd::Command;
+use program::tfquant;
 use serde_json::Value;
 
 const MODEL: &str = "testdata/mobilenet_v1.meta";
-
-fn tfquant(args: &[&str]) -> Output {
-    Command::cargo_bin("tfquant").unwrap().args(args).output().unwrap()
-}
 
 fn text(args: &[&str]) -> String {
     String::from_utf8(tfquant(args).stdout).unwrap()

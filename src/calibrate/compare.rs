@@ -17,6 +17,7 @@ use super::feed::{Feed, Feeds};
 use super::fidelity::{Fidelity, Pair, Side, measure};
 use super::look::{Fed, look};
 use super::top1::{Labels, Top1, Votes};
+use crate::document::{SCHEMA_VERSION, TOOL};
 use crate::error::{Error, ErrorKind, Printable, Result};
 use crate::freeze::Frozen;
 use crate::freeze::report::Endpoint;
@@ -25,7 +26,6 @@ use crate::graph::{Graph, NodeId, TensorRef};
 use crate::interpreter::{Limits, Plan, Tensor};
 use crate::passes::integer::network::{Layer, hands_channels_on, weights};
 use crate::proto::tensorflow::DataType;
-use crate::report::{SCHEMA_VERSION, TOOL};
 
 /// How to compare.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub struct CompareOptions {
 /// How near two models are.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Comparison {
-    /// The version of this document; see [`crate::inspect::SCHEMA_VERSION`].
+    /// The version of this document; see [`crate::document::SCHEMA_VERSION`].
     pub schema_version: u32,
     /// The program's name and version.
     pub tool: String,

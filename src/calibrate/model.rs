@@ -1,48 +1,22 @@
 //! A float model made one whose ranges are constants: frozen, batch norms folded, run on samples, quantized.
 
-use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::feed::{Feed, Feeds};
 use super::head::expects_scaled;
 use super::look::{Fed, look};
+use super::options::{CalibrateOptions, Measure, Repairs};
 use super::report::CalibrationReport;
-use super::work::{Measure, Repairs, Work};
-use super::{Histogram, Method, Options, Runs, Statistics, collect};
+use super::work::{Work, tensors};
+use super::{Histogram, Method};
 use crate::container::Model;
+use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
 use crate::freeze::Frozen;
-use crate::freeze::report::Endpoint;
 use crate::graph::op_class::is_fake_quant;
-use crate::graph::{Graph, TensorRef, verify};
-use crate::interpreter::{Limits, Plan};
-use crate::options::{Target, Weights};
-use crate::passes::integer::points::Points;
-use crate::report::{SCHEMA_VERSION, TOOL, Warning};
+use crate::graph::{Graph, verify};
+use crate::interpreter::Limits;
 use crate::rewrite::prepare;
-
-/// How to calibrate.
-#[derive(Debug, Clone)]
-pub struct CalibrateOptions {
-    /// For which converter.
-    pub target: Target,
-    /// How to quantize weights.
-    pub weights: Weights,
-    /// Bits for weights.
-    pub weight_bits: u8,
-    /// How to make ranges of samples.
-    pub method: Method,
-    /// How many threads run the graph.
-    pub threads: usize,
-    /// How many samples to use at most.
-    pub limit: usize,
-    /// What a run may use.
-    pub limits: Limits,
-    /// What is done to the network so that it suffers less.
-    pub repairs: Repairs,
-    /// What is measured of the result.
-    pub measure: Measure,
-}
 
 /// A calibrated model.
 #[derive(Debug, Clone)]
@@ -121,28 +95,6 @@ fn described(method: Method) -> String {
         Method::SquaredError { .. } => "mse".to_owned(),
         Method::Entropy { .. } => "entropy".to_owned(),
     }
-}
-
-pub(super) fn tensors(graph: &Graph, ends: &[Endpoint]) -> Vec<TensorRef> {
-    ends.iter().filter_map(|end| graph.find_tensor(&end.tensor)).collect()
-}
-
-pub(super) fn run(
-    graph: &Graph,
-    inputs: &[TensorRef],
-    outputs: &[TensorRef],
-    points: &Points,
-    samples: &Feeds<'_>,
-    options: &CalibrateOptions,
-    done: &(dyn Fn(usize, usize) -> bool + Sync),
-) -> Result<HashMap<TensorRef, Statistics>> {
-    let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
-    let histograms = options.method.needs_histogram() || options.measure == Measure::Histograms;
-    let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
-    let how = Options { threads: options.threads, histograms };
-    let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };
-    let seen = collect(graph, &plan, &watched, &runs, how, &|ran| done(ran, samples.runs))?;
-    Ok(watched.into_iter().zip(seen).collect())
 }
 
 /// Says what about the samples is probably not what was meant.

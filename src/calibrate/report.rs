@@ -9,14 +9,14 @@ pub use super::correct::CorrectedBias;
 pub use super::look::Fed;
 pub use super::measured::MeasuredTensor;
 use crate::container::Model;
+use crate::document::{FileSummary, Warning};
 use crate::freeze::report::FreezeReport;
 pub use crate::passes::integer::{ActivationRange, EqualizedPair, FoldedChain, QuantizedWeights};
-use crate::report::{FileSummary, Warning};
 
 /// What was calibrated, and how.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CalibrationReport {
-    /// The version of this document; see [`crate::inspect::SCHEMA_VERSION`].
+    /// The version of this document; see [`crate::document::SCHEMA_VERSION`].
     pub schema_version: u32,
     /// The program's name and version.
     pub tool: String,

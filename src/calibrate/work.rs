@@ -6,14 +6,14 @@ use hashbrown::HashMap;
 use super::correct::{Setup, correct_biases};
 use super::feed::Feeds;
 use super::measured::{Point, measured};
-use super::model::{CalibrateOptions, run, tensors};
+use super::options::{CalibrateOptions, Measure, Repairs};
 use super::report::CalibrationReport;
-use super::{Extremes, Histogram};
+use super::{Extremes, Histogram, Options, Runs, Statistics, collect};
 use crate::container::Model;
 use crate::error::Result;
-use crate::freeze::report::FreezeReport;
+use crate::freeze::report::{Endpoint, FreezeReport};
 use crate::graph::{Graph, TensorRef};
-use crate::interpreter::Limits;
+use crate::interpreter::{Limits, Plan};
 use crate::passes::integer::bias::give_biases;
 use crate::passes::integer::constants::evaluate;
 use crate::passes::integer::equalize::equalize;
@@ -23,27 +23,6 @@ use crate::passes::integer::weights::{self, WeightRules};
 use crate::passes::integer::{QuantizedWeights, Range};
 use crate::proto::tensorflow::DataType;
 use crate::rewrite::{left_in_float, without_leftovers};
-
-/// What is done to a network so that quantizing it costs less.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Repairs {
-    /// Whether weights are moved between layers, so that channels of one layer are of one size.
-    pub equalize: bool,
-    /// Whether what quantizing adds to a channel on average is taken off its bias.
-    pub correct_bias: bool,
-}
-
-/// What is measured of a calibrated model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Measure {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// How near each tensor is to the float one.
-    Fidelity,
-    /// That, and how often which values occur.
-    Histograms,
-}
 
 /// What quantizing a folded model takes.
 pub(super) struct Work<'a> {
@@ -162,4 +141,26 @@ fn equalized(
     let clips = report.equalized.iter().filter_map(|pair| pair.clip.as_ref());
     let find = |name: &String| model.graph.find(name).map(TensorRef::from);
     Ok(clips.filter_map(|[tensor, behind]| find(tensor).zip(find(behind))).collect())
+}
+
+pub(super) fn tensors(graph: &Graph, ends: &[Endpoint]) -> Vec<TensorRef> {
+    ends.iter().filter_map(|end| graph.find_tensor(&end.tensor)).collect()
+}
+
+fn run(
+    graph: &Graph,
+    inputs: &[TensorRef],
+    outputs: &[TensorRef],
+    points: &Points,
+    samples: &Feeds<'_>,
+    options: &CalibrateOptions,
+    done: &(dyn Fn(usize, usize) -> bool + Sync),
+) -> Result<HashMap<TensorRef, Statistics>> {
+    let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
+    let histograms = options.method.needs_histogram() || options.measure == Measure::Histograms;
+    let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
+    let how = Options { threads: options.threads, histograms };
+    let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };
+    let seen = collect(graph, &plan, &watched, &runs, how, &|ran| done(ran, samples.runs))?;
+    Ok(watched.into_iter().zip(seen).collect())
 }

@@ -31,11 +31,11 @@ use hashbrown::{HashMap, HashSet};
 use crate::checkpoint::{Checkpoint, element_bytes};
 use crate::container::endpoints;
 use crate::container::{Model, Signatures};
+use crate::document::{FileSummary, SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::tensor::{Shape, data_type_name};
 use crate::graph::{Graph, Input, NodeId, TensorRef, nearest, verify};
 use crate::proto::tensorflow::TensorShapeProto;
-use crate::report::{FileSummary, Warning};
 use crate::source::{Location, Part};
 use flat::{Attributes, Flat, FlatNode, Ref};
 use inline::{Call, Inliner};
@@ -464,8 +464,8 @@ impl<'a> Work<'a> {
         frozen: &Model,
         report: &mut FreezeReport,
     ) -> Result<()> {
-        report.schema_version = crate::report::SCHEMA_VERSION;
-        crate::report::TOOL.clone_into(&mut report.tool);
+        report.schema_version = SCHEMA_VERSION;
+        TOOL.clone_into(&mut report.tool);
         "freeze".clone_into(&mut report.command);
         report.signature.clone_from(&chosen.signature);
         report.input = FileSummary::of(model);

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::document::{FileSummary, Warning};
 use crate::error::Printable;
 use crate::graph::tensor::Shape;
-use crate::report::{FileSummary, Warning};
 
 /// What was frozen, and into what.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct FreezeReport {
-    /// The version of this document; see [`crate::inspect::SCHEMA_VERSION`].
+    /// The version of this document; see [`crate::document::SCHEMA_VERSION`].
     pub schema_version: u32,
     /// The program's name and version.
     pub tool: String,

@@ -11,13 +11,13 @@ use serde::Serialize;
 
 use super::attr_text::{attr_text, same_attr};
 use super::change::Change;
+use super::file_summary;
 use super::functions::function_changes;
-use super::{SCHEMA_VERSION, TOOL, file_summary};
 use crate::container::Model;
+use crate::document::{FileSummary, SCHEMA_VERSION, TOOL};
 use crate::error::{Printable, Result};
 use crate::graph::name::check_scope;
 use crate::graph::{Graph, Input, NodeId};
-use crate::report::FileSummary;
 
 /// Everything `tfquant diff` says.
 #[derive(Debug, Clone, Serialize)]

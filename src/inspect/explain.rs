@@ -8,15 +8,15 @@ use std::fmt::Write;
 use hashbrown::HashSet;
 use serde::Serialize;
 
-use super::{SCHEMA_VERSION, TOOL};
 use crate::container::Model;
+use crate::document::{FileSummary, SCHEMA_VERSION, TOOL};
 use crate::error::{Printable, Result};
 use crate::graph::op_class::is_variable;
 use crate::graph::training::stands_aside;
 use crate::graph::{Graph, NodeId};
 use crate::options::RewriteOptions;
 use crate::passes::decisions::{Layer, Outcome};
-use crate::report::{FileSummary, Report, plan};
+use crate::report::{Report, plan};
 use crate::rewrite::rewrite;
 
 /// Everything `tfquant explain` says.

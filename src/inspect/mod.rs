@@ -15,23 +15,11 @@ mod functions;
 pub mod ranges;
 pub mod summary;
 
-use serde::Serialize;
-
 use crate::container::Model;
-pub use crate::report::{SCHEMA_VERSION, TOOL};
-
-use crate::report::FileSummary;
+use crate::document::FileSummary;
 
 /// What there is to say of a file, under the path it was opened by.
 #[must_use]
 pub fn file_summary(model: &Model, path: &str) -> FileSummary {
     FileSummary { path: path.to_owned(), ..FileSummary::of(model) }
-}
-
-/// A document as JSON, one field a line, ending in a line break.
-#[must_use]
-pub fn to_json(document: &impl Serialize) -> String {
-    let mut json = serde_json::to_string_pretty(document).unwrap_or_default();
-    json.push('\n');
-    json
 }

@@ -8,9 +8,10 @@ use hashbrown::HashSet;
 use serde::{Serialize, Serializer};
 
 use super::fake_quant::{FakeQuant, State, fake_quants};
-use super::{SCHEMA_VERSION, TOOL, file_summary};
+use super::file_summary;
 use crate::container::endpoints::{self, Endpoint, Endpoints};
 use crate::container::{Model, Signatures};
+use crate::document::{FileSummary, SCHEMA_VERSION, TOOL};
 use crate::error::Printable;
 use crate::freeze::layers::{self, FunctionLayer};
 use crate::graph::op_class::{is_reference_layer, is_variable};
@@ -18,7 +19,6 @@ use crate::graph::tensor::{self, Shape, data_type_name, element_bytes};
 use crate::graph::training::{Gradients, is_gradient, is_saving};
 use crate::graph::{Graph, NodeId};
 use crate::proto::tensorflow::DataType;
-use crate::report::FileSummary;
 
 /// How many of the biggest tensors are told.
 const BIGGEST: usize = 10;

@@ -102,7 +102,8 @@ mod tests {
 
     fn tensor(proto: &TensorProto) -> Result<Tensor> {
         let mut memory = Memory::new(Budget::new(1 << 20));
-        read(proto, &mut memory)?.aligned(&mut memory)
+        let tensor = read(proto, &mut memory)?;
+        memory.aligned(&tensor)
     }
 
     #[test]

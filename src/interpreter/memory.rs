@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::budget::{Budget, Charge};
-use super::tensor::{Element, Storage, Tensor, element_count};
+use super::tensor::{Buffer, Data, Element, Storage, Tensor, element_count};
 use crate::error::Result;
 
 /// Buffers kept for reuse, at most.
@@ -74,6 +74,30 @@ impl Memory {
     /// As [`Memory::unset`], for a tensor of these dimensions.
     pub(crate) fn unset_for<T: Element>(&mut self, dims: &[usize]) -> Result<Storage<T>> {
         self.unset(element_count(dims)?)
+    }
+
+    /// The same tensor with elements that can be had as values.
+    pub(crate) fn aligned(&mut self, tensor: &Tensor) -> Result<Tensor> {
+        let dims = tensor.dims();
+        let realigned = match tensor.data() {
+            Data::F32(buffer) => self.realigned(dims, buffer)?,
+            Data::F64(buffer) => self.realigned(dims, buffer)?,
+            Data::I32(buffer) => self.realigned(dims, buffer)?,
+            Data::I64(buffer) => self.realigned(dims, buffer)?,
+            Data::U8(_) | Data::I8(_) | Data::Bool(_) => None,
+        };
+        Ok(realigned.map_or_else(|| tensor.clone(), |realigned| realigned.retyped(tensor.dtype())))
+    }
+
+    /// A tensor of these elements in memory of their own, if they are not aligned where they are.
+    fn realigned<T: Element>(&mut self, dims: &[usize], buffer: &Buffer<T>) -> Result<Option<Tensor>> {
+        match buffer {
+            Buffer::File(bytes) if T::cast(bytes).is_none() => {
+                let storage = self.collect(bytes.len() / size_of::<T>(), T::decode(bytes))?;
+                Tensor::from_storage(dims.to_vec(), storage).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The smallest kept buffer that is long enough and not wastefully long.

@@ -496,7 +496,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
         match self.constants.get_mut(&tensor).filter(|_| !self.scope.fed.contains_key(&tensor)) {
             Some(constant) => {
                 if !as_stored && let Value::Tensor(value) = constant {
-                    let aligned = value.clone().aligned(self.memory);
+                    let aligned = self.memory.aligned(value);
                     let in_node =
                         |error: Error| error.or_in_node(self.graph.name(tensor.node), self.graph.op(tensor.node));
                     *value = aligned.map_err(in_node)?;
@@ -517,7 +517,7 @@ impl<'a, 'g> Compiler<'a, 'g> {
                 self.constants.insert(node.into(), value.into());
                 return Ok(None);
             }
-            Action::Emit(value) => Action::Emit(value.aligned(self.memory)?),
+            Action::Emit(value) => Action::Emit(self.memory.aligned(&value)?),
             other => other,
         };
         let data: Vec<TensorRef> = if ignores_inputs(op) { Vec::new() } else { self.graph.data_inputs(node).collect() };

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::budget::Charge;
-use super::memory::Memory;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The element types that the interpreter computes with.
@@ -194,16 +193,6 @@ impl<T: Element> Buffer<T> {
             Self::File(bytes) => T::cast(bytes).unwrap_or_default(),
         }
     }
-
-    /// The elements in memory of their own, if they are not aligned where they are.
-    fn realigned(&self, memory: &mut Memory) -> Result<Option<Storage<T>>> {
-        match self {
-            Self::File(bytes) if T::cast(bytes).is_none() => {
-                memory.collect(bytes.len() / size_of::<T>(), T::decode(bytes)).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
 }
 
 /// Runs `$body` with `$values` bound to a tensor's elements, whatever their type.
@@ -288,22 +277,6 @@ impl Tensor {
         let fits = element_count(&dims).ok()?.checked_mul(size_of::<T>()) == Some(bytes.len());
         let is_plain = cfg!(target_endian = "little") && T::DTYPE != DType::Bool;
         (fits && is_plain).then(|| Self { dims, dtype: T::DTYPE, data: T::wrap(Buffer::File(bytes.clone())) })
-    }
-
-    /// The same tensor with elements that can be had as values.
-    pub(super) fn aligned(self, memory: &mut Memory) -> Result<Self> {
-        let dims = || self.dims.clone();
-        let realigned = match &self.data {
-            Data::F32(buffer) => buffer.realigned(memory)?.map(|storage| Self::from_storage(dims(), storage)),
-            Data::F64(buffer) => buffer.realigned(memory)?.map(|storage| Self::from_storage(dims(), storage)),
-            Data::I32(buffer) => buffer.realigned(memory)?.map(|storage| Self::from_storage(dims(), storage)),
-            Data::I64(buffer) => buffer.realigned(memory)?.map(|storage| Self::from_storage(dims(), storage)),
-            Data::U8(_) | Data::I8(_) | Data::Bool(_) => None,
-        };
-        match realigned {
-            Some(tensor) => Ok(tensor?.retyped(self.dtype)),
-            None => Ok(self),
-        }
     }
 
     /// The dimensions, outermost first.

@@ -9,9 +9,8 @@ use super::data::{Mark, Nodes, PageData, Status, Values, quants};
 use crate::calibrate::compare::in_words;
 use crate::calibrate::report::{CalibrationReport, MeasuredTensor};
 use crate::calibrate::{Fidelity, Histogram};
-use crate::graph::ends::ranked_ends;
+use crate::graph::Graph;
 use crate::graph::op_class::is_fake_quant;
-use crate::graph::{Graph, NodeId};
 
 /// What is at least so many decibels near is good, or fair.
 const GOOD: f64 = 30.0;
@@ -43,17 +42,11 @@ impl<'a> PageData<'a> {
             quants[place].1.values = Some(values(histogram, range, clipped));
         }
         Self {
-            title: report.input.path.clone(),
             subtitle: subtitle(report),
-            diff: false,
             facts: facts(report),
-            warnings: report.warnings.iter().map(|warning| warning.message.clone()).collect(),
-            outputs: ranked_ends(graph).into_iter().map(NodeId::index).collect(),
-            ops: nodes.ops,
-            nodes: nodes.list,
             marks: report.measured.iter().flat_map(|measured| marks(graph, measured)).collect(),
             quants,
-            changes: Vec::new(),
+            ..Self::of_graph(graph, nodes, &report.input, &report.warnings)
         }
     }
 }

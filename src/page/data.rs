@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use serde::Serialize;
 use serde::ser::{SerializeTuple, Serializer};
 
+use crate::document::{FileSummary, Warning};
 use crate::graph::ends::ranked_ends;
 use crate::graph::{Graph, Input, NodeId};
 use crate::inspect::attr_text::attr_text;
@@ -15,7 +16,7 @@ use crate::passes::decisions::{Outcome, Role, Step};
 use crate::report::Report;
 
 /// Everything that a page shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct PageData<'a> {
     /// The headline.
     pub title: String,
@@ -140,17 +141,23 @@ impl<'a> PageData<'a> {
         });
         let quants = quants(graph, &roles.collect());
         Self {
-            title: report.input.path.clone(),
             subtitle: subtitle(report),
-            diff: false,
             facts: facts(report),
-            warnings: report.warnings.iter().map(|warning| warning.message.clone()).collect(),
+            marks,
+            quants,
+            ..Self::of_graph(graph, nodes, &report.input, &report.warnings)
+        }
+    }
+
+    /// What there is to show of any result: the graph, where it came from, what the user should know.
+    pub(super) fn of_graph(graph: &'a Graph, nodes: Nodes<'a>, input: &FileSummary, warnings: &[Warning]) -> Self {
+        Self {
+            title: input.path.clone(),
+            warnings: warnings.iter().map(|warning| warning.message.clone()).collect(),
             outputs: ranked_ends(graph).into_iter().map(NodeId::index).collect(),
             ops: nodes.ops,
             nodes: nodes.list,
-            marks,
-            quants,
-            changes: Vec::new(),
+            ..Self::default()
         }
     }
 

@@ -1,9 +1,7 @@
 //! What a rewrite did and why: every decision with a reason code, what was added, and what the user should know.
 //!
-//! [`Report`] is the document behind every form of output; [`json`] is its stable form, [`text`] the table on the
-//! terminal.
+//! [`Report`] is the document behind every form of output; [`text`] is the table on the terminal.
 
-pub mod json;
 mod names;
 pub mod plan;
 pub mod text;
@@ -13,20 +11,14 @@ use std::collections::BTreeMap;
 pub use names::Names;
 use serde::Serialize;
 
-use crate::container::{Encoding, Model};
+use crate::document::{FileSummary, Warning};
 pub use crate::drop_training::Dropped;
 use crate::passes::decisions::{BatchNorm, Layer, Outcome};
-
-/// The version of the report's JSON form. It grows when a field changes its meaning or goes; new fields do not count.
-pub const SCHEMA_VERSION: u32 = 1;
-
-/// The name and version of the program, as documents give it.
-pub const TOOL: &str = concat!("tfquant ", env!("CARGO_PKG_VERSION"));
 
 /// Everything there is to say about one rewrite.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// [`SCHEMA_VERSION`].
+    /// The version of this document; see [`crate::document::SCHEMA_VERSION`].
     pub schema_version: u32,
     /// The name and version of the program.
     pub tool: String,
@@ -118,38 +110,6 @@ pub struct Output {
     pub after: String,
 }
 
-/// One end of a rewrite.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct FileSummary {
-    /// The path; `-` for a stream.
-    pub path: String,
-    /// `GraphDef`, `MetaGraphDef` or `SavedModel`.
-    pub container: String,
-    /// `binary` or `text`.
-    pub encoding: String,
-    /// The size of the message in its binary form.
-    pub bytes: u64,
-    /// How many nodes the graph has.
-    pub nodes: usize,
-    /// How many functions its library has; they are carried along unchanged.
-    pub functions: usize,
-}
-
-impl FileSummary {
-    /// What there is to say of the model's message, as it was opened.
-    #[must_use]
-    pub fn of(model: &Model) -> Self {
-        Self {
-            path: model.path.clone(),
-            container: model.kind.name().to_owned(),
-            encoding: if model.encoding == Encoding::Text { "text" } else { "binary" }.to_owned(),
-            bytes: model.bytes().len() as u64,
-            nodes: model.graph.len(),
-            functions: model.graph.function_count(),
-        }
-    }
-}
-
 /// The layers in numbers.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
@@ -181,25 +141,5 @@ impl Summary {
         }
         summary.fake_quants = layers.iter().chain(adds).map(|layer| layer.fake_quants.len()).sum();
         summary
-    }
-}
-
-/// Something the user should know although the rewrite went through.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Warning {
-    /// A stable code.
-    pub code: &'static str,
-    /// What is the matter, and what to do about it.
-    pub message: String,
-    /// Lines of Python that do it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub python: Option<&'static str>,
-}
-
-impl Warning {
-    /// A warning in words.
-    #[must_use]
-    pub fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, python: None }
     }
 }

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::{left_in_float, prepare};
 use crate::container::Model;
+use crate::document::{SCHEMA_VERSION, TOOL};
 use crate::error::{ErrorKind, Result};
 use crate::graph::op_class::is_variable;
 use crate::graph::{Graph, TensorRef, verify};
@@ -15,7 +16,7 @@ use crate::passes::integer::place::{self, place};
 use crate::passes::integer::points::points;
 use crate::passes::integer::weights::{self, WeightRules, WeightsDone};
 use crate::passes::integer::{ActivationRange, Range};
-use crate::report::{ChosenRules, Report, SCHEMA_VERSION, Summary, TOOL};
+use crate::report::{ChosenRules, Report, Summary};
 
 /// What is asked for: how to quantize, which ranges there are, and the converter.
 type Asked<'o> = (&'o Quantize, &'o ConstantRanges, Target);

@@ -11,6 +11,7 @@ mod warnings;
 use std::collections::BTreeMap;
 
 use crate::container::{Encoded, Model};
+use crate::document::FileSummary;
 use crate::drop_training::drop_training;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
@@ -18,7 +19,7 @@ use crate::graph::op_class::is_variable;
 use crate::interpreter::Limits;
 use crate::options::{Generation, RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
-use crate::report::{FileSummary, Report};
+use crate::report::Report;
 pub use choose::other_rules;
 pub(crate) use fold_constants::{fold_constants, prepare, without_leftovers};
 pub(crate) use warnings::left_in_float;

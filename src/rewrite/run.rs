@@ -5,13 +5,14 @@ use std::thread;
 
 use super::warnings;
 use crate::container::Model;
+use crate::document::SCHEMA_VERSION;
 use crate::error::{ErrorKind, Result};
 use crate::graph::{Graph, NodeId, TensorRef, verify};
 use crate::options::{Common, Generation, RewriteOptions};
 use crate::passes::decisions::{BatchNorm, Quantized};
 use crate::passes::topology::fold::Folded;
 use crate::passes::{constant_ranges, names, output_names, topology};
-use crate::report::{ChosenRules, Output, Report, SCHEMA_VERSION, Summary};
+use crate::report::{ChosenRules, Output, Report, Summary};
 
 /// Runs the passes over the model's graph. What the file has become is not told yet.
 ///

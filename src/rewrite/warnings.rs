@@ -1,6 +1,7 @@
 //! What the user should know although the rewrite went through.
 
 use crate::container::Model;
+use crate::document::Warning;
 use crate::freeze::layers;
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::training::{self, Gradients};
@@ -9,7 +10,7 @@ use crate::options::{RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, Quantized};
 use crate::passes::integer::points::Points;
 use crate::passes::topology::fold::GRADIENT_OP;
-use crate::report::{Output, Warning};
+use crate::report::Output;
 
 /// Which nodes a converter to integers will leave in float.
 pub(crate) fn left_in_float(graph: &Graph, points: &Points) -> Vec<Warning> {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use tfquant::calibrate::report::{CalibrationReport, fed_to_text, to_text};
 use tfquant::calibrate::{self, CalibrateOptions, Measure, Method, Repairs};
 use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
-use tfquant::inspect::to_json;
+use tfquant::document::to_json;
 use tfquant::output::{Output, commit_all};
 use tfquant::page::PageData;
 use tfquant::{Model, source};

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use tfquant::checkpoint::read_index;
+use tfquant::document::to_json;
 use tfquant::inspect::check::{self, Options, against, checkpoint};
-use tfquant::inspect::{file_summary, to_json};
+use tfquant::inspect::file_summary;
 
 use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT};
 use crate::models::{open, open_path};

@@ -8,8 +8,8 @@ use clap::Args;
 use tfquant::calibrate::Labels;
 use tfquant::calibrate::compare::{CompareOptions, compare, in_words, to_text};
 use tfquant::calibrate::report::fed_to_text;
+use tfquant::document::to_json;
 use tfquant::freeze::{FreezeOptions, Frozen, checkpoint_beside, freeze};
-use tfquant::inspect::to_json;
 use tfquant::samples::npy;
 use tfquant::{Model, source};
 

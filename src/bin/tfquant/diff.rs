@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use tfquant::inspect::{diff, to_json};
+use tfquant::document::to_json;
+use tfquant::inspect::diff;
 use tfquant::page::PageData;
 
 use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, HtmlArgs, InputArgs, WHAT};

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use tfquant::inspect::{explain, to_json};
+use tfquant::document::to_json;
+use tfquant::inspect::explain;
 use tfquant::page::PageData;
 
 use crate::args::{EXIT_CODES, FreezingArgs, HOW_MUCH, HtmlArgs, InputArgs, PassArgs};

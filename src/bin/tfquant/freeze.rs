@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use tfquant::document::to_json;
 use tfquant::freeze::report::{FreezeReport, to_text};
 use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
-use tfquant::inspect::to_json;
 use tfquant::output::{Output, commit_all};
 use tfquant::{Encoding, Model, source};
 

@@ -24,11 +24,13 @@ mod targets;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod verb;
 
 use std::process::{self, ExitCode};
 
-use clap::{ColorChoice, Parser, Subcommand};
+use clap::{ColorChoice, Parser};
 use tfquant::output;
+use verb::Verb;
 
 /// Rewrites TensorFlow graph files for simulated quantization.
 #[derive(Debug, Parser)]
@@ -42,40 +44,11 @@ struct Cli {
     color: ColorChoice,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Insert fake quantizers around the layers of a graph
-    Rewrite(rewrite::RewriteArgs),
-    /// Fold batch norms into the weights of their layers, without quantizing
-    Fold(fold::FoldArgs),
-    /// Make one graph without variables and calls out of a model
-    Freeze(freeze::FreezeArgs),
-    /// Make a float model one with 8-bit ranges, which samples show, for a converter to integers
-    Calibrate(calibrate::CalibrateArgs),
-    /// Tell what a graph is: inputs, outputs, ops, parameters, how far it is quantized
-    Summary(summary::SummaryArgs),
-    /// Tell whether a converter will take a graph, and what looks wrong in it
-    Check(check::CheckArgs),
-    /// Tell what the rules say about each layer, and why
-    Explain(explain::ExplainArgs),
-    /// Tell the range of every fake quantizer, with its scale and zero point
-    Ranges(ranges::RangesArgs),
-    /// Tell how two graphs differ, node by node
-    Diff(diff::DiffArgs),
-    /// Tell how near two models' tensors are on the same samples, and which classes both see
-    Compare(compare::CompareArgs),
-    /// Print the completions for a shell
-    Completions(completions::CompletionsArgs),
-    /// Print the manual page
-    #[command(before_help = "Example: tfquant man > tfquant.1", after_help = args::EXIT_CODES)]
-    Man,
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     terminal::choose_color(cli.color);
     leave_nothing_behind_when_told_to_end();
-    match run(&cli.verb) {
+    match cli.verb.run() {
         Ok(code) => code,
         Err(error) => terminal::fail(&error),
     }
@@ -89,21 +62,4 @@ fn leave_nothing_behind_when_told_to_end() {
         process::exit(ENDED_BY_CTRL_C);
     });
     drop(handled);
-}
-
-fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
-    match verb {
-        Verb::Rewrite(args) => rewrite::run(args),
-        Verb::Fold(args) => fold::run(args),
-        Verb::Freeze(args) => freeze::run(args),
-        Verb::Calibrate(args) => calibrate::run(args),
-        Verb::Summary(args) => summary::run(args),
-        Verb::Check(args) => check::run(args),
-        Verb::Explain(args) => explain::run(args),
-        Verb::Ranges(args) => ranges::run(args),
-        Verb::Diff(args) => diff::run(args),
-        Verb::Compare(args) => compare::run(args),
-        Verb::Completions(args) => completions::run(args),
-        Verb::Man => man::run(),
-    }
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use tfquant::inspect::{ranges, to_json};
+use tfquant::document::to_json;
+use tfquant::inspect::ranges;
 
 use crate::args::{EXIT_CODES, InputArgs, WHAT};
 use crate::models::open;

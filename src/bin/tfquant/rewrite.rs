@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use tfquant::document::to_json;
 use tfquant::freeze::report::in_short;
 use tfquant::freeze::saved_model;
 use tfquant::page::PageData;
-use tfquant::report::{Report, json, plan as plan_text, text};
+use tfquant::report::{Report, plan as plan_text, text};
 use tfquant::source::{self, Source};
 use tfquant::{Error, ErrorKind, Model, RewriteOptions, Rewritten, Rules, other_rules, rewrite};
 
@@ -81,7 +82,7 @@ pub fn transform(
     rewritten.report.dry_run = output.dry_run;
     rewritten.report.frozen = frozen.as_ref().map(in_short);
     if let Some(target) = &mut targets.plan {
-        target.write_document(json::to_json(&rewritten.report).as_bytes())?;
+        target.write_document(to_json(&rewritten.report).as_bytes())?;
     }
     if let Some(target) = &mut targets.html {
         let graph = &rewritten.output.model().graph;
@@ -123,7 +124,7 @@ fn finish(
     let written_to = args.output.as_ref().map(|path| path.display().to_string());
     report.was_run(written_to.unwrap_or_default(), stages.into_seconds());
     if let Some(target) = &mut targets.report {
-        target.write_document(json::to_json(report).as_bytes())?;
+        target.write_document(to_json(report).as_bytes())?;
     }
     targets.commit()?;
     if !args.quiet {

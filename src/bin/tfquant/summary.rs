@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use tfquant::inspect::{summary, to_json};
+use tfquant::document::to_json;
+use tfquant::inspect::summary;
 
 use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs};
 use crate::models::open;

@@ -18,10 +18,10 @@ use findings::MAX_LISTED;
 pub use findings::{Finding, Findings};
 
 use super::fake_quant::{State, fake_quants};
-use super::{SCHEMA_VERSION, TOOL, file_summary};
+use super::file_summary;
 use crate::container::Model;
+use crate::document::{FileSummary, SCHEMA_VERSION, TOOL};
 use crate::error::Printable;
-use crate::report::FileSummary;
 
 /// Which converter is to take the graph.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -7,8 +7,9 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::file::{Entry, line_of, not_one};
-use super::{Ranges, TOOL, of_activations};
+use super::entry::{Entry, line_of, not_one};
+use super::{Ranges, of_activations};
+use crate::document::{TOOL, to_json};
 use crate::error::Result;
 
 /// The ranges of activations in that form.
@@ -21,7 +22,7 @@ pub fn to_aeq(ranges: &Ranges) -> String {
         "model_qsvs": of_tensor.collect::<Map<_, _>>(),
         "metadata": { "tool": TOOL, "model": ranges.model },
     });
-    super::super::to_json(&document)
+    to_json(&document)
 }
 
 /// What such a dictionary gives; tensors with many ranges, or none, are passed over.

@@ -2,7 +2,7 @@
 
 use csv::{ReaderBuilder, StringRecord, Trim, WriterBuilder};
 
-use super::file::{Entry, not_one};
+use super::entry::{Entry, not_one};
 use super::{Channel, Ranges, Row};
 use crate::error::Result;
 

@@ -6,32 +6,11 @@ use hashbrown::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::entry::{Entry, line_of, not_one};
 use super::{aeq, csv, quant_stats};
 use crate::container::text::first_field_name;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{GivenRange, GivenRanges, is_range};
-
-/// A range as a file gives it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub names: Vec<String>,
-    pub ends: [f64; 2],
-    pub bits: Option<i64>,
-    /// The line, or the number of the entry.
-    pub place: String,
-}
-
-/// The error about something that no tool wrote so.
-pub(super) fn not_one(what: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Options, format!("not a file of ranges: {what}"))
-        .hint("'tfquant ranges MODEL --format json' writes such a file, or csv, aeq or quant-stats")
-}
-
-/// In which line of a text a part of it begins, from one.
-pub(super) fn line_of(text: &str, part: &str) -> usize {
-    let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-    1 + text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count()
-}
 
 /// Reads ranges of activations, in whichever form [`super`] writes them; the content says in which.
 ///
@@ -168,7 +147,7 @@ fn checked(entries: &[Entry], strict: Strict) -> Result<GivenRanges> {
 mod tests {
     use super::super::{Channel, Ranges, Row, to_text};
     use super::*;
-    use crate::inspect::to_json;
+    use crate::document::to_json;
 
     fn ranges() -> Ranges {
         let row = |tensor: &str, weights: bool, ends: [f32; 2]| Row {

@@ -6,6 +6,7 @@
 
 pub mod aeq;
 pub mod csv;
+mod entry;
 mod file;
 pub mod quant_stats;
 
@@ -15,9 +16,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::fake_quant::{FakeQuant, Range, fake_quants};
-use super::{SCHEMA_VERSION, TOOL};
 use crate::checkpoint::{Checkpoint, Contents};
 use crate::container::Model;
+use crate::document::{SCHEMA_VERSION, TOOL};
 use crate::error::{Error, Result};
 use crate::graph::op_class::feeds;
 use crate::graph::{Graph, NodeId};

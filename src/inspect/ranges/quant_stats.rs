@@ -3,7 +3,7 @@
 
 use prost::Message;
 
-use super::file::{Entry, not_one};
+use super::entry::{Entry, not_one};
 use super::{Ranges, of_activations};
 use crate::container::text::{parse_message, print_message};
 use crate::error::Result;

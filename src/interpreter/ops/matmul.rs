@@ -122,8 +122,8 @@ fn multiplied_integers<T: Number>(
 /// The product of two matrices, or of each pair in two batches of them.
 pub(super) fn product(a: &Tensor, b: &Tensor, transposed: [bool; 2], memory: &mut Memory) -> Result<Tensor> {
     match a.data() {
-        Data::I32(_) => multiplied_integers::<i32>(a, &b.clone().aligned(memory)?, transposed, memory),
-        Data::I64(_) => multiplied_integers::<i64>(a, &b.clone().aligned(memory)?, transposed, memory),
+        Data::I32(_) => multiplied_integers::<i32>(a, &memory.aligned(b)?, transposed, memory),
+        Data::I64(_) => multiplied_integers::<i64>(a, &memory.aligned(b)?, transposed, memory),
         _ => with_float_type!(a, T => multiplied::<T>(a, b, transposed, memory)),
     }
 }

@@ -5,8 +5,8 @@
 //! with the reason.
 
 use super::constants::Constants;
-use super::fold::{add_node, constant};
 use super::network::{Ends, Layer, hands_channels_on, weights};
+use super::new_nodes::{add_node, constant};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::loops::Loops;

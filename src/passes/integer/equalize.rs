@@ -24,8 +24,8 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
-use super::fold::constant;
 use super::network::{Ends, Layer, weights};
+use super::new_nodes::constant;
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::op_class::canonical_op;

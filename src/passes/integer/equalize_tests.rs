@@ -17,6 +17,13 @@ fn run(graph: &Graph, names: &[&str], x: &Tensor) -> Vec<Tensor> {
     Session::new(&plan).run(std::slice::from_ref(x), &mut |_, _| Ok(())).unwrap()
 }
 
+fn equalized(lines: &str) -> (Graph, Vec<EqualizedPair>) {
+    let mut graph = graph_of(lines);
+    let outputs = tensors(&graph, &["out"]);
+    let told = equalize(&mut graph, &outputs, &Limits::default()).unwrap();
+    (graph, told)
+}
+
 fn input(dims: &[usize]) -> Tensor {
     let count = dims.iter().product::<usize>();
     let values = (0..count).map(|index| f32::from(u16::try_from(index * 37 % 101).unwrap()) / 9.0 - 4.0);
@@ -112,9 +119,7 @@ fn two_sizes_meet_in_the_middle() {
         relu = Relu(first)
         out = MatMul(relu, v)
     ";
-    let mut graph = graph_of(lines);
-    let outputs = tensors(&graph, &["out"]);
-    let told = equalize(&mut graph, &outputs, &Limits::default()).unwrap();
+    let (graph, told) = equalized(lines);
     let [scale, _] = told[0].scales.unwrap();
     assert!((scale - 1.0 / 3.0).abs() < 1e-9, "{scale}");
     for layer in ["first/equalized", "out"] {
@@ -138,9 +143,7 @@ fn a_channel_of_next_to_nothing_is_left_as_it_is() {
         relu = Relu(first)
         out = MatMul(relu, v)
     ";
-    let mut graph = graph_of(lines);
-    let outputs = tensors(&graph, &["out"]);
-    let told = equalize(&mut graph, &outputs, &Limits::default()).unwrap();
+    let (_, told) = equalized(lines);
     assert_eq!(told[0].scales, Some([0.5, 1.0]), "one over four; its bias would have grown a thousandfold");
 }
 

@@ -20,12 +20,12 @@ use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
-use super::insert::beside;
 use super::network::{Ends, Layer, weights};
+use super::new_nodes::{add_node, beside, constant, make_room};
 use crate::error::Result;
-use crate::graph::attr::{Attrs, Tensor as Value};
+use crate::graph::attr::Tensor as Value;
 use crate::graph::op_class::{canonical_op, is_fused_batch_norm};
-use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::interpreter::{Limits, Tensor};
 use crate::proto::tensorflow::DataType;
 
@@ -412,38 +412,4 @@ fn along_channels(graph: &mut Graph, chain: &Chain, name: &str, numbers: &[f64])
         Layout::Last => &[count],
     };
     constant(graph, name, &Value::Shaped(&numbers, dims))
-}
-
-/// Adds a Const whose name is free, or made so.
-pub(super) fn constant(graph: &mut Graph, name: &str, value: &Value<'_>) -> Result<TensorRef> {
-    let mut attrs = Attrs::default();
-    attrs.data_type("dtype", value.data_type()).tensor("value", value);
-    let name = graph.free_name(name);
-    graph.insert(NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: attrs.as_bytes() }).map(Into::into)
-}
-
-/// Gives the node another name; returns the one it had, for what takes its place.
-pub(super) fn make_room(graph: &mut Graph, node: NodeId) -> Result<String> {
-    let name = graph.name(node).to_owned();
-    let free = graph.free_name(&format!("{name}/unfolded"));
-    graph.rename(node, &free)?;
-    Ok(name)
-}
-
-pub(super) fn add_node(
-    graph: &mut Graph,
-    name: &str,
-    op: &str,
-    device: &str,
-    inputs: [TensorRef; 2],
-    data_format: Option<&str>,
-) -> Result<NodeId> {
-    let mut attrs = Attrs::default();
-    attrs.data_type("T", DataType::DtFloat);
-    if let Some(format) = data_format {
-        attrs.str("data_format", format);
-    }
-    let name = graph.free_name(name);
-    let inputs = inputs.map(Input::Data);
-    graph.insert(NewNode { name: &name, op, device, inputs: &inputs, attrs: attrs.as_bytes() })
 }

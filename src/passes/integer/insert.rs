@@ -1,6 +1,6 @@
 //! Fake quantizers whose ranges are constants.
 
-use super::fold::constant;
+use super::new_nodes::constant;
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
@@ -47,13 +47,6 @@ impl FakeQuant<'_> {
         let inputs = [self.input, min, max].map(Input::Data);
         graph.insert(NewNode { name: &name, op, device: "", inputs: &inputs, attrs: attrs.as_bytes() })
     }
-}
-
-/// A name in the scope of a node; below the node, if that has none. Converters make names of a model's tensors of all that
-/// was fused, so that short ones make small models.
-pub(super) fn beside(node: &str, name: &str) -> String {
-    let scope = node.rsplit_once('/').map_or(node, |(scope, _)| scope);
-    format!("{scope}/{name}")
 }
 
 /// What the fake quantizer of an activation is called, where the name is free.

@@ -15,7 +15,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::constants::{Constants, evaluate};
-use super::fold::{add_node, constant, make_room};
+use super::new_nodes::{add_node, constant, make_room};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::op_class::canonical_op;

@@ -9,7 +9,7 @@
 //! # What it leaves alone
 //! Sums of other types, and those that wait for something.
 
-use super::fold::{add_node, make_room};
+use super::new_nodes::{add_node, make_room};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;

@@ -8,9 +8,9 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
-use super::fold::constant;
-use super::insert::{FakeQuant, Range, beside};
+use super::insert::{FakeQuant, Range};
 use super::network::{Layer, weights};
+use super::new_nodes::{beside, constant};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::op_class::is_weight_quantizer;

@@ -1,0 +1,47 @@
+//! Nodes that the passes of this room add, and what these are called.
+
+use crate::error::Result;
+use crate::graph::attr::{Attrs, Tensor as Value};
+use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use crate::proto::tensorflow::DataType;
+
+/// A name in the scope of a node; below the node, if that has none. Converters make names of a model's tensors of all that
+/// was fused, so that short ones make small models.
+pub(super) fn beside(node: &str, name: &str) -> String {
+    let scope = node.rsplit_once('/').map_or(node, |(scope, _)| scope);
+    format!("{scope}/{name}")
+}
+
+/// Adds a Const whose name is free, or made so.
+pub(super) fn constant(graph: &mut Graph, name: &str, value: &Value<'_>) -> Result<TensorRef> {
+    let mut attrs = Attrs::default();
+    attrs.data_type("dtype", value.data_type()).tensor("value", value);
+    let name = graph.free_name(name);
+    graph.insert(NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: attrs.as_bytes() }).map(Into::into)
+}
+
+/// Gives the node another name; returns the one it had, for what takes its place.
+pub(super) fn make_room(graph: &mut Graph, node: NodeId) -> Result<String> {
+    let name = graph.name(node).to_owned();
+    let free = graph.free_name(&format!("{name}/unfolded"));
+    graph.rename(node, &free)?;
+    Ok(name)
+}
+
+pub(super) fn add_node(
+    graph: &mut Graph,
+    name: &str,
+    op: &str,
+    device: &str,
+    inputs: [TensorRef; 2],
+    data_format: Option<&str>,
+) -> Result<NodeId> {
+    let mut attrs = Attrs::default();
+    attrs.data_type("T", DataType::DtFloat);
+    if let Some(format) = data_format {
+        attrs.str("data_format", format);
+    }
+    let name = graph.free_name(name);
+    let inputs = inputs.map(Input::Data);
+    graph.insert(NewNode { name: &name, op, device, inputs: &inputs, attrs: attrs.as_bytes() })
+}
