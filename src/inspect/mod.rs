@@ -2,12 +2,13 @@
 //! how two graphs differ.
 //!
 //! Every verb of the program that only looks has its module here, which makes a document: [`summary`], [`check`],
-//! [`explain`], [`diff`], [`ranges`]. A document is serialised for scripts and has a `to_text` for people and grep, one fact a line.
+//! [`explain`], [`diff`], [`ranges`], [`convert_script`]. A document is serialised for scripts and has a `to_text` for people and grep, one fact a line.
 //! None of them reads the contents of big tensors.
 
 pub mod attr_text;
 pub mod change;
 pub mod check;
+pub mod convert_script;
 pub mod diff;
 pub mod explain;
 pub mod fake_quant;

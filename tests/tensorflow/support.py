@@ -31,9 +31,11 @@ class Tfquant:
         return output, read_report(report)
 
     def run(self, *arguments):
+        """Runs the binary where it is to succeed; returns what it printed."""
         command = [str(self.binary), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stderr}"
+        return done.stdout
 
     def meta_graph(self, name="model.meta", **model):
         """Exports a model as MetaGraphDef."""

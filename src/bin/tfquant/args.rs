@@ -276,6 +276,27 @@ pub enum RangeForm {
     Variables,
 }
 
+/// Which converter.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ConverterTarget {
+    /// TensorFlow's converter to LiteRT (TFLite), signed 8-bit tensors
+    LitertInt8,
+    /// The same with unsigned 8-bit tensors (TFLiteConverter of compat.v1)
+    LitertUint8,
+    /// OpenVINO
+    Openvino,
+}
+
+impl From<ConverterTarget> for Target {
+    fn from(target: ConverterTarget) -> Self {
+        match target {
+            ConverterTarget::LitertInt8 => Self::LitertInt8,
+            ConverterTarget::LitertUint8 => Self::LitertUint8,
+            ConverterTarget::Openvino => Self::Openvino,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RangeTarget {
     /// TensorFlow's converter to LiteRT (TFLite), signed 8-bit tensors

@@ -7,13 +7,13 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use tfquant::calibrate::report::{CalibrationReport, fed_to_text, to_text};
 use tfquant::calibrate::{self, CalibrateOptions, Measure, Method, Repairs};
-use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
 use tfquant::document::to_json;
+use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
 use tfquant::output::{Output, commit_all};
 use tfquant::page::PageData;
 use tfquant::{Model, source};
 
-use crate::args::{EXIT_CODES, HOW_MUCH, HtmlArgs, InputArgs, WHAT, WHERE, decay};
+use crate::args::{ConverterTarget, EXIT_CODES, HOW_MUCH, HtmlArgs, InputArgs, WHAT, WHERE, decay};
 use crate::data::DataArgs;
 use crate::freeze::FrozenFormat;
 use crate::models::render;
@@ -48,7 +48,7 @@ pub struct CalibrateArgs {
 
     /// Converter that is to take the result
     #[arg(long, value_enum, default_value = "litert-int8")]
-    pub target: Target,
+    pub target: ConverterTarget,
 
     /// How to quantize weights [default: symmetric-per-channel; for litert-uint8, asymmetric]
     #[arg(long, value_enum, value_name = "HOW")]
@@ -103,17 +103,6 @@ pub struct CalibrateArgs {
     /// Tell every range
     #[arg(short, long, conflicts_with = "quiet", help_heading = HOW_MUCH)]
     pub verbose: bool,
-}
-
-/// Which converter.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Target {
-    /// TensorFlow's converter to LiteRT (TFLite), signed 8-bit tensors
-    LitertInt8,
-    /// The same with unsigned 8-bit tensors (TFLiteConverter of compat.v1)
-    LitertUint8,
-    /// OpenVINO
-    Openvino,
 }
 
 /// How weights are quantized.
@@ -211,11 +200,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 impl CalibrateArgs {
     fn options(&self) -> CalibrateOptions {
-        let target = match self.target {
-            Target::LitertInt8 => calibrate::Target::LitertInt8,
-            Target::LitertUint8 => calibrate::Target::LitertUint8,
-            Target::Openvino => calibrate::Target::Openvino,
-        };
+        let target = calibrate::Target::from(self.target);
         let weights = self.weights.map_or(target.weights(), |weights| match weights {
             Weights::SymmetricPerChannel => calibrate::Weights::SymmetricPerChannel,
             Weights::Symmetric => calibrate::Weights::Symmetric,

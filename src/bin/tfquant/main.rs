@@ -8,6 +8,7 @@ mod calibrate;
 mod check;
 mod compare;
 mod completions;
+mod convert_script;
 mod data;
 mod diff;
 mod explain;

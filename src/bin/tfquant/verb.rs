@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use crate::args;
 use crate::{
-    calibrate, check, compare, completions, diff, explain, fold, freeze, man, ranges, rewrite, summary,
+    calibrate, check, compare, completions, convert_script, diff, explain, fold, freeze, man, ranges, rewrite, summary,
 };
 
 #[derive(Debug, Subcommand)]
@@ -27,6 +27,8 @@ pub enum Verb {
     Explain(explain::ExplainArgs),
     /// Tell the range of every fake quantizer, with its scale and zero point
     Ranges(ranges::RangesArgs),
+    /// Print the lines of Python that convert a quantized model
+    ConvertScript(convert_script::ConvertScriptArgs),
     /// Tell how two graphs differ, node by node
     Diff(diff::DiffArgs),
     /// Tell how near two models' tensors are on the same samples, and which classes both see
@@ -50,6 +52,7 @@ impl Verb {
             Self::Check(args) => check::run(args),
             Self::Explain(args) => explain::run(args),
             Self::Ranges(args) => ranges::run(args),
+            Self::ConvertScript(args) => convert_script::run(args),
             Self::Diff(args) => diff::run(args),
             Self::Compare(args) => compare::run(args),
             Self::Completions(args) => completions::run(args),

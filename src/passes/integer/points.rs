@@ -30,7 +30,7 @@ pub(crate) struct Points {
 }
 
 /// Ops whose result is made of values that they read.
-fn passes_on(op: &str) -> bool {
+pub(crate) fn passes_on(op: &str) -> bool {
     matches!(
         op,
         "Reshape"
@@ -73,7 +73,7 @@ fn joins(op: &str) -> bool {
 }
 
 /// Ops whose result has a range that the kernel knows.
-fn is_fixed(op: &str) -> bool {
+pub(crate) fn is_fixed(op: &str) -> bool {
     matches!(op, "Softmax" | "LogSoftmax" | "Sigmoid" | "Tanh")
 }
 
