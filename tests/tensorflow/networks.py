@@ -5,7 +5,8 @@
 prints a table: what each network's int8 model is like, beside the one that the converter's own post-training
 quantization makes with the same samples. Networks are built, trained and frozen once and kept in FOLDER; another
 TensorFlow finds them there and judges the very same ones; what became of the converter's own is kept as well. Needs
-scikit-learn for the digits. Not part of CI: training all of them takes an hour or two. With `--untrained` it takes minutes:
+scikit-learn for the digits. Four of them are part of CI (`test_networks.py`); training all takes an hour or two. With
+`--untrained` it takes minutes:
 weights stay as they were drawn, batch norms get the digits' statistics, and of what is printed only the accuracy means
 nothing.
 """

@@ -3,6 +3,7 @@
 Skipped where OpenVINO is not installed: `pip install openvino`, or name a Python that has it in OPENVINO_PYTHON.
 """
 
+import json
 import os
 import pathlib
 import subprocess
@@ -23,13 +24,13 @@ pytestmark = pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is not instal
 
 
 def by_openvino(folder, inputs):
-    """The outputs of a SavedModel, by the keys of its signature."""
+    """The outputs of a SavedModel, by the keys of its signature; what the runtime executed in which precision."""
     fed, computed = folder.with_suffix(".in.npz"), folder.with_suffix(".out.npz")
     np.savez(fed, **inputs)
     command = [PYTHON, str(HERE / "openvino_computes.py"), str(folder), str(fed), str(computed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return dict(np.load(computed))
+    return dict(np.load(computed)), json.loads(done.stdout)
 
 
 def by_tensorflow(folder, inputs):
@@ -40,7 +41,7 @@ def by_tensorflow(folder, inputs):
 
 
 def assert_same(folder, inputs):
-    actual, expected = by_openvino(folder, inputs), by_tensorflow(folder, inputs)
+    (actual, _), expected = by_openvino(folder, inputs), by_tensorflow(folder, inputs)
     assert set(actual) == set(expected)
     for key, value in expected.items():
         np.testing.assert_allclose(actual[key], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=key)
@@ -68,3 +69,20 @@ def test_a_calibrated_saved_model_is_taken(tfquant):
     # OpenVINO makes an integer network of it, and rounds as it likes.
     assert np.abs(actual - expected).mean() < 0.01
     assert (actual.argmax(1) == expected.argmax(1)).mean() > 0.98
+
+
+@pytest.mark.parametrize("bits", [8, 7, 5])
+def test_a_calibrated_network_is_run_in_integers(tfquant, bits):
+    calibrated = tfquant.folder / "calibrated"
+    options = ["--data", DIGITS / "calibration.npy", "--target", "openvino", "--output-format", "saved-model"]
+    options += ["--weight-bits", bits]
+    tfquant.run("calibrate", DIGITS / "frozen.pb", "-o", calibrated, *options)
+    inputs = {"image": np.load(DIGITS / "test.npy")}
+    results, layers = by_openvino(calibrated, inputs)
+    (actual,) = results.values()
+    (expected,) = by_tensorflow(calibrated, inputs).values()
+    assert set(layers["Convolution"]) | set(layers["FullyConnected"]) <= {"u8", "i8"}, layers
+    ratio = 10 * np.log10(np.sum(expected**2) / np.sum((actual - expected) ** 2))
+    print(f"{ratio:.1f} dB between OpenVINO and the graph with its fake quantizers")
+    assert ratio > 30
+    assert np.mean(np.argmax(actual, 1) == np.argmax(expected, 1)) >= 0.99

@@ -58,6 +58,18 @@ impl WeightRules {
             && self.target == Some(Target::LitertInt8)
             && matches!(graph.op(layer), "MatMul" | "Conv2DBackpropInput")
     }
+
+    /// The ranges and bits that make these levels of the converter's own. OpenVINO computes in integers only where there are
+    /// 8 bits: fewer are the middle of those.
+    fn stored(self, ranges: Vec<Range>) -> (Vec<Range>, u8) {
+        const LEVELS: f32 = 127.0;
+        if self.target != Some(Target::Openvino) || self.bits >= 8 || self.how == Weights::Asymmetric {
+            return (ranges, self.bits);
+        }
+        let levels = f32::from((1u8 << (self.bits - 1)) - 1);
+        let wider = |range: Range| Range { min: range.min * LEVELS / levels, max: range.max * LEVELS / levels };
+        (ranges.into_iter().map(wider).collect(), 8)
+    }
 }
 
 /// What became of weights.
@@ -78,7 +90,7 @@ pub(crate) fn quantize(
     chosen: &dyn Fn(&str) -> bool,
     limits: &Limits,
 ) -> Result<WeightsDone> {
-    let WeightRules { how, bits, .. } = rules;
+    let how = rules.how;
     let mut done = WeightsDone::default();
     if how == Weights::Raw {
         return Ok(done);
@@ -109,7 +121,7 @@ pub(crate) fn quantize(
     for (tensor, layer, readers) in &found {
         let Some(value) = values.get(tensor) else { continue };
         let per_channel = is_per_channel(*layer, how);
-        let ranges = ranges(value, *layer, how, per_channel);
+        let (ranges, bits) = rules.stored(ranges(value, *layer, how, per_channel));
         done.quantized.extend(insert(graph, *tensor, *layer, readers, value, &ranges, (per_channel, how, bits))?);
     }
     Ok(done)
@@ -200,4 +212,18 @@ fn reshape(graph: &mut Graph, name: &str, input: TensorRef, dims: &[i32]) -> Res
     let name = graph.free_name(name);
     let new = NewNode { name: &name, op: "Reshape", device: "", inputs: &inputs, attrs: attrs.as_bytes() };
     graph.insert(new).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_bits_are_the_middle_of_eight_where_only_those_are_run() {
+        let rules = |target| WeightRules { target: Some(target), how: Weights::Symmetric, bits: 7 };
+        let range = Range { min: -0.63, max: 0.63 };
+        assert_eq!(rules(Target::LitertInt8).stored(vec![range]), (vec![range], 7));
+        let (ranges, bits) = rules(Target::Openvino).stored(vec![range]);
+        assert_eq!((ranges[0].max / 127.0, bits), (range.max / 63.0, 8), "a level is as high as with 7 bits");
+    }
 }
