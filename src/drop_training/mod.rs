@@ -1,7 +1,8 @@
 //! `--drop-training`: leaves out of a graph what its outputs do not need, which is what trains, saves and watches.
 //!
 //! What stays is what the outputs read or wait for, and what gives the variables and tables among that their first values.
-//! In a training rewrite the losses and the updates of moving averages stay as well: the next optimizer needs them. The
+//! In a training rewrite the losses and the updates of moving averages stay as well, in a collection or not: the next
+//! optimizer needs them. The
 //! model is put together anew from ranges of the file, so that no other byte changes; collections, contexts and the Saver
 //! lose what speaks of nodes that are gone. The passes then see a graph that never was trained.
 
@@ -82,6 +83,9 @@ pub(crate) fn drop_training(model: &Model, is_training: bool) -> Result<(Model, 
     for key in keys {
         let names = model.collections.all_names(key);
         keep.add_names(names.iter().map(String::as_str));
+    }
+    if is_training {
+        keep.add_updates();
     }
     let is_dropped = |name: &str| graph.find(node_name(name)).is_some_and(|node| !keep.contains(node));
     let without_saver = saver.iter().any(|name| is_dropped(name));
@@ -172,6 +176,23 @@ impl<'m> Keep<'m> {
         }
     }
 
+    /// Keeps the moving averages of what the kept part of the network computes: Keras has them in no collection.
+    fn add_updates(&mut self) {
+        let graph = self.graph;
+        let gradients = Gradients::find(graph);
+        let is_computed = |&node: &NodeId| {
+            self.contains(node) && self.not_initial[node.index()] && graph.data_inputs(node).next().is_some()
+        };
+        let computed = graph.reached(graph.ids().filter(is_computed), |node| graph.consumers(node));
+        let is_update = |node: NodeId| {
+            matches!(graph.op(node), "AssignSub" | "AssignSubVariableOp")
+                && graph.data_input(node, 1).is_some_and(|value| computed[value.node.index()])
+                && !gradients.contain(node)
+        };
+        let updates: Vec<NodeId> = graph.ids().filter(|&node| is_update(node)).collect();
+        self.add_all(updates.into_iter());
+    }
+
     /// Whether the node gives the variable or table its first value.
     fn is_initializer_of(&self, node: NodeId, target: NodeId) -> bool {
         let graph = self.graph;
@@ -238,6 +259,27 @@ mod tests {
         assert_eq!((dropped.nodes, dropped.saver), (12, false));
         let original = model.graph.find("dense").unwrap();
         assert_eq!(kept.graph.node_def(kept.graph.find("dense").unwrap()), model.graph.node_def(original));
+    }
+
+    #[test]
+    fn training_keeps_the_moving_averages_that_no_collection_names() {
+        let averages = "
+            mean = VariableV2 [4]
+            scale = VariableV2 [4]
+            norm = FusedBatchNormV3(dense, scale, scale, mean, mean)
+            difference = Sub(mean, norm:1)
+            product = Mul(difference, rate)
+            update = AssignSub(mean, product)
+            descent = AssignSub(v, gradients/dense)
+            loss_for_keras = Identity(gradients/dense)
+        ";
+        let lines = TRAINED.replace("Softmax(dense)", "Softmax(norm)") + averages;
+        let kept = |is_training: bool| {
+            let (kept, dropped) = drop_training(&model_of(&lines), is_training).unwrap();
+            assert_eq!(dropped.outputs, ["probabilities", "loss"]);
+            ["update", "descent", "loss_for_keras"].map(|name| kept.graph.find(name).is_some())
+        };
+        assert_eq!([kept(true), kept(false)], [[true, false, false], [false; 3]]);
     }
 
     #[test]
