@@ -1,6 +1,7 @@
 //! `--drop-training`: leaves out of a graph what its outputs do not need, which is what trains, saves and watches.
 //!
-//! What stays is what the outputs read or wait for, and what gives the variables and tables among that their first values.
+//! What stays is what the outputs read or wait for, and what gives the variables and tables among that their first values,
+//! the iterators their data set, and fills the queues.
 //! In a training rewrite the losses and the updates of moving averages stay as well, in a collection or not: the next
 //! optimizer needs them. The
 //! model is put together anew from ranges of the file, so that no other byte changes; collections, contexts and the Saver
@@ -129,6 +130,8 @@ struct Keep<'m> {
     not_initial: Vec<bool>,
     /// The names in each variable's entry in the collections, by the variable's name.
     companions: HashMap<String, HashSet<String>>,
+    /// The predicates and pivots of the branches and loops that a node is in: without them, they are no contexts.
+    pivots: HashMap<NodeId, Vec<NodeId>>,
 }
 
 impl<'m> Keep<'m> {
@@ -146,7 +149,15 @@ impl<'m> Keep<'m> {
                 companions.entry(variable.clone()).or_default().extend(names);
             }
         }
-        Self { graph, kept: vec![false; graph.len()], not_initial: not_initial(graph), companions }
+        let mut pivots: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for region in model.collections.definitions().flat_map(|(key, list)| collections::regions(key, list)) {
+            let find = |name: &&str| graph.find(node_name(name));
+            let vital: Vec<NodeId> = region.vital.iter().filter_map(find).collect();
+            for inside in region.inside.iter().filter_map(find) {
+                pivots.entry(inside).or_default().extend(&vital);
+            }
+        }
+        Self { graph, kept: vec![false; graph.len()], not_initial: not_initial(graph), companions, pivots }
     }
 
     fn contains(&self, node: NodeId) -> bool {
@@ -167,6 +178,7 @@ impl<'m> Keep<'m> {
                 continue;
             }
             waiting.extend(graph.inputs(node).map(crate::graph::Input::node));
+            waiting.extend(self.pivots.get(&node).into_iter().flatten());
             waiting.extend(graph.consumers(node).filter(|&reader| self.is_initializer_of(reader, node)));
             if is_variable(graph.op(node))
                 && let Some(names) = self.companions.get(graph.name(node))
@@ -193,15 +205,19 @@ impl<'m> Keep<'m> {
         self.add_all(updates.into_iter());
     }
 
-    /// Whether the node gives the variable or table its first value.
+    /// Whether the node gives the variable, table or iterator its first value, or fills the queue.
     fn is_initializer_of(&self, node: NodeId, target: NodeId) -> bool {
         let graph = self.graph;
         let op = graph.op(node);
+        let reads = |slot: usize| graph.data_input(node, slot).is_some_and(|input| input.node == target);
+        if op == "MakeIterator" {
+            return reads(1);
+        }
+        if op.starts_with("QueueEnqueue") || op.starts_with("QueueClose") {
+            return reads(0);
+        }
         let assigns = matches!(op, "Assign" | "AssignVariableOp") || op.starts_with("InitializeTable");
-        assigns
-            && graph.data_input(node, 0).is_some_and(|first| first.node == target)
-            && !self.not_initial[node.index()]
-            && !is_saving(graph, node)
+        assigns && reads(0) && !self.not_initial[node.index()] && !is_saving(graph, node)
     }
 }
 
@@ -283,6 +299,34 @@ mod tests {
     }
 
     #[test]
+    fn what_feeds_iterators_and_queues_stays() {
+        let fed = |source: &str| {
+            let lines = TRAINED.replace("x = Placeholder [?,4]", source);
+            let (kept, _) = drop_training(&model_of(&lines), true).unwrap();
+            kept.graph
+                .ids()
+                .map(|node| kept.graph.name(node))
+                .filter(|name| name.starts_with('f'))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let iterator = "
+            fa = TensorDataset
+            fi = IteratorV2
+            fm = MakeIterator(fa, fi)
+            x = IteratorGetNext(fi)";
+        assert_eq!(fed(iterator), "fa fi fm");
+        let queue = "
+            fa = RandomUniform
+            fq = FIFOQueueV2
+            fe = QueueEnqueueV2(fq, fa)
+            fc = QueueCloseV2(fq)
+            gone = QueueSizeV2(fq)
+            x = QueueDequeueV2(fq)";
+        assert_eq!(fed(queue), "fa fq fe fc");
+    }
+
+    #[test]
     fn a_graph_without_outputs_is_refused() {
         let model = model_of("v = VariableV2 [4]\nzeros = Const [4]\nv/Assign = Assign(v, zeros)");
         assert_eq!(drop_training(&model, false).unwrap_err().kind(), ErrorKind::Refused);
@@ -310,5 +354,11 @@ mod tests {
         let expected = message(&[(1, b"cond"), (2, b"pred:0"), (3, b"pivot:0"), (5, &message(&[(1, b"a")]))]);
         assert_eq!((left, lost), (message(&[(2, &message(&[(1, &expected)]))]), 2));
         assert_eq!(collections::without("ops", &message(&[(7, b"gone")]), &is_dropped).1, 0);
+        let told: Vec<_> = collections::regions("cond_context", &contexts)
+            .into_iter()
+            .map(|region| (region.inside.join(" "), region.vital.join(" ")))
+            .collect();
+        let of = |pivot: &str| ("a gone/b".to_owned(), format!("pred:0 {pivot}"));
+        assert_eq!(told, [of("gone/pivot:0"), of("pivot:0")]);
     }
 }
