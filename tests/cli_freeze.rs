@@ -146,6 +146,46 @@ fn loops_and_conditionals_become_plain_nodes() {
     assert_eq!(renamed.map(|output| output["tensor"].as_str().unwrap()).collect::<Vec<_>>(), ["y:0"]);
 }
 
+/// A conditional of two functions, which return constants of these shapes.
+fn conditional(shapes: [&str; 2]) -> String {
+    let function = |name: &str, shape: &str| {
+        format!(
+            "function {{ signature {{ name: '{name}' output_arg {{ name: 'r' type: DT_FLOAT }} }}
+                node_def {{ name: 'c' op: 'Const' attr {{ key: 'dtype' value {{ type: DT_FLOAT }} }}
+                    attr {{ key: 'value' value {{ tensor {{ dtype: DT_FLOAT tensor_shape {{ {shape} }} float_val: 1 }} }} }} }}
+                node_def {{ name: 'i' op: 'Identity' input: 'c:output:0' attr {{ key: 'T' value {{ type: DT_FLOAT }} }} }}
+                ret {{ key: 'r' value: 'i:output:0' }} }}"
+        )
+    };
+    format!(
+        "node {{ name: 'p' op: 'Placeholder' attr {{ key: 'dtype' value {{ type: DT_BOOL }} }} }}
+         node {{ name: 'cond' op: 'If' input: 'p' attr {{ key: 'Tcond' value {{ type: DT_BOOL }} }}
+             attr {{ key: 'then_branch' value {{ func {{ name: 't' }} }} }}
+             attr {{ key: 'else_branch' value {{ func {{ name: 'e' }} }} }}
+             attr {{ key: 'Tout' value {{ list {{ type: DT_FLOAT }} }} }} }}
+         node {{ name: 'y' op: 'Identity' input: 'cond' attr {{ key: 'T' value {{ type: DT_FLOAT }} }} }}
+         library {{ {} {} }}",
+        function("t", shapes[0]),
+        function("e", shapes[1])
+    )
+}
+
+#[test]
+fn a_conditional_between_constants_of_one_shape_is_a_select() {
+    let folder = Folder::new();
+    let frozen_ops = |name: &str, shapes: [&str; 2]| {
+        let (frozen, _) = folder.freeze(&folder.text(name, &conditional(shapes)), &["--outputs", "y"]);
+        let graph = open(&frozen).graph;
+        let mut ops: Vec<String> = graph.ids().map(|node| graph.op(node).to_owned()).collect();
+        ops.sort_unstable();
+        ops.join(" ")
+    };
+    let row = "dim { size: 3 }";
+    assert_eq!(frozen_ops("alike.pbtxt", [row, row]), "Const Const Identity Placeholder SelectV2");
+    let apart = frozen_ops("apart.pbtxt", [row, ""]);
+    assert!(apart.contains("Merge") && !apart.contains("Select"), "a Select would widen the number: {apart}");
+}
+
 /// The ops on the way back from an input of a node.
 fn leads_to(graph: &Graph, node: NodeId, input: usize) -> Vec<&str> {
     let mut ops = Vec::new();

@@ -4,12 +4,20 @@
 //! of conditionals and loops hold lists of names, nested ones too; they lose single names, and go when the predicate or
 //! pivot that makes them is gone.
 
+use hashbrown::HashSet;
+
 use crate::wire::{Fields, put_bytes};
 
 /// Field numbers of CollectionDef and its lists.
 const NODE_LIST: u32 = 1;
 const BYTES_LIST: u32 = 2;
 const LIST_VALUE: u32 = 1;
+
+/// Those of ValuesDef and ControlFlowContextDef.
+const VALUE: u32 = 1;
+const EXTERNAL: u32 = 2;
+const NESTED_COND: u32 = 1;
+const NESTED_WHILE: u32 = 2;
 
 /// Contexts nested deeper than this are kept as they are; no program nests so many.
 const MAX_DEPTH: usize = 64;
@@ -65,6 +73,42 @@ pub(super) fn variables<'a>(key: &str, definition: &'a [u8]) -> impl Iterator<It
     })
 }
 
+/// A conditional's branch or a loop, as a context tells of it.
+pub(super) struct Region<'a> {
+    /// The tensors inside.
+    pub inside: Vec<&'a str>,
+    /// The names without which there is no context.
+    pub vital: Vec<&'a str>,
+}
+
+/// The contexts of a collection, those inside of others too; none of a collection of anything else.
+pub(super) fn regions<'a>(key: &str, definition: &'a [u8]) -> Vec<Region<'a>> {
+    let Some(context) = Context::of(key) else { return Vec::new() };
+    let mut regions = Vec::new();
+    let mut open: Vec<(Context, &[u8])> = Vec::new();
+    for list in messages(definition, BYTES_LIST) {
+        open.extend(messages(list, LIST_VALUE).map(|message| (context, message)));
+    }
+    while let Some((context, message)) = open.pop() {
+        regions.push(context.region(message));
+        for nested in messages(message, context.nested()) {
+            open.extend(messages(nested, NESTED_COND).map(|message| (Context::Cond, message)));
+            open.extend(messages(nested, NESTED_WHILE).map(|message| (Context::While, message)));
+        }
+    }
+    regions
+}
+
+/// What the message has in a field of that number.
+fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    let parts = Fields::new(message).map_while(Result::ok).filter(move |part| part.is_message(number));
+    parts.map(|part| &message[part.value()])
+}
+
+fn texts(message: &[u8], number: u32) -> impl Iterator<Item = &str> {
+    messages(message, number).filter_map(|bytes| std::str::from_utf8(bytes).ok())
+}
+
 fn is_name_dropped(bytes: &[u8], is_dropped: IsDropped<'_>) -> bool {
     std::str::from_utf8(bytes).is_ok_and(is_dropped)
 }
@@ -98,6 +142,15 @@ impl Context {
             Self::Cond => matches!(number, 2 | 3),
             Self::While => matches!(number, 5..=7),
         }
+    }
+
+    fn region(self, message: &[u8]) -> Region<'_> {
+        let values = || messages(message, self.values());
+        let external: HashSet<&str> =
+            values().flat_map(|values| messages(values, EXTERNAL)).flat_map(|entry| texts(entry, 1)).collect();
+        let inside = values().flat_map(|values| texts(values, VALUE)).filter(|name| !external.contains(name));
+        let vital = (1..=7).filter(|&number| self.is_vital(number)).flat_map(|number| texts(message, number));
+        Region { inside: inside.collect(), vital: vital.collect() }
     }
 
     fn is_list(self, number: u32) -> bool {
@@ -150,8 +203,8 @@ fn values_without(message: &[u8], is_dropped: IsDropped<'_>) -> Vec<u8> {
     for part in Fields::new(message).map_while(Result::ok) {
         let value = &message[part.value()];
         let gone = match part.number {
-            1 => is_name_dropped(value, is_dropped),
-            2 => has_dropped_name(value, |_| true, is_dropped),
+            VALUE => is_name_dropped(value, is_dropped),
+            EXTERNAL => has_dropped_name(value, |_| true, is_dropped),
             _ => false,
         };
         if !gone {
@@ -166,8 +219,8 @@ fn nested_without(message: &[u8], is_dropped: IsDropped<'_>, depth: usize) -> Op
     let mut out = Vec::new();
     for part in Fields::new(message).map_while(Result::ok) {
         let context = match part.number {
-            1 => Context::Cond,
-            2 => Context::While,
+            NESTED_COND => Context::Cond,
+            NESTED_WHILE => Context::While,
             _ => {
                 out.extend_from_slice(&message[part.span()]);
                 continue;

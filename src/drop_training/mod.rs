@@ -1,7 +1,9 @@
 //! `--drop-training`: leaves out of a graph what its outputs do not need, which is what trains, saves and watches.
 //!
-//! What stays is what the outputs read or wait for, and what gives the variables and tables among that their first values.
-//! In a training rewrite the losses and the updates of moving averages stay as well: the next optimizer needs them. The
+//! What stays is what the outputs read or wait for, and what gives the variables and tables among that their first values,
+//! the iterators their data set, and fills the queues.
+//! In a training rewrite the losses and the updates of moving averages stay as well, in a collection or not: the next
+//! optimizer needs them. The
 //! model is put together anew from ranges of the file, so that no other byte changes; collections, contexts and the Saver
 //! lose what speaks of nodes that are gone. The passes then see a graph that never was trained.
 
@@ -83,6 +85,9 @@ pub(crate) fn drop_training(model: &Model, is_training: bool) -> Result<(Model, 
         let names = model.collections.all_names(key);
         keep.add_names(names.iter().map(String::as_str));
     }
+    if is_training {
+        keep.add_updates();
+    }
     let is_dropped = |name: &str| graph.find(node_name(name)).is_some_and(|node| !keep.contains(node));
     let without_saver = saver.iter().any(|name| is_dropped(name));
     let mut dropped = Dropped {
@@ -125,6 +130,8 @@ struct Keep<'m> {
     not_initial: Vec<bool>,
     /// The names in each variable's entry in the collections, by the variable's name.
     companions: HashMap<String, HashSet<String>>,
+    /// The predicates and pivots of the branches and loops that a node is in: without them, they are no contexts.
+    pivots: HashMap<NodeId, Vec<NodeId>>,
 }
 
 impl<'m> Keep<'m> {
@@ -142,7 +149,15 @@ impl<'m> Keep<'m> {
                 companions.entry(variable.clone()).or_default().extend(names);
             }
         }
-        Self { graph, kept: vec![false; graph.len()], not_initial: not_initial(graph), companions }
+        let mut pivots: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for region in model.collections.definitions().flat_map(|(key, list)| collections::regions(key, list)) {
+            let find = |name: &&str| graph.find(node_name(name));
+            let vital: Vec<NodeId> = region.vital.iter().filter_map(find).collect();
+            for inside in region.inside.iter().filter_map(find) {
+                pivots.entry(inside).or_default().extend(&vital);
+            }
+        }
+        Self { graph, kept: vec![false; graph.len()], not_initial: not_initial(graph), companions, pivots }
     }
 
     fn contains(&self, node: NodeId) -> bool {
@@ -163,6 +178,7 @@ impl<'m> Keep<'m> {
                 continue;
             }
             waiting.extend(graph.inputs(node).map(crate::graph::Input::node));
+            waiting.extend(self.pivots.get(&node).into_iter().flatten());
             waiting.extend(graph.consumers(node).filter(|&reader| self.is_initializer_of(reader, node)));
             if is_variable(graph.op(node))
                 && let Some(names) = self.companions.get(graph.name(node))
@@ -172,15 +188,36 @@ impl<'m> Keep<'m> {
         }
     }
 
-    /// Whether the node gives the variable or table its first value.
+    /// Keeps the moving averages of what the kept part of the network computes: Keras has them in no collection.
+    fn add_updates(&mut self) {
+        let graph = self.graph;
+        let gradients = Gradients::find(graph);
+        let is_computed = |&node: &NodeId| {
+            self.contains(node) && self.not_initial[node.index()] && graph.data_inputs(node).next().is_some()
+        };
+        let computed = graph.reached(graph.ids().filter(is_computed), |node| graph.consumers(node));
+        let is_update = |node: NodeId| {
+            matches!(graph.op(node), "AssignSub" | "AssignSubVariableOp")
+                && graph.data_input(node, 1).is_some_and(|value| computed[value.node.index()])
+                && !gradients.contain(node)
+        };
+        let updates: Vec<NodeId> = graph.ids().filter(|&node| is_update(node)).collect();
+        self.add_all(updates.into_iter());
+    }
+
+    /// Whether the node gives the variable, table or iterator its first value, or fills the queue.
     fn is_initializer_of(&self, node: NodeId, target: NodeId) -> bool {
         let graph = self.graph;
         let op = graph.op(node);
+        let reads = |slot: usize| graph.data_input(node, slot).is_some_and(|input| input.node == target);
+        if op == "MakeIterator" {
+            return reads(1);
+        }
+        if op.starts_with("QueueEnqueue") || op.starts_with("QueueClose") {
+            return reads(0);
+        }
         let assigns = matches!(op, "Assign" | "AssignVariableOp") || op.starts_with("InitializeTable");
-        assigns
-            && graph.data_input(node, 0).is_some_and(|first| first.node == target)
-            && !self.not_initial[node.index()]
-            && !is_saving(graph, node)
+        assigns && reads(0) && !self.not_initial[node.index()] && !is_saving(graph, node)
     }
 }
 
@@ -241,6 +278,55 @@ mod tests {
     }
 
     #[test]
+    fn training_keeps_the_moving_averages_that_no_collection_names() {
+        let averages = "
+            mean = VariableV2 [4]
+            scale = VariableV2 [4]
+            norm = FusedBatchNormV3(dense, scale, scale, mean, mean)
+            difference = Sub(mean, norm:1)
+            product = Mul(difference, rate)
+            update = AssignSub(mean, product)
+            descent = AssignSub(v, gradients/dense)
+            loss_for_keras = Identity(gradients/dense)
+        ";
+        let lines = TRAINED.replace("Softmax(dense)", "Softmax(norm)") + averages;
+        let kept = |is_training: bool| {
+            let (kept, dropped) = drop_training(&model_of(&lines), is_training).unwrap();
+            assert_eq!(dropped.outputs, ["probabilities", "loss"]);
+            ["update", "descent", "loss_for_keras"].map(|name| kept.graph.find(name).is_some())
+        };
+        assert_eq!([kept(true), kept(false)], [[true, false, false], [false; 3]]);
+    }
+
+    #[test]
+    fn what_feeds_iterators_and_queues_stays() {
+        let fed = |source: &str| {
+            let lines = TRAINED.replace("x = Placeholder [?,4]", source);
+            let (kept, _) = drop_training(&model_of(&lines), true).unwrap();
+            kept.graph
+                .ids()
+                .map(|node| kept.graph.name(node))
+                .filter(|name| name.starts_with('f'))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let iterator = "
+            fa = TensorDataset
+            fi = IteratorV2
+            fm = MakeIterator(fa, fi)
+            x = IteratorGetNext(fi)";
+        assert_eq!(fed(iterator), "fa fi fm");
+        let queue = "
+            fa = RandomUniform
+            fq = FIFOQueueV2
+            fe = QueueEnqueueV2(fq, fa)
+            fc = QueueCloseV2(fq)
+            gone = QueueSizeV2(fq)
+            x = QueueDequeueV2(fq)";
+        assert_eq!(fed(queue), "fa fq fe fc");
+    }
+
+    #[test]
     fn a_graph_without_outputs_is_refused() {
         let model = model_of("v = VariableV2 [4]\nzeros = Const [4]\nv/Assign = Assign(v, zeros)");
         assert_eq!(drop_training(&model, false).unwrap_err().kind(), ErrorKind::Refused);
@@ -268,5 +354,11 @@ mod tests {
         let expected = message(&[(1, b"cond"), (2, b"pred:0"), (3, b"pivot:0"), (5, &message(&[(1, b"a")]))]);
         assert_eq!((left, lost), (message(&[(2, &message(&[(1, &expected)]))]), 2));
         assert_eq!(collections::without("ops", &message(&[(7, b"gone")]), &is_dropped).1, 0);
+        let told: Vec<_> = collections::regions("cond_context", &contexts)
+            .into_iter()
+            .map(|region| (region.inside.join(" "), region.vital.join(" ")))
+            .collect();
+        let of = |pivot: &str| ("a gone/b".to_owned(), format!("pred:0 {pivot}"));
+        assert_eq!(told, [of("gone/pivot:0"), of("pivot:0")]);
     }
 }

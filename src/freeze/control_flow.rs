@@ -15,6 +15,7 @@ use crate::error::{ErrorKind, Result};
 use crate::graph::attr::{Attrs, Tensor};
 use crate::graph::name::leaf;
 use crate::proto::tensorflow::DataType;
+use crate::wire;
 
 const BOOL: i32 = DataType::DtBool as i32;
 
@@ -47,7 +48,7 @@ impl<'a> Inliner<'a, '_> {
         let fork = self.fork(node, predicate, &args, &types, region)?;
         let returned = self.branch(node, then, &fork.then_args(), "then", fork.then)?;
         let other = self.branch(node, otherwise, &fork.else_args(), "else", fork.otherwise)?;
-        self.merge(node, &other, &returned, region)
+        self.merge(node, predicate, [&other, &returned], region)
     }
 
     /// `Case`: the number of a branch, then the arguments of all. A number that no branch has means the last one.
@@ -77,14 +78,14 @@ impl<'a> Inliner<'a, '_> {
             let branch_args = fork.then_args();
             let returned =
                 self.branch(node, branch, &branch_args[..branch_args.len() - 1], &format!("branch{place}"), fork.then)?;
-            taken.push((returned, region));
+            taken.push((Ref::output(equal, 0), returned, region));
             args = fork.else_args();
             region = fork.otherwise;
         }
         let scope = format!("branch{}", others.len());
         let mut result = self.branch(node, *last, &args[..args.len() - 1], &scope, region)?;
-        for (returned, region) in taken.into_iter().rev() {
-            result = self.merge(node, &result, &returned, region)?;
+        for (predicate, returned, region) in taken.into_iter().rev() {
+            result = self.merge(node, predicate, [&result, &returned], region)?;
         }
         Ok(result)
     }
@@ -122,7 +123,7 @@ impl<'a> Inliner<'a, '_> {
         self.open(callee, args, &scope, &strip, region)
     }
 
-    fn merge(&mut self, node: u32, otherwise: &[Ref], then: &[Ref], region: u32) -> Result<Vec<Ref>> {
+    fn merge(&mut self, node: u32, predicate: Ref, [otherwise, then]: [&[Ref]; 2], region: u32) -> Result<Vec<Ref>> {
         let types = self.types(node, "Tout");
         if otherwise.len() != then.len() || types.len() != then.len() {
             return Err(self.broken(node));
@@ -130,10 +131,50 @@ impl<'a> Inliner<'a, '_> {
         let name = format!("{}/Merge", self.flat.nodes[node as usize].name);
         let mut merges = Vec::with_capacity(then.len());
         for ((&otherwise, &then), data_type) in otherwise.iter().zip(then).zip(types) {
+            if let (Some(then), Some(otherwise)) = (self.constant(then), self.constant(otherwise))
+                && self.shape(then) == self.shape(otherwise)
+            {
+                merges.push(self.select(node, predicate, [then, otherwise], region)?);
+                continue;
+            }
             let merge = self.flat.make(&name, "Merge", vec![otherwise, then], &merge_attrs(data_type), region)?;
             merges.push(Ref::output(merge, 0));
         }
         Ok(merges)
+    }
+
+    /// The Const that a branch returns, if that is what it does.
+    fn constant(&self, returned: Ref) -> Option<u32> {
+        let node = &self.flat.nodes[returned.index()];
+        match (&*node.op, node.forwards.as_deref()) {
+            ("Const", _) => Some(returned.node),
+            (_, Some(&[forward])) => (self.flat.nodes[forward.index()].op == "Const").then_some(forward.node),
+            _ => None,
+        }
+    }
+
+    /// The shape of a Const, as it is written.
+    fn shape(&self, constant: u32) -> Option<&[u8]> {
+        const TENSOR: u32 = 8;
+        const TENSOR_SHAPE: u32 = 2;
+        let value = self.flat.nodes[constant as usize].attr("value")?;
+        let tensor = &value[wire::last_bytes(value, TENSOR)?];
+        Some(wire::last_bytes(tensor, TENSOR_SHAPE).map_or(&[], |shape| &tensor[shape]))
+    }
+
+    /// One of two constants of one shape, outside of the branches that return them: there is nothing to run in either, and OpenVINO
+    /// takes no Merge that no Switch leads to.
+    fn select(&mut self, node: u32, predicate: Ref, constants: [u32; 2], region: u32) -> Result<Ref> {
+        let mut inputs = vec![predicate];
+        for constant in constants {
+            let mut copy = self.flat.nodes[constant as usize].clone();
+            copy.name = self.flat.claim(copy.name);
+            (copy.region, copy.inputs) = (region, Vec::new());
+            inputs.push(Ref::output(self.flat.push(copy)?, 0));
+        }
+        let data_type = self.flat.nodes[constants[0] as usize].attr_type("dtype").unwrap_or(0);
+        let name = format!("{}/SelectV2", self.flat.nodes[node as usize].name);
+        Ok(Ref::output(self.flat.make(&name, "SelectV2", inputs, &Flat::typed(data_type), region)?, 0))
     }
 
     /// `While`: the loop's variables. Handles stay what they are from round to round.

@@ -162,7 +162,7 @@ impl<'a> Flat<'a> {
         attrs: &Attrs,
         region: u32,
     ) -> Result<u32> {
-        let name = self.claim(name);
+        let name = self.claim(name.to_owned());
         self.push(FlatNode {
             name,
             op: Cow::Borrowed(op),
@@ -181,14 +181,14 @@ impl<'a> Flat<'a> {
     }
 
     /// Takes that name, or the first of `name_1`, `name_2`, … that is free.
-    pub(super) fn claim(&mut self, name: &str) -> String {
-        let Some(next) = self.names.get(name).copied() else {
-            self.names.insert(name.to_owned(), 1);
-            return name.to_owned();
+    pub(super) fn claim(&mut self, name: String) -> String {
+        let Some(next) = self.names.get(&name).copied() else {
+            self.names.insert(name.clone(), 1);
+            return name;
         };
         let free = (next..u32::MAX).find(|number| !self.is_taken(&format!("{name}_{number}"))).unwrap_or(next);
-        self.names.insert(name.to_owned(), free.saturating_add(1));
         let claimed = format!("{name}_{free}");
+        self.names.insert(name, free.saturating_add(1));
         self.names.insert(claimed.clone(), 1);
         claimed
     }

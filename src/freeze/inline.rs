@@ -295,7 +295,7 @@ impl<'a, 'l> Inliner<'a, 'l> {
             let attributes =
                 if is_generic { Attributes::Made(substituted(node.def, callee)) } else { Attributes::File(node.def) };
             let forwards = stops_gradients(node.op).then(|| inputs.iter().take(1).copied().collect());
-            let name = self.flat.claim(&name);
+            let name = self.flat.claim(name);
             let id = self.flat.push(FlatNode {
                 name,
                 op: Cow::Borrowed(node.op),
@@ -340,7 +340,7 @@ impl<'a, 'l> Inliner<'a, 'l> {
             return scope.to_owned();
         }
         let short: String = function.chars().take(MAX_SCOPE_BYTES / 2).collect();
-        format!("{}/", self.flat.claim(&short))
+        format!("{}/", self.flat.claim(short))
     }
 
     fn inputs(

@@ -173,7 +173,7 @@ impl<'a> Work<'a> {
                 Input::Control(node) => Ref::control(self.places[&node]),
             });
             let inputs: Vec<Ref> = inputs.collect();
-            let name = self.flat.claim(graph.name(node));
+            let name = self.flat.claim(graph.name(node).to_owned());
             self.flat.push(FlatNode {
                 name,
                 op: Cow::Borrowed(graph.op(node)),
@@ -252,7 +252,7 @@ impl<'a> Work<'a> {
         let name = self.flat.nodes[at.index()].name.clone();
         if at.port == 0 {
             // The Placeholder takes over the name; what was called so is of no more use, or is read by others still.
-            let other = self.flat.claim(&name);
+            let other = self.flat.claim(name.clone());
             self.flat.nodes[at.index()].name = other;
             self.flat.nodes[at.index()].changed = true;
         }

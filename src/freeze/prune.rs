@@ -13,14 +13,16 @@ pub(super) fn resolve(flat: &mut Flat<'_>) -> Result<()> {
         if flat.nodes[node].forwards.is_some() {
             continue;
         }
-        let inputs = std::mem::take(&mut flat.nodes[node].inputs);
-        let mut resolved = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            if input.is_control() {
-                let others = controls(flat, input)?;
-                resolved.extend(others.into_iter().filter(|other| other.node as usize != node));
-            } else {
-                resolved.push(target(flat, input)?);
+        let mut resolved = std::mem::take(&mut flat.nodes[node].inputs);
+        if resolved.iter().any(|input| flat.nodes[input.index()].forwards.is_some()) {
+            let inputs = std::mem::take(&mut resolved);
+            for input in inputs {
+                if input.is_control() {
+                    let others = controls(flat, input)?;
+                    resolved.extend(others.into_iter().filter(|other| other.node as usize != node));
+                } else {
+                    resolved.push(target(flat, input)?);
+                }
             }
         }
         let pivot = flat.pivots[flat.nodes[node].region as usize];

@@ -1,7 +1,7 @@
 //! Where results leave a graph, without what only trains, saves or watches.
 
-use super::op_class::{feeds, is_reference_layer, is_variable};
-use super::training::{is_gradient, name_stands_aside, op_stands_aside, op_watches, reads_loss_gradient};
+use super::op_class::{feeds, is_variable, takes_batch_norm};
+use super::training::{Gradients, is_gradient, name_stands_aside, op_stands_aside, op_watches, reads_loss_gradient};
 use super::{Graph, NodeId, PerOp};
 
 /// What a node is to somebody who looks for results.
@@ -44,6 +44,11 @@ fn ends(graph: &Graph) -> (Vec<NodeId>, usize) {
     drop(order);
     let is_end = |node: NodeId| matches!(roles[node.index()], Role::End | Role::Watched) && !abandoned[node.index()];
     let mut ends: Vec<NodeId> = graph.ids().filter(|&node| is_end(node)).collect();
+    // What reads a variable once it is trained, as the optimizers of Keras do.
+    let gradients = Gradients::find(graph);
+    if ends.iter().any(|&node| !gradients.contain(node)) {
+        ends.retain(|&node| !gradients.contain(node));
+    }
     let is_watched = |node: NodeId| roles[node.index()] == Role::Watched;
     ends.sort_unstable_by_key(|&node| (is_watched(node), std::cmp::Reverse(depth[node.index()]), node));
     if ends.iter().any(|node| depth[node.index()] > 0) {
@@ -131,7 +136,7 @@ fn depths(graph: &Graph, order: &[NodeId]) -> Vec<u32> {
 /// Which nodes only follow a layer that was left behind when its batch norm was folded: its twin `…_Fold` took over.
 fn abandoned(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     let mut abandoned = vec![false; graph.len()];
-    let is_layer = graph.per_op(is_reference_layer);
+    let is_layer = graph.per_op(takes_batch_norm);
     for &node in order {
         let name = graph.name(node);
         let took_over = name.ends_with("_Fold") || name.ends_with("_fold");

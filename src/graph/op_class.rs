@@ -43,8 +43,21 @@ pub(crate) fn feeds(op: &str) -> bool {
     matches!(op, "Placeholder" | "PlaceholderV2" | "IteratorGetNext" | "QueueDequeueV2" | "QueueDequeueManyV2")
 }
 
-/// Whether the op is a layer that the reference quantizes and folds into: those of both generations.
+/// The layers that the reference quantizes and folds into: those of both generations.
+pub(crate) const REFERENCE_LAYERS: &[&str] = &["Conv2D", "DepthwiseConv2dNative", "MatMul"];
+
+/// Whether the op is one of them.
 #[must_use]
 pub(crate) fn is_reference_layer(op: &str) -> bool {
-    matches!(op, "Conv2D" | "MatMul" | "DepthwiseConv2dNative")
+    REFERENCE_LAYERS.contains(&op)
+}
+
+/// The layers that batch norms fold into past the reference.
+pub(crate) const FOLDING_LAYERS: &[&str] =
+    &["Conv2D", "DepthwiseConv2dNative", "MatMul", "Conv2DBackpropInput", "Conv3D"];
+
+/// Whether the op is one of those.
+#[must_use]
+pub(crate) fn takes_batch_norm(op: &str) -> bool {
+    FOLDING_LAYERS.contains(&op)
 }

@@ -2,7 +2,6 @@
 
 use super::extensions::fold_affine::layer_output;
 use super::extensions::layer_ops::is_layer_op;
-use crate::graph::op_class::is_reference_layer;
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// More nodes between a layer and a batch norm that stays are not followed.
@@ -39,13 +38,13 @@ pub(super) fn layer_before(graph: &Graph, tensor: TensorRef) -> Option<NodeId> {
     None
 }
 
-/// Why there is no layer to fold a batch norm into that reads the tensor.
-pub(super) fn no_layer(graph: &Graph, read: TensorRef) -> String {
+/// Why there is no layer to fold a batch norm into that reads the tensor, where those of `layers` fold.
+pub(super) fn no_layer(graph: &Graph, read: TensorRef, layers: &[&str]) -> String {
     let told = |node: NodeId| format!("'{}' ({})", graph.name(node), graph.op(node));
     match layer_before(graph, read) {
         None => format!("it reads {}, which is no layer", told(read.node)),
-        Some(layer) if !is_reference_layer(graph.op(layer)) => {
-            format!("it normalises {}: only batch norms of Conv2D, DepthwiseConv2dNative and MatMul fold", told(layer))
+        Some(layer) if !layers.contains(&graph.op(layer)) => {
+            format!("it normalises {}: only batch norms of {} fold", told(layer), layers.join(", "))
         }
         Some(layer) if layer == read.node => format!("it reads {} in a form that the rules do not know", told(layer)),
         Some(layer) => format!("{} stands between it and the layer {}", told(read.node), told(layer)),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::error::Printable;
-use crate::passes::decisions::{BatchNorm, Layer, Outcome};
+use crate::passes::decisions::{BatchNorm, FoldOutcome, Layer, Outcome};
 
 /// The outcome of layers that are neither quantized nor left.
 const PARTLY: Outcome = Outcome::PartlyQuantized;
@@ -33,8 +33,8 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
     if !report.batch_norms.is_empty() || report.command == "fold" {
         let folded = report.batch_norms.iter().filter(|batch_norm| batch_norm.is_folded());
         line("batch norms", format!("{} of {} folded", folded.count(), report.batch_norms.len()));
-        for (code, count) in unfolded(report) {
-            line("  unfolded", format!("{count} {code}"));
+        for (outcome, count) in unfolded(report) {
+            line("  unfolded", format!("{count} {}: {}", outcome.code(), outcome.explanation()));
         }
     }
     let summary = &report.summary;
@@ -105,12 +105,12 @@ fn new_variables(report: &Report) -> Option<String> {
 }
 
 /// How many batch norms were left, by reason code.
-fn unfolded(report: &Report) -> BTreeMap<&'static str, usize> {
-    let mut counts = BTreeMap::new();
-    for batch_norm in report.batch_norms.iter().filter(|it| !it.is_folded()) {
-        *counts.entry(batch_norm.outcome.code()).or_default() += 1;
+fn unfolded(report: &Report) -> impl Iterator<Item = (FoldOutcome, usize)> {
+    let mut counts: BTreeMap<&'static str, (FoldOutcome, usize)> = BTreeMap::new();
+    for outcome in report.batch_norms.iter().filter(|it| !it.is_folded()).map(|it| it.outcome) {
+        counts.entry(outcome.code()).or_insert((outcome, 0)).1 += 1;
     }
-    counts
+    counts.into_values()
 }
 
 fn explain(code: &str, report: &Report) -> &'static str {

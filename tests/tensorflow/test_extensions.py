@@ -168,7 +168,47 @@ def chained():
     return tf.nn.relu(x), {"a/norm": None, "b/norm": "fold_chain"}
 
 
-@pytest.mark.parametrize("build", [behind_bias, chained], ids=lambda build: build.__name__)
+def transposed():
+    sizes = [tf.shape(images_ := images())[0], 16, 16, 6]
+    x = tf.nn.conv2d_transpose(images_, tf.constant(KERNEL.transpose(0, 1, 3, 2)), sizes, [1, 2, 2, 1], name="up/conv")
+    return tf.nn.relu(batch_norm(x, "up/norm")), {"up/norm": "layer_op"}
+
+
+def transposed_behind_bias():
+    kernel = tf.constant(KERNEL.transpose(0, 1, 3, 2))
+    x = tf.nn.conv2d_transpose(images(), kernel, [4, 8, 8, 6], [1, 1, 1, 1], name="up/conv")
+    return tf.nn.relu(batch_norm(tf.nn.bias_add(x, CHANNEL[1]), "up/norm")), {"up/norm": "fold_bias"}
+
+
+def single_ops_behind_transposed():
+    kernel = tf.constant(KERNEL.transpose(0, 1, 3, 2))
+    x = tf.nn.conv2d_transpose(images(), kernel, [4, 8, 8, 6], [1, 1, 1, 1], name="up/conv")
+    gamma, beta, mean, variance = CHANNEL
+    return tf.nn.relu(tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-3, "up/norm")), {"up/norm": "fold_affine"}
+
+
+def three_dimensional():
+    kernel = tf.constant(RANDOM.normal(0, 0.3, [2, 3, 3, 3, 6]).astype(np.float32))
+    frames = tf.reshape(images(), [-1, 4, 2, 8, 3])
+    x = tf.nn.conv3d(frames, kernel, [1, 1, 1, 1, 1], "SAME", name="video/conv")
+    gamma, beta, mean, variance = (tf.constant(values) for values in CHANNEL)
+    norm = {"is_training": False, "data_format": "NDHWC", "name": "video/norm"}
+    return tf.nn.relu(tf.raw_ops.FusedBatchNormV3(x=x, scale=gamma, offset=beta, mean=mean, variance=variance, **norm).y), {
+        "video/norm": "layer_op"
+    }
+
+
+FOLDED = [
+    behind_bias,
+    chained,
+    transposed,
+    transposed_behind_bias,
+    single_ops_behind_transposed,
+    three_dimensional,
+]
+
+
+@pytest.mark.parametrize("build", FOLDED, ids=lambda build: build.__name__)
 def test_the_rule_folds_its_batch_norm(tfquant, build):
     path, expected, norms = exported(tfquant, build)
     options = ["--match", "topology", "--mode", "eval"]
@@ -183,3 +223,6 @@ def test_the_rule_folds_its_batch_norm(tfquant, build):
     with tf.Session() as session:
         output = session.run("output:0", {"images:0": IMAGES})
     np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+    _, report = tfquant.rewrite(path, *options, fold=True)
+    outcomes = {layer["outcome"] for layer in report["layers"]}
+    assert outcomes <= {"quantized", "folded_twin"}, outcomes

@@ -40,7 +40,7 @@ class Network:
         channels = CHANNELS
         for index in range(self.random.randint(1, 4)):
             with tf.variable_scope(f"layer{index}"):
-                x, channels = self.layer(x, channels, self.pick(["conv", "conv", "depthwise"]))
+                x, channels = self.layer(x, channels, self.pick(["conv", "conv", "depthwise", "transposed"]))
         if self.pick([True, False]):
             x = tf.reduce_mean(x, [2, 3] if self.channels_second else [1, 2])
             x.set_shape([None, channels])
@@ -53,10 +53,13 @@ class Network:
     def layer(self, x, channels, kind):
         """A layer with its batch norm; its output, and how many channels that has."""
         outputs = int(self.random.randint(2, 6))
+        kind = "conv" if kind == "transposed" and self.channels_second else kind
         if kind == "dense":
             transposed = self.pick([True, False])
             weights = self.stored([outputs, channels] if transposed else [channels, outputs])
             x = tf.matmul(x, weights, transpose_b=transposed)
+        elif kind == "transposed":
+            x = self.transposed(x, self.stored([2, 3, outputs, channels]))
         else:
             if kind == "depthwise":
                 multiplier = int(self.random.randint(1, 3))
@@ -98,6 +101,12 @@ class Network:
         blocked = tf.space_to_batch_nd(x, [2, 2], margins)
         result = op(blocked, weights, strides=[1, 1, 1, 1], padding="VALID")
         return tf.batch_to_space_nd(result, [2, 2], crops)
+
+    def transposed(self, x, weights):
+        stride = self.pick([1, 2])
+        batch, height, width, _ = tf.unstack(tf.shape(x))
+        sizes = [batch, height * stride, width * stride, weights.shape[2]]
+        return tf.nn.conv2d_transpose(x, weights, sizes, [1, stride, stride, 1])
 
     def per_channel(self, vector, kind, channels):
         """Laid out to be combined with what the layer yields, in one way or another."""

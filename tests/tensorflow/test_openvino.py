@@ -47,7 +47,7 @@ def assert_same(folder, inputs):
         np.testing.assert_allclose(actual[key], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=key)
 
 
-@pytest.mark.parametrize("name", ["keras_saved", "keras_recurrent", "same_names", "plain_module"])
+@pytest.mark.parametrize("name", ["keras_saved", "keras_recurrent", "same_names", "plain_module", "conditional", "switch_case"])
 def test_a_frozen_saved_model_is_taken(tfquant, saved, name):  # noqa: F811
     frozen = tfquant.folder / name
     tfquant.run("freeze", saved / name, "-o", frozen, "--output-format", "saved-model")

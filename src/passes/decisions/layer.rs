@@ -79,7 +79,7 @@ coded! {
         Gradient = "gradient": "a gradient, which stays exact",
         BatchStatistics = "batch_statistics": "yields the batch's statistics alone, which stay exact",
         BatchNormFollows = "batch_norm_follows": "a batch norm that was not folded reads it",
-        InsideLoop = "inside_loop": "inside a while-loop",
+        InsideLoop = "inside_loop": "inside a while-loop, where no range can follow the tensor",
     }
 }
 

@@ -6,9 +6,9 @@
 //! scale is part of the shift.
 //!
 //! # When it applies
-//! To `x * scale + shift` and its kin (`(x - mean) / deviation * gamma + beta`) behind Conv2D, DepthwiseConv2dNative and
-//! MatMul, also behind the Squeeze of a `conv1d`, whatever the nodes are called: batch norms of Keras 3, of `tf.nn.batch_normalization`, and those that a converter
-//! has computed into two constants. In eval mode also where an `is_training` placeholder chooses between the batch's moments
+//! To `x * scale + shift` and its kin (`(x - mean) / deviation * gamma + beta`) behind every layer that folds, also
+//! behind the Squeeze of a `conv1d`, whatever the nodes are called: batch norms of Keras 3, of `tf.nn.batch_normalization`,
+//! and those that a converter has computed into two constants. In eval mode also where an `is_training` placeholder chooses between the batch's moments
 //! and the moving averages: the averages are taken.
 //!
 //! # What it leaves alone
@@ -20,7 +20,7 @@
 
 use hashbrown::HashMap;
 
-use crate::graph::op_class::is_reference_layer;
+use crate::graph::op_class::takes_batch_norm;
 use crate::graph::shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef, only};
 
@@ -91,7 +91,7 @@ fn squeezed_output(graph: &Graph, tensor: TensorRef) -> Option<LayerOutput> {
             return None;
         }
         match graph.op(tensor.node) {
-            op if is_reference_layer(op) => return Some(LayerOutput { layer: tensor.node, squeeze, batch_to_space }),
+            op if takes_batch_norm(op) => return Some(LayerOutput { layer: tensor.node, squeeze, batch_to_space }),
             "Identity" => {}
             "Squeeze" if squeeze.is_none() => squeeze = Some(tensor.node),
             "BatchToSpaceND" if batch_to_space.or(squeeze).is_none() => batch_to_space = Some(tensor.node),
@@ -117,9 +117,10 @@ pub(in crate::passes) fn channel_axis(graph: &Graph, layer: NodeId) -> Option<(u
     if graph.op(layer) == "MatMul" {
         return Some((1, 2));
     }
+    let rank = if graph.op(layer) == "Conv3D" { 5 } else { 4 };
     match graph.attr_str(layer, "data_format").as_deref() {
-        None | Some("NHWC") => Some((3, 4)),
-        Some("NCHW") => Some((1, 4)),
+        None | Some("NHWC" | "NDHWC") => Some((rank - 1, rank)),
+        Some("NCHW" | "NCDHW") => Some((1, rank)),
         Some(_) => None,
     }
 }
@@ -130,6 +131,8 @@ pub(in crate::passes) fn channels(graph: &Graph, shapes: &mut ShapeCache, layer:
     let axis = |axis: usize| dims.get(axis).copied().flatten();
     match graph.op(layer) {
         "Conv2D" => axis(3),
+        "Conv2DBackpropInput" => axis(2),
+        "Conv3D" => axis(4),
         "DepthwiseConv2dNative" => axis(2)?.checked_mul(axis(3)?),
         "MatMul" => axis(usize::from(graph.attr_bool(layer, "transpose_b") != Some(true))),
         _ => None,

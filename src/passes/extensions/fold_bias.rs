@@ -6,7 +6,7 @@
 //! `scale * (x - (mean - bias))`. The means that the batch norm itself computes and updates stay as they are.
 //!
 //! # When it applies
-//! To a BiasAdd, and to an Add of one stored number per channel, behind Conv2D, DepthwiseConv2dNative and MatMul, as in Keras'
+//! To a BiasAdd, and to an Add of one stored number per channel, behind every layer that folds, as in Keras'
 //! ResNet. Without it a converter finds a batch norm between two quantized tensors, which it cannot fold any more.
 //!
 //! # What it leaves alone

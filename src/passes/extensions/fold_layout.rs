@@ -44,6 +44,11 @@ pub(in crate::passes) fn is_channels_second(graph: &Graph, layer: NodeId) -> boo
     graph.op(layer) != "MatMul" && graph.attr_str(layer, "data_format").is_some_and(|format| format.starts_with("NC"))
 }
 
+/// Whether the channels that the layer makes are on the axis of its weights before the last.
+pub(in crate::passes) fn has_channels_before_last(graph: &Graph, layer: NodeId) -> bool {
+    graph.op(layer) == "Conv2DBackpropInput" || is_transposed(graph, layer)
+}
+
 /// Whether the layer reads its weights with the channels on the first axis.
 pub(in crate::passes) fn is_transposed(graph: &Graph, layer: NodeId) -> bool {
     graph.op(layer) == "MatMul" && graph.attr_bool(layer, "transpose_b") == Some(true)

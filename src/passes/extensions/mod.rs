@@ -9,6 +9,7 @@ pub(crate) mod const_weights;
 pub(crate) mod fold_affine;
 pub(crate) mod fold_bias;
 pub(crate) mod fold_chain;
+pub(crate) mod fold_layer_op;
 pub(crate) mod fold_layout;
 pub(crate) mod fold_switch;
 pub(crate) mod folded_weights;
@@ -27,7 +28,11 @@ pub(in crate::passes) fn weights(graph: &Graph, op: NodeId) -> Option<(TensorRef
     let (candidates, by_op) = layer_ops::weight_inputs(graph, op)?;
     let inputs: Vec<TensorRef> = graph.data_inputs(op).collect();
     candidates.iter().find_map(|&index| {
-        let weights = wrapped_weights::stored(graph, *inputs.get(index)?)?;
+        let read = *inputs.get(index)?;
+        if fold_layer_op::is_folded(graph, op, read) {
+            return Some((read, Extension::LayerOp));
+        }
+        let weights = wrapped_weights::stored(graph, read)?;
         let others_are_constant = inputs
             .iter()
             .enumerate()

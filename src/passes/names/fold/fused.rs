@@ -6,7 +6,7 @@ use super::checks::Checks;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::name::{leaf, parent};
-use crate::graph::op_class::is_fused_batch_norm;
+use crate::graph::op_class::{REFERENCE_LAYERS, is_fused_batch_norm};
 use crate::graph::shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
@@ -152,7 +152,7 @@ fn new_record(graph: &Graph, node: NodeId) -> BatchNorm {
             let name = graph.name(read.node);
             (FoldOutcome::Atrous, Some(format!("it reads '{name}', the end of a dilated convolution")))
         }
-        Some((_, read)) => (FoldOutcome::NoLayer, Some(no_layer(graph, read))),
+        Some((_, read)) => (FoldOutcome::NoLayer, Some(no_layer(graph, read, REFERENCE_LAYERS))),
         None => (FoldOutcome::NoLayer, None),
     };
     BatchNorm { detail, ..BatchNorm::new(graph.name(node), graph.op(node), outcome) }

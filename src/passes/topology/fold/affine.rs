@@ -11,14 +11,14 @@ use super::layout::{along_channels, scale_dims};
 use super::unfused::Named;
 use crate::error::{ErrorKind, Result};
 use crate::graph::name::{leaf, parent};
-use crate::graph::op_class::is_reference_layer;
+use crate::graph::op_class::{FOLDING_LAYERS, takes_batch_norm};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::passes::batch_norms::{layer_before, no_layer};
 use crate::passes::consumers::is_skipped;
 use crate::passes::decisions::{BatchNorm, Extension, FoldOutcome, Refusal};
 use crate::passes::extensions::fold_affine::{self, Chain, Step};
-use crate::passes::extensions::fold_switch;
+use crate::passes::extensions::{fold_layer_op, fold_switch};
 use crate::proto::tensorflow::DataType;
 
 /// Folds all of them; tells of those found by name as well.
@@ -139,7 +139,7 @@ fn insert(b: &mut Builder<'_>, pass: &mut Pass<'_>, inside: &mut Inside, chain: 
     let name = b.graph.name(layer).to_owned();
     let scope = parent(&name).map(str::to_owned);
     let missing = |b: &Builder<'_>| b.graph.error(ErrorKind::InvalidGraph, "an input is missing", layer);
-    let [Some(input), Some(weights)] = [0, 1].map(|index| b.graph.data_input(layer, index)) else {
+    let (Some(input), Some(weights)) = (fold_layer_op::data(b.graph, layer), b.graph.data_input(layer, 1)) else {
         return Err(missing(b));
     };
     let output = b.existing_scope(scope.as_deref(), |b| {
@@ -260,8 +260,8 @@ fn left(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<BatchNorm> {
     let mut batch_norm = BatchNorm::new(group(graph, node), "batchnorm", FoldOutcome::NoLayer);
     let layer = layer_before(graph, normalised);
     batch_norm.layer = layer.map(|layer| graph.name(layer).to_owned());
-    if !layer.is_some_and(|layer| is_reference_layer(graph.op(layer))) {
-        batch_norm.detail = Some(no_layer(graph, normalised));
+    if !layer.is_some_and(|layer| takes_batch_norm(graph.op(layer))) {
+        batch_norm.detail = Some(no_layer(graph, normalised, FOLDING_LAYERS));
     } else if pass.stored.holds(deviation) {
         batch_norm.outcome = FoldOutcome::UnknownForm;
         let what = "what is between layer and batch norm is not known, or the channels are not on the layer's axis";

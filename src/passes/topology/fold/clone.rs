@@ -64,6 +64,12 @@ pub(super) fn clone_layer(
             depthwise(b, shapes, layer, name, inputs, &geometry)
         }
         "MatMul" => mat_mul(b, shapes, layer, name, inputs),
+        "Conv3D" if keeping == Keeping::All => b.clone_op(name, layer, &inputs),
+        "Conv2DBackpropInput" if keeping == Keeping::All => {
+            let sizes = b.graph.data_input(layer, 0).into_iter();
+            let [data, weights] = inputs;
+            b.clone_op(name, layer, &sizes.chain([weights, data]).collect::<Vec<_>>())
+        }
         _ => Err(b
             .graph
             .error(ErrorKind::Refused, "batch norms are not folded into such a layer", layer)

@@ -10,14 +10,14 @@ use super::shapes::FoldShapes;
 use crate::error::{ErrorKind, Result};
 use crate::graph::attr::Tensor;
 use crate::graph::name::{leaf, parent};
-use crate::graph::op_class::is_fused_batch_norm;
+use crate::graph::op_class::{FOLDING_LAYERS, REFERENCE_LAYERS, is_fused_batch_norm, is_reference_layer};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::nodes::Builder;
 use crate::passes::batch_norms::{is_frozen, is_training, layer_before, no_layer};
 use crate::passes::decisions::{BatchNorm, Extension, FoldOutcome, Refusal};
 use crate::passes::extensions::fold_affine::{channel_axis, channels, layer_output};
 use crate::passes::extensions::fold_chain::Replaced;
-use crate::passes::extensions::{fold_bias, fold_layout, fold_switch};
+use crate::passes::extensions::{fold_bias, fold_layer_op, fold_layout, fold_switch};
 use crate::passes::graph_matcher::{Match, PatternId, Patterns};
 use crate::proto::tensorflow::AttrValue;
 use crate::proto::tensorflow::DataType;
@@ -172,7 +172,7 @@ fn find_more(graph: &Graph, pass: &mut Pass<'_>, node: NodeId) -> Option<FusedMa
         normalised,
         batch_to_space: of.batch_to_space,
         output: node.into(),
-        input: graph.data_input(of.layer, 0)?,
+        input: fold_layer_op::data(graph, of.layer)?,
         weights: graph.data_input(of.layer, 1)?,
         bias: bias.map(|(_, bias)| bias),
         gamma,
@@ -191,9 +191,16 @@ impl FusedMatch {
             Some(Extension::FoldSwitch)
         } else if self.bias.is_some() {
             Some(Extension::FoldBias)
+        } else if self.is_other_layer(graph) {
+            Some(Extension::LayerOp)
         } else {
             self.lost_by_reference(graph).map(|_| Extension::FoldLayout)
         }
+    }
+
+    /// Whether the layer is one that the reference folds nothing into.
+    fn is_other_layer(&self, graph: &Graph) -> bool {
+        !is_reference_layer(graph.op(self.layer))
     }
 
     fn lost_by_reference(&self, graph: &Graph) -> Option<&'static str> {
@@ -248,7 +255,8 @@ pub(super) fn fold(b: &mut Builder<'_>, pass: &mut Pass<'_>) -> Result<Vec<Batch
                     matches.push((report.len(), found));
                 }
                 Err(refusal) => {
-                    let is_optional = found.bias.is_some() || found.other_branch.is_some();
+                    let is_optional =
+                        found.bias.is_some() || found.other_branch.is_some() || found.is_other_layer(b.graph);
                     batch_norm.record_refusal(refusal, pass.common.skip_unmatched || is_optional)?;
                 }
             }
@@ -266,7 +274,8 @@ pub(super) fn fold(b: &mut Builder<'_>, pass: &mut Pass<'_>) -> Result<Vec<Batch
         pass.unread.extend([Some(found.batch_norm), found.other_branch].into_iter().flatten());
         report[index].folded = Some(b.graph.name(output.node).to_owned());
     }
-    report_others(b.graph, &operations, &normalised, &mut report);
+    let layers = if extended { FOLDING_LAYERS } else { REFERENCE_LAYERS };
+    report_others(b.graph, &operations, layers, &normalised, &mut report);
     Ok(report)
 }
 
@@ -276,7 +285,13 @@ fn entry(graph: &Graph, found: &FusedMatch, outcome: FoldOutcome) -> BatchNorm {
 }
 
 /// Every batch norm that no layer was found for is told of as well.
-fn report_others(graph: &Graph, operations: &[NodeId], normalised: &HashSet<NodeId>, report: &mut Vec<BatchNorm>) {
+fn report_others(
+    graph: &Graph,
+    operations: &[NodeId],
+    layers: &[&str],
+    normalised: &HashSet<NodeId>,
+    report: &mut Vec<BatchNorm>,
+) {
     for &node in operations {
         if !is_fused_batch_norm(graph.op(node)) || normalised.contains(&node) {
             continue;
@@ -285,7 +300,7 @@ fn report_others(graph: &Graph, operations: &[NodeId], normalised: &HashSet<Node
         let outcome = if is_read { FoldOutcome::NoLayer } else { FoldOutcome::NotRead };
         let mut batch_norm = BatchNorm::new(graph.name(node), graph.op(node), outcome);
         if let Some(read) = graph.data_input(node, 0).filter(|_| is_read) {
-            batch_norm.detail = Some(no_layer(graph, read));
+            batch_norm.detail = Some(no_layer(graph, read, layers));
             // Layer normalization is made of this op as well, behind a Reshape.
             let normalised = layer_before(graph, read).filter(|_| graph.op(read.node) != "Reshape");
             batch_norm.layer = normalised.map(|layer| graph.name(layer).to_owned());
@@ -341,11 +356,15 @@ fn check(b: &Builder<'_>, pass: &mut Pass<'_>, order: &Order, found: &mut FusedM
                         export again from the graph built for inference";
             Err(Refusal::fatal(FoldOutcome::FrozenTraining, b.graph.error(ErrorKind::Refused, what, at)))
         }
-        _ => Err(lacks(b.graph.error(
-            ErrorKind::Refused,
-            "a batch norm in training mode whose moving averages are not found: no (average - statistic) * decay",
-            at,
-        ))),
+        _ => {
+            let what = if pass.common.is_training {
+                "a batch norm in training mode whose moving averages are not found: no (average - statistic) * decay"
+            } else {
+                "a batch norm in training mode, without the updates of its moving averages: for --mode eval, export the \
+                 graph built for inference (is_training=False, training=False, or learning phase 0)"
+            };
+            Err(lacks(b.graph.error(ErrorKind::Refused, what, at)))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::shapes::FoldShapes;
 use crate::error::Result;
 use crate::graph::{NodeId, TensorRef};
 use crate::nodes::Builder;
-use crate::passes::extensions::fold_layout::{is_channels_second, is_transposed};
+use crate::passes::extensions::fold_layout::{has_channels_before_last, is_channels_second};
 use crate::proto::tensorflow::DataType;
 
 /// How a layer's scale must be laid out to multiply its weights; `None` where a vector does.
@@ -19,7 +19,7 @@ pub(super) fn scale_dims(
     if b.graph.op(layer) == "DepthwiseConv2dNative" {
         return shapes.depthwise_scale(b.graph, weights, at).map(Some).map_err(|refusal| refusal.error);
     }
-    Ok((keeping == Keeping::All && is_transposed(b.graph, layer)).then_some([-1, 1]))
+    Ok((keeping == Keeping::All && has_channels_before_last(b.graph, layer)).then_some([-1, 1]))
 }
 
 /// A vector of one number per channel, laid out to be combined with what the layer yields.
@@ -33,5 +33,6 @@ pub(super) fn along_channels(
     if keeping == Keeping::AsReference || !is_channels_second(b.graph, layer) {
         return Ok(vector);
     }
-    b.reshape(name, vector, &[1, -1, 1, 1], DataType::DtFloat as i32)
+    let dims: &[i32] = if b.graph.op(layer) == "Conv3D" { &[1, -1, 1, 1, 1] } else { &[1, -1, 1, 1] };
+    b.reshape(name, vector, dims, DataType::DtFloat as i32)
 }

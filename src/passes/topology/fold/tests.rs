@@ -1,8 +1,8 @@
 //! What folding past TensorFlow's rules does to small graphs, and what the reference's rules say of them.
 
-use crate::cases::{check, eval_by_topology, rewritten, skipping};
+use crate::cases::{check, eval_by_topology, reference_only, rewritten, skipping};
 use crate::options::{RewriteOptions, Rules, TopologyOnly};
-use crate::passes::decisions::{Extension, Outcome};
+use crate::passes::decisions::{Extension, FoldOutcome, Outcome};
 
 const LAYER: &str = "
     x = Placeholder [2,8,8,3]
@@ -307,30 +307,27 @@ fn a_batch_norm_that_nobody_reads_says_so() {
 
 #[test]
 fn a_layer_that_batch_norms_do_not_fold_into_is_named() {
-    let transposed = "dims = Const [2,8,8,4]i
-                      back = Const [1,1,4,3]
-                      net/up = Conv2DBackpropInput(dims, back, x)
-                      net/bias = BiasAdd(net/up, v)";
-    let lines = graph(&[LAYER, transposed, &FUSED.replace("(net/conv", "(net/bias")]);
+    let product = "kernel = Const [2,8,3,4]
+                   net/product = BatchMatMulV2(x, kernel)
+                   net/bias = BiasAdd(net/product, v)";
+    let lines = graph(&[LAYER, product, &FUSED.replace("(net/conv", "(net/bias")]);
     let (outcome, _, detail) = decided(&lines, &fold(false));
     assert_eq!(outcome, "no_layer");
-    let named = "it normalises 'net/up' (Conv2DBackpropInput): only batch norms of Conv2D, ";
+    let named = "it normalises 'net/product' (BatchMatMulV2): only batch norms of Conv2D, ";
     assert!(detail.starts_with(named), "{detail}");
     let (report, _) = rewritten(&lines, &eval_by_topology()).unwrap();
     let [_, layer] = &report.layers[..] else { panic!("{:?}", report.layers) };
     assert_eq!((layer.outcome, layer.fake_quants.len()), (Outcome::BatchNormFollows, 0));
 
-    let single = "net/video = Reshape(x, dims)
-                  net/volume = Conv3D(net/video, w)
-                  net/mul = Mul(net/volume, scale)
+    let single = "net/product = BatchMatMulV2(x, kernel)
+                  net/mul = Mul(net/product, scale)
                   net/add = AddV2(net/mul, v)
                   scale = Rsqrt(v)
                   net/relu = Relu(net/add)";
-    let lines =
-        graph(&[LAYER, "dims = Const [1,2,8,8,3]i", &single.replace("w)", "kernel)"), "kernel = Const [1,1,1,3,4]"]);
+    let lines = graph(&[LAYER, single, "kernel = Const [2,8,3,4]"]);
     let (outcome, _, detail) = decided(&lines, &fold(false));
     assert_eq!(outcome, "no_layer");
-    assert!(detail.starts_with("it normalises 'net/volume' (Conv3D)"), "{detail}");
+    assert!(detail.starts_with("it normalises 'net/product' (BatchMatMulV2)"), "{detail}");
 }
 
 #[test]
@@ -399,4 +396,76 @@ fn a_batch_norm_behind_a_conv1d_folds() {
     let channels_gone = CONV1D.replace("squeeze_dims=[1]", "squeeze_dims=[3]");
     let (report, _) = rewritten(&channels_gone, &skipping(fold(false))).unwrap();
     assert!(report.batch_norms.iter().all(|norm| norm.outcome.code() != "folded"));
+}
+
+#[test]
+fn a_transposed_convolution_is_scaled_on_the_axis_before_the_last() {
+    let lines = "
+        x = Placeholder [2,3,8,8]
+        sizes = Const [2,4,16,16]i
+        w = Const [1,1,4,3]
+        v = Const [4]
+        net/up = Conv2DBackpropInput(sizes, w, x) data_format=\"NCHW\"
+        net/bn = FusedBatchNormV3(net/up, v, v, v, v) is_training=false data_format=\"NCHW\"
+        net/relu = Relu(net/bn)";
+    check(
+        lines,
+        &fold(false),
+        "batch_norm net/bn: folded by layer_op
+         net/relu = Relu(net/add_fold)
+         net/BatchNorm_Fold/add = AddV2(v, net/BatchNorm_Fold/add/y)
+         net/BatchNorm_Fold/Rsqrt = Rsqrt(net/BatchNorm_Fold/add)
+         net/BatchNorm_Fold/mul = Mul(v, net/BatchNorm_Fold/Rsqrt)
+         net/BatchNorm_Fold/mul_1 = Mul(v, net/BatchNorm_Fold/mul)
+         net/BatchNorm_Fold/bias = Sub(v, net/BatchNorm_Fold/mul_1)
+         net/BatchNorm_Fold/scale_reshape = Reshape(net/BatchNorm_Fold/mul, net/BatchNorm_Fold/scale_reshape/shape)
+         net/mul_fold = Mul(w, net/BatchNorm_Fold/scale_reshape)
+         net/up_Fold = Conv2DBackpropInput(sizes, net/mul_fold, x)
+         net/bias_reshape = Reshape(net/BatchNorm_Fold/bias, net/bias_reshape/shape)
+         net/add_fold = Add(net/up_Fold, net/bias_reshape)",
+    );
+}
+
+#[test]
+fn a_three_dimensional_convolution_has_its_bias_along_the_channels() {
+    let lines = "
+        x = Placeholder [2,3,8,8,8]
+        w = Const [1,1,1,3,4]
+        v = Const [4]
+        net/conv = Conv3D(x, w) data_format=\"NCDHW\"
+        net/bn = FusedBatchNormV3(net/conv, v, v, v, v) is_training=false data_format=\"NCDHW\"
+        net/relu = Relu(net/bn)";
+    check(
+        lines,
+        &fold(false),
+        "batch_norm net/bn: folded by layer_op
+         net/relu = Relu(net/add_fold)
+         net/BatchNorm_Fold/add = AddV2(v, net/BatchNorm_Fold/add/y)
+         net/BatchNorm_Fold/Rsqrt = Rsqrt(net/BatchNorm_Fold/add)
+         net/BatchNorm_Fold/mul = Mul(v, net/BatchNorm_Fold/Rsqrt)
+         net/BatchNorm_Fold/mul_1 = Mul(v, net/BatchNorm_Fold/mul)
+         net/BatchNorm_Fold/bias = Sub(v, net/BatchNorm_Fold/mul_1)
+         net/mul_fold = Mul(w, net/BatchNorm_Fold/mul)
+         net/conv_Fold = Conv3D(x, net/mul_fold)
+         net/bias_reshape = Reshape(net/BatchNorm_Fold/bias, net/bias_reshape/shape)
+         net/add_fold = Add(net/conv_Fold, net/bias_reshape)",
+    );
+}
+
+#[test]
+fn folded_layers_of_other_ops_are_quantized_by_their_folded_weights() {
+    let lines = "
+        x = Placeholder [2,8,8,3]
+        sizes = Const [2,16,16,4]i
+        w = Const [1,1,4,3]
+        v = Const [4]
+        net/up = Conv2DBackpropInput(sizes, w, x)
+        net/bn = FusedBatchNormV3(net/up, v, v, v, v) is_training=false
+        net/relu = Relu(net/bn)";
+    let (report, _) = rewritten(lines, &eval_by_topology()).unwrap();
+    let layers: Vec<_> = report.layers.iter().map(|layer| (layer.node.as_str(), layer.outcome)).collect();
+    assert_eq!(layers, [("net/up_Fold", Outcome::Quantized), ("net/up", Outcome::FoldedTwin)]);
+    assert_eq!(report.layers[0].fake_quants[0].tensor, "net/mul_fold:0");
+    let (report, _) = rewritten(lines, &reference_only()).unwrap();
+    assert_eq!(report.batch_norms[0].outcome, FoldOutcome::NoLayer);
 }

@@ -71,7 +71,7 @@ pub(crate) fn quantize(
         gradients = Gradients::find(graph);
         let is_skipped =
             |node: NodeId| is_skipped(graph.name(node)) || gradients.contain(node) || folded.unfolded.contains(&node);
-        layers.found.retain(|found| !is_left_behind(graph, folded, found) && !is_skipped(found.layer));
+        layers.found.retain(|found| !is_left_behind(graph, folded, &gradients, found) && !is_skipped(found.layer));
         let is_candidate = |node: NodeId| !is_skipped(node) && !has_folded_twin(graph, graph.name(node));
         more = layers.find_more(graph, &operations, is_candidate);
     }
@@ -120,9 +120,10 @@ fn is_selectable(graph: &Graph, node: NodeId) -> bool {
     layer_ops::is_layer_op(graph, node) || matches!(graph.op(node), "Add" | "AddV2" | "Mul")
 }
 
-/// Whether only a batch norm reads the layer, and its folded twin takes its place for everyone else.
-fn is_left_behind(graph: &Graph, folded: &Folded, found: &Found) -> bool {
-    let serves_batch_norms = || graph.consumers(found.activation).all(|reader| folded.left_behind.contains(&reader));
+/// Whether only a batch norm, and gradients, read the layer, and its folded twin takes its place for everyone else.
+fn is_left_behind(graph: &Graph, folded: &Folded, gradients: &Gradients, found: &Found) -> bool {
+    let is_behind = |reader: NodeId| folded.left_behind.contains(&reader) || gradients.contain(reader);
+    let serves_batch_norms = || graph.consumers(found.activation).all(is_behind);
     has_folded_twin(graph, graph.name(found.layer))
         && (bare_layers::feeds_batch_norm_alone(graph, found.activation) || serves_batch_norms())
 }
