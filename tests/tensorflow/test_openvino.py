@@ -65,7 +65,8 @@ def test_a_calibrated_saved_model_is_taken(tfquant):
     calibrated, images = tfquant.folder / "calibrated", np.load(DIGITS / "test.npy")
     data = DIGITS / "calibration.npy"
     tfquant.run("calibrate", DIGITS / "saved_model", "--data", data, "-o", calibrated, "--output-format", "saved-model")
-    actual, expected = [run(calibrated, {"image": images})["output_0"] for run in (by_openvino, by_tensorflow)]
+    inputs = {"image": images}
+    actual, expected = by_openvino(calibrated, inputs)[0]["output_0"], by_tensorflow(calibrated, inputs)["output_0"]
     # OpenVINO makes an integer network of it, and rounds as it likes.
     assert np.abs(actual - expected).mean() < 0.01
     assert (actual.argmax(1) == expected.argmax(1)).mean() > 0.98
