@@ -121,7 +121,9 @@ pub fn collections(data: &[u8]) {
 pub fn inspect(data: &[u8]) {
     let Ok(mut model) = Model::open(Bytes::copy_from_slice(data), &OpenOptions::default()) else { return };
     let _ = summary::to_text(&summary::summarize(&model, "a"), Some(5));
-    let _ = check::to_text(&check::check(&model, "a", &check::Options::default()));
+    let _ = check::to_text(&check::check(&model, "a", &check::Options::default()), false);
+    let of_today = check::Options { target: Some(check::Target::LitertInt8), ..check::Options::default() };
+    let _ = check::to_text(&check::check(&model, "a", &of_today), true);
     let same = diff::diff(&model, &model, ["a", "a"], None).expect("no scope was asked for");
     assert!(same.is_empty(), "{}", diff::to_text(&same));
     for choice in [0, 1] {

@@ -1,4 +1,4 @@
-//! `tfquant check`, judged by what TensorFlow's own converter said of the same graphs.
+//! `tfquant check`, judged by what TensorFlow's converter before today's said of the same graphs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may stop at once
 
@@ -27,7 +27,7 @@ fn refuses_what_the_converter_refuses_and_nothing_else() {
         serde_json::from_str(&std::fs::read_to_string("testdata/check/converter.json").unwrap()).unwrap();
     assert!(said.len() > 70);
     for (case, refused) in &said {
-        let (_, result) = check(&[&format!("testdata/check/{case}.pb")]);
+        let (_, result) = check(&[&format!("testdata/check/{case}.pb"), "--target", "toco-uint8"]);
         let lacking = nodes(&result, "lacking_range");
         match refused.as_deref() {
             None => assert!(lacking.is_empty(), "{case}: the converter takes it, and {lacking:?} is said to lack"),
@@ -40,11 +40,11 @@ fn refuses_what_the_converter_refuses_and_nothing_else() {
 
 #[test]
 fn every_lacking_tensor_is_told_in_one_run() {
-    let (code, result) = check(&["testdata/check/concat_none.pb"]);
+    let (code, result) = check(&["testdata/check/concat_none.pb", "--target", "toco-uint8"]);
     assert_eq!(code, Some(1));
     assert_eq!(nodes(&result, "lacking_range"), ["a/act", "c/act"]);
     assert_eq!(result["schema_version"], 1);
-    let (_, only_one) = check(&["testdata/check/concat_none.pb", "--outputs", "a/act"]);
+    let (_, only_one) = check(&["testdata/check/concat_none.pb", "--target", "toco-uint8", "--outputs", "a/act"]);
     assert_eq!(nodes(&only_one, "lacking_range"), ["a/act"]);
 }
 
@@ -122,16 +122,44 @@ fn lints_name_what_looks_wrong() {
     };
     assert_eq!(lint("min_above_max", "any"), ["min_above_max"]);
     assert_eq!(lint("no_zero", "any"), ["range_without_zero"]);
-    assert_eq!(lint("bits4", "tflite-uint8"), ["bits_ignored"]);
+    assert_eq!(lint("bits4", "tflite-uint8"), ["bits_ignored"], "the name that it had");
     assert!(lint("bits4", "any").is_empty());
     assert_eq!(lint("concat_q", "any"), ["concat_ranges_differ"]);
     assert_eq!(lint("weights_noq", "any"), ["relu6_range_wide", "weights_without_range"]);
-    assert_eq!(lint("nobias", "tflite-int8"), [] as [&str; 0], "narrow and symmetric");
+}
+
+#[test]
+fn todays_converter_is_asked_where_all_ranges_are_numbers() {
+    let (code, result) = check(&["testdata/check/two.pb"]);
+    assert_eq!(
+        (code, &result["target"], &result["verdicts"]["stays_float"]),
+        (Some(0), &"litert-int8".into(), &2.into())
+    );
+    assert_eq!(nodes(&result, "input_unranged"), ["a/Conv2D", "b/Conv2D"]);
+    let op = &result["ops"][1];
+    let facts = ["node", "op", "becomes", "verdict"].map(|key| op[key].as_str().unwrap());
+    assert_eq!(facts, ["b/Conv2D", "Conv2D", "CONV_2D", "stays_float"]);
+    assert!(result["findings"][0]["hint"].as_str().unwrap().contains("--input-range"));
+
+    let (code, result) = check(&["testdata/check/two.pb", "--full-integer"]);
+    assert_eq!((code, &result["errors"]), (Some(1), &2.into()));
+    let (code, result) = check(&["testdata/check/bits4.pb", "--target", "litert-uint8"]);
+    assert_eq!((code, nodes(&result, "activation_bits")), (Some(1), vec!["a/Conv2D".to_owned()]));
+    let (_, result) = check(&["testdata/check/two.pb", "--target", "openvino"]);
+    assert_eq!((&result["errors"], result.get("ops")), (&0.into(), None));
+    // Ranges in variables are for the converter before it.
+    let (_, result) = check(&["testdata/mobilenet_v1_eval.meta"]);
+    assert_eq!(result["target"], "toco-uint8");
+
+    let output = tfquant(&["check", "testdata/check/two.pb", "--ops"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("\nop b/Conv2D (Conv2D, CONV_2D): stays_float (input_unranged)\n"), "{text}");
+    assert_eq!(text.matches("\nhint input_unranged: ").count(), 1, "{text}");
 }
 
 #[test]
 fn text_is_one_fact_a_line_without_control_characters() {
-    let output = tfquant(&["check", "testdata/check/two.pb"]);
+    let output = tfquant(&["check", "testdata/check/two.pb", "--target", "toco-uint8"]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(

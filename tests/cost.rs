@@ -71,7 +71,7 @@ fn costs(model: &Model) -> Vec<(&'static str, usize, usize)> {
         });
     }
     run("summary", &|| Box::new(summary::to_text(&summary::summarize(model, "a"), Some(5))));
-    run("check", &|| Box::new(check::to_text(&check::check(model, "a", &check::Options::default()))));
+    run("check", &|| Box::new(check::to_text(&check::check(model, "a", &check::Options::default()), false)));
     run("diff", &|| {
         let same = diff::diff(model, model, ["a", "a"], None).unwrap();
         Box::new(diff::to_text(&same))

@@ -15,7 +15,7 @@ use crate::graph::op_class::is_fake_quant;
 use crate::graph::tensor::type_name;
 use crate::graph::{Graph, TensorRef};
 use crate::options::Target;
-use crate::passes::integer::points::{is_fixed, passes_on};
+use crate::passes::integer::kernels::{Kernel, kernel, passes_on};
 
 /// What to convert to.
 #[derive(Debug, Clone, Copy)]
@@ -215,7 +215,7 @@ fn is_read_quantized(graph: &Graph, mut output: TensorRef) -> bool {
         if is_fake_quant(op) {
             return true;
         }
-        match graph.data_input(output.node, 0).filter(|_| passes_on(op) || is_fixed(op)) {
+        match graph.data_input(output.node, 0).filter(|_| passes_on(op) || kernel(op) == Kernel::Fixed) {
             Some(input) => output = input,
             None => return false,
         }

@@ -17,24 +17,34 @@ use crate::terminal;
 /// Which converter.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Target {
-    /// TFLite with unsigned 8-bit tensors
-    TfliteUint8,
-    /// TFLite with signed 8-bit tensors
-    TfliteInt8,
+    /// TensorFlow's converter of today to LiteRT (TFLite), signed 8-bit tensors
+    #[value(alias = "tflite-int8")]
+    LitertInt8,
+    /// The same with unsigned inputs and outputs
+    LitertUint8,
+    /// The converter before that, unsigned 8-bit tensors
+    #[value(alias = "tflite-uint8")]
+    TocoUint8,
+    /// OpenVINO
+    Openvino,
     /// No converter in particular
     Any,
 }
 
 /// What `tfquant check` is told.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: tfquant check model_q.pb --target tflite-int8", after_help = EXIT_CODES_OF_FINDING)]
+#[command(before_help = "Example: tfquant check model_q.pb --target litert-int8 --full-integer", after_help = EXIT_CODES_OF_FINDING)]
 pub struct CheckArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
-    /// Converter that is to take the graph
-    #[arg(long, value_enum, default_value = "tflite-uint8", help_heading = WHAT)]
-    pub target: Target,
+    /// Converter that is to take the graph [default: litert-int8 if all ranges are constants, else toco-uint8]
+    #[arg(long, value_enum, help_heading = WHAT)]
+    pub target: Option<Target>,
+
+    /// An op that stays in float is an error (litert)
+    #[arg(long, help_heading = WHAT)]
+    pub full_integer: bool,
 
     /// Compare the ranges of MODEL, an eval graph, with those of this training graph
     #[arg(long, value_name = "TRAIN", help_heading = WHAT)]
@@ -44,6 +54,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "PREFIX", help_heading = WHAT)]
     pub checkpoint: Option<PathBuf>,
 
+    /// Tell the verdict on every op, not only on those that are no integer ops (litert)
+    #[arg(long, help_heading = HOW_MUCH)]
+    pub ops: bool,
+
     /// Print JSON
     #[arg(long, help_heading = HOW_MUCH)]
     pub json: bool,
@@ -51,12 +65,14 @@ pub struct CheckArgs {
 
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let (model, path) = open(&args.input)?;
-    let target = match args.target {
-        Target::TfliteUint8 => check::Target::TfliteUint8,
-        Target::TfliteInt8 => check::Target::TfliteInt8,
+    let target = args.target.map(|target| match target {
+        Target::LitertInt8 => check::Target::LitertInt8,
+        Target::LitertUint8 => check::Target::LitertUint8,
+        Target::TocoUint8 => check::Target::TocoUint8,
+        Target::Openvino => check::Target::Openvino,
         Target::Any => check::Target::Any,
-    };
-    let mut result = check::check(&model, &path, &Options { target });
+    });
+    let mut result = check::check(&model, &path, &Options { target, full_integer: args.full_integer });
     if let Some(train) = &args.against {
         let (train, train_path) = open_path(train, &args.input)?;
         result = result.with(against::compare(&train.graph, &model.graph));
@@ -68,8 +84,11 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         result = result.with(findings);
         result.checkpoint = Some(comparison);
     }
-    let text =
-        if args.json { to_json(&result) } else { terminal::paint(&check::to_text(&result), terminal::line_style) };
+    let text = if args.json {
+        to_json(&result)
+    } else {
+        terminal::paint(&check::to_text(&result, args.ops), terminal::line_style)
+    };
     terminal::print(&text)?;
     Ok(ExitCode::from(u8::from(result.findings.errors > 0)))
 }

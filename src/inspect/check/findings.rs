@@ -39,13 +39,16 @@ pub struct Finding {
     pub node: String,
     /// What is the matter.
     pub message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<&'static str>,
 }
 
 impl Finding {
     /// An error.
     #[must_use]
     pub fn error(code: &'static str, node: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, node: node.to_owned(), message: message.into() }
+        Self { severity: Severity::Error, code, node: node.to_owned(), message: message.into(), hint: None }
     }
 
     /// A warning.

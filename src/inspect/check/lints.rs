@@ -90,32 +90,23 @@ pub fn of_ranges(reached: &Reached<'_>, quants: &[FakeQuant], target: Target) ->
     for quant in quants.iter().filter(|quant| reached.contains(quant.node)) {
         let name = graph.name(quant.node);
         if let Range::Constant { min, max } = &quant.range {
-            findings.extend(of_range(reached, quant, min, max));
+            let found = of_range(reached, quant, min, max);
+            findings.extend(found.filter(|finding| !(target.is_litert() && finding.code == "empty_range")));
         }
-        if target != Target::Any && quant.bits != 8 {
+        if target == Target::TocoUint8 && quant.bits != 8 {
             let message = format!("{} bits: TFLite's 8-bit kernels use all 8 whatever the graph says", quant.bits);
             findings.push(Finding::warning("bits_ignored", name, message));
         }
-        if target == Target::TfliteInt8 && reached.is_constant(quant.input.node) && !is_symmetric(quant) {
-            let message = "int8 weights have symmetric ranges: make them narrow and max = -min";
-            findings.push(Finding::warning("weights_not_symmetric", name, message));
-        }
     }
     findings.extend(training_batch_norms(reached));
-    findings.extend(of_weights(reached));
+    // The converter of today finds ranges of weights by itself, one a channel where it can.
+    if !target.is_litert() {
+        findings.extend(of_weights(reached));
+    }
     let concats = graph.ids().filter(|&node| reached.contains(node) && matches!(graph.op(node), "Concat" | "ConcatV2"));
     let by_node: HashMap<NodeId, &FakeQuant> = quants.iter().map(|quant| (quant.node, quant)).collect();
     findings.extend(concats.filter_map(|concat| of_concat(reached, concat, &by_node)));
     findings
-}
-
-fn is_symmetric(quant: &FakeQuant) -> bool {
-    match &quant.range {
-        Range::Constant { min, max } => {
-            quant.narrow_range && min.iter().zip(max).all(|(min, max)| (-min).to_bits() == max.to_bits())
-        }
-        _ => quant.narrow_range,
-    }
 }
 
 fn of_range(reached: &Reached<'_>, quant: &FakeQuant, min: &[f32], max: &[f32]) -> Option<Finding> {

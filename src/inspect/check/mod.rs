@@ -1,15 +1,17 @@
 //! `tfquant check`: whether a converter will take the graph, and what looks wrong in it.
 //!
-//! [`ranges`] finds every tensor that a converter would refuse for want of a range; [`lints`] finds what is suspicious
-//! although it may pass; [`against`] compares a training graph with an eval graph, and [`checkpoint`] either with what
+//! [`litert`] says what TensorFlow's converter of today makes of each op; [`ranges`] finds every tensor that the one
+//! before it would refuse for want of a range; [`lints`] finds what is suspicious although it may pass; [`against`] compares a training graph with an eval graph, and [`checkpoint`] either with what
 //! was saved.
 
 pub mod against;
 pub mod checkpoint;
 pub mod findings;
 pub mod lints;
+pub mod litert;
 pub mod ranges;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -24,23 +26,40 @@ use crate::document::{FileSummary, SCHEMA_VERSION, TOOL};
 use crate::error::Printable;
 
 /// Which converter is to take the graph.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
-    /// TFLite with unsigned 8-bit tensors.
-    #[default]
-    TfliteUint8,
-    /// TFLite with signed 8-bit tensors.
-    TfliteInt8,
+    /// TensorFlow's converter of today, signed 8-bit tensors.
+    LitertInt8,
+    /// The same with unsigned inputs and outputs; inside it is signed.
+    LitertUint8,
+    /// TensorFlow's converter before that, unsigned 8-bit tensors.
+    TocoUint8,
+    /// `OpenVINO`, which reads fake quantizers wherever they are.
+    Openvino,
     /// None in particular.
     Any,
+}
+
+impl Target {
+    /// The converter in question where none is named: that of today takes graphs whose ranges are all numbers.
+    #[must_use]
+    fn of(state: State) -> Self {
+        if state == State::Frozen { Self::LitertInt8 } else { Self::TocoUint8 }
+    }
+
+    fn is_litert(self) -> bool {
+        matches!(self, Self::LitertInt8 | Self::LitertUint8)
+    }
 }
 
 /// How to check.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The converter.
-    pub target: Target,
+    /// The converter; by default the one that the graph seems to be made for.
+    pub target: Option<Target>,
+    /// Whether an op that stays in float is an error.
+    pub full_integer: bool,
 }
 
 /// Everything `tfquant check` says.
@@ -69,6 +88,9 @@ pub struct Check {
     /// How many more there are.
     #[serde(skip_serializing_if = "is_zero")]
     pub unlisted_outputs: usize,
+    /// What becomes of each op, where the converter is today's.
+    #[serde(flatten)]
+    pub ops: Option<litert::Verdicts>,
     /// What was found.
     #[serde(flatten)]
     pub findings: Findings,
@@ -88,13 +110,21 @@ pub fn check(model: &Model, path: &str, options: &Options) -> Check {
     let state = State::of(&quants);
     let in_functions = lints::body_in_functions(model);
     let sees_the_body = in_functions.is_none();
+    let target = options.target.unwrap_or_else(|| Target::of(state));
     let reached = ranges::Reached::new(graph, &model.ends.inputs, &outputs);
-    let lacking = ranges::lacking(&reached).filter(|_| sees_the_body);
-    let findings = Findings::default()
+    let wants_all_ranges = sees_the_body && matches!(target, Target::TocoUint8 | Target::Any);
+    let lacking = ranges::lacking(&reached).filter(|_| wants_all_ranges);
+    let mut findings = Findings::default()
         .with(lints::of_graph(graph, &quants, state))
         .with(in_functions)
         .with_each(ranges::LACKING, lacking, |tensor| ranges::finding(&reached, tensor))
-        .with(lints::of_ranges(&reached, &quants, options.target));
+        .with(lints::of_ranges(&reached, &quants, target));
+    let mut ops = None;
+    if target.is_litert() && sees_the_body {
+        let (verdicts, found) = litert::judge(graph, &model.ends.inputs, &outputs, options.full_integer);
+        findings = findings.with(found);
+        ops = Some(verdicts);
+    }
     Check {
         schema_version: SCHEMA_VERSION,
         tool: TOOL.to_owned(),
@@ -102,10 +132,11 @@ pub fn check(model: &Model, path: &str, options: &Options) -> Check {
         model: file_summary(model, path),
         against: None,
         checkpoint: None,
-        target: options.target,
+        target,
         state,
         outputs: outputs.iter().take(MAX_LISTED).map(|&output| graph.tensor_name(output)).collect(),
         unlisted_outputs: outputs.len().saturating_sub(MAX_LISTED),
+        ops,
         findings,
     }
 }
@@ -120,10 +151,17 @@ impl Check {
 
 /// The findings for people and grep: one a line, how bad first, then the code, then the node.
 #[must_use]
-pub fn to_text(check: &Check) -> String {
+pub fn to_text(check: &Check, all_ops: bool) -> String {
     let mut text = String::new();
-    for Finding { severity, code, node, message } in &check.findings.listed {
+    let mut hints: BTreeMap<&str, &str> = BTreeMap::new();
+    for Finding { severity, code, node, message, hint } in &check.findings.listed {
         let _ = writeln!(text, "{} {code} {}: {}", severity.name(), Printable(node), Printable(message));
+        if let Some(hint) = hint {
+            hints.entry(code).or_insert(hint);
+        }
+    }
+    for (code, hint) in hints {
+        let _ = writeln!(text, "hint {code}: {hint}");
     }
     for (code, count) in &check.findings.unlisted {
         let _ = writeln!(text, "{count} more {code}");
@@ -145,6 +183,16 @@ pub fn to_text(check: &Check) -> String {
     }
     if !outputs.is_empty() {
         let _ = writeln!(text, "outputs: {}", outputs.join(" "));
+    }
+    if let Some(ops) = &check.ops {
+        for op in ops.ops.iter().filter(|_| all_ops) {
+            let why = if op.codes.is_empty() { String::new() } else { format!(" ({})", op.codes.join(", ")) };
+            let verdict = op.verdict.name();
+            let _ =
+                writeln!(text, "op {} ({}, {}): {verdict}{why}", Printable(&op.node), Printable(&op.op), op.becomes);
+        }
+        let counts: Vec<String> = ops.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        let _ = writeln!(text, "ops: {}", counts.join(", "));
     }
     let _ = writeln!(text, "state: {}", check.state.describe());
     let _ = writeln!(text, "result: {} errors, {} warnings", check.findings.errors, check.findings.warnings);

@@ -12,6 +12,7 @@ mod equalize_tests;
 pub(crate) mod fold;
 pub(crate) mod hard_swish;
 pub(crate) mod insert;
+pub(crate) mod kernels;
 pub(crate) mod network;
 mod new_nodes;
 pub(crate) mod place;

@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::constants::Constants;
 use super::hard_swish::HardSwishes;
+use super::kernels::{Kernel, kernel, passes_on};
 use super::network::{Ends, Layer};
 use super::prelu::Prelus;
 use crate::graph::loops::Loops;
@@ -29,79 +30,6 @@ pub(crate) struct Points {
     pub in_loops: usize,
 }
 
-/// Ops whose result is made of values that they read.
-pub(crate) fn passes_on(op: &str) -> bool {
-    matches!(
-        op,
-        "Reshape"
-            | "Squeeze"
-            | "ExpandDims"
-            | "Identity"
-            | "IdentityN"
-            | "StopGradient"
-            | "Pad"
-            | "PadV2"
-            | "MirrorPad"
-            | "MaxPool"
-            | "AvgPool"
-            | "Transpose"
-            | "Slice"
-            | "StridedSlice"
-            | "Split"
-            | "SplitV"
-            | "Unpack"
-            | "Gather"
-            | "GatherV2"
-            | "Tile"
-            | "BroadcastTo"
-            | "ResizeBilinear"
-            | "ResizeNearestNeighbor"
-            | "DepthToSpace"
-            | "SpaceToDepth"
-            | "BatchToSpaceND"
-            | "SpaceToBatchND"
-            | "Max"
-            | "Min"
-            | "CheckNumerics"
-            | "PreventGradient"
-    ) || joins(op)
-}
-
-/// Ops that read several tensors by one range.
-fn joins(op: &str) -> bool {
-    matches!(op, "Concat" | "ConcatV2" | "Pack" | "Maximum" | "Minimum" | "Select" | "SelectV2")
-}
-
-/// Ops whose result has a range that the kernel knows.
-pub(crate) fn is_fixed(op: &str) -> bool {
-    matches!(op, "Softmax" | "LogSoftmax" | "Sigmoid" | "Tanh")
-}
-
-/// Ops that the converter leaves in float, whatever range they have.
-fn is_float(op: &str) -> bool {
-    matches!(
-        op,
-        "Neg"
-            | "Square"
-            | "Sqrt"
-            | "Rsqrt"
-            | "Log"
-            | "Log1p"
-            | "Sin"
-            | "Cos"
-            | "Elu"
-            | "Selu"
-            | "Softplus"
-            | "Floor"
-            | "Cumsum"
-            | "LRN"
-            | "Conv3D"
-            | "AddN"
-            | "Pow"
-            | "Erf"
-    )
-}
-
 /// Finds them. `inputs` are those of the network that are floats and get a range of their own.
 pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], outputs: &[TensorRef]) -> Points {
     let order = graph.run_order();
@@ -118,12 +46,12 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
         if prelus.contain(node) || hard_swishes.contain(node) {
             continue;
         }
-        if is_float(op) {
+        if kernel(op) == Kernel::None {
             points.float.push(node);
         }
         if graph.tensor_type(node.into()) != Some(DataType::DtFloat)
             || passes_on(op)
-            || is_fixed(op)
+            || kernel(op) == Kernel::Fixed
             || is_fake_quant(op)
             || is_control_flow(op)
             || is_flow(op)
@@ -140,7 +68,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let places: HashMap<TensorRef, usize> = chosen.iter().enumerate().map(|(place, &tensor)| (tensor, place)).collect();
     let mut groups = Groups((0..chosen.len()).collect());
     let sources = view.sources(&order);
-    for &node in order.iter().filter(|&&node| live[node.index()] && joins(graph.op(node))) {
+    for &node in order.iter().filter(|&&node| live[node.index()] && kernel(graph.op(node)) == Kernel::Joins) {
         let operands = view.operands(node);
         let made: Vec<usize> = operands
             .iter()
@@ -262,7 +190,7 @@ impl View<'_> {
     fn sources(&self, order: &[NodeId]) -> Vec<Option<TensorRef>> {
         let mut sources: Vec<Option<TensorRef>> = vec![None; self.graph.len()];
         for &node in order.iter().filter(|&&node| passes_on(self.graph.op(node))) {
-            let read = if joins(self.graph.op(node)) {
+            let read = if kernel(self.graph.op(node)) == Kernel::Joins {
                 self.operands(node).into_iter().find(|operand| !self.constants.contain(operand.node))
             } else {
                 self.graph.data_input(node, usize::from(self.graph.op(node) == "Split"))
