@@ -31,15 +31,16 @@ fn dilated(program: &mut Program<'_>, op: OpId) {
         return;
     }
     // It is known for one only where all dimensions are, the batch's too.
-    let shape = program.shape(program.values[program.ops[op].inputs[0]].tensor);
+    let Some(read) = program.read(op) else { return };
+    let shape = program.shape(program.values[read].tensor);
     if shape.is_none_or(|dims| dims.iter().any(Option::is_none)) {
         return;
     }
     let reshape = |program: &Program<'_>, at: Option<OpId>| at.filter(|&at| program.ops[at].kind == "Reshape");
-    let Some(mut before) = alone_before(program, program.ops[op].inputs[0]) else { return };
+    let Some(mut before) = alone_before(program, read) else { return };
     let mut last = op;
     if let Some(outer) = reshape(program, Some(before)) {
-        let Some(further) = alone_before(program, program.ops[outer].inputs[0]) else { return };
+        let Some(further) = program.read(outer).and_then(|value| alone_before(program, value)) else { return };
         let Some(inner) = program.ops[op].outputs.first().and_then(|&output| program.only_reader(output)) else {
             return;
         };
@@ -50,8 +51,8 @@ fn dilated(program: &mut Program<'_>, op: OpId) {
     if program.ops[before].kind != "SpaceToBatchND" || program.ops[after].kind != "BatchToSpaceND" {
         return;
     }
-    let input = program.ops[before].inputs[0];
-    let first = if last == op { op } else { program.producer(program.ops[op].inputs[0]).unwrap_or(op) };
+    let Some(input) = program.read(before) else { return };
+    let first = if last == op { op } else { program.producer(read).unwrap_or(op) };
     program.reread(first, 0, input);
     program.ops[before].alive = false;
     program.take_over(last, after);
@@ -69,7 +70,7 @@ fn before(program: &Program<'_>, value: ValueId) -> Option<(OpId, Option<OpId>)>
     if program.ops[producer].kind != "Reshape" {
         return Some((producer, None));
     }
-    alone_before(program, program.ops[producer].inputs[0]).map(|further| (further, Some(producer)))
+    alone_before(program, program.read(producer)?).map(|further| (further, Some(producer)))
 }
 
 /// Makes the op a part of the one before it.
@@ -162,7 +163,7 @@ fn activation(program: &mut Program<'_>, op: OpId) -> bool {
             || matches!(program.ops[at].kind, "Add" | "Sub" | "Mul" | "RealDiv" | "MaxPool" | "AvgPool");
         takes && !program.ops[at].activation
     };
-    let value = program.ops[op].inputs[0];
+    let Some(value) = program.read(op) else { return false };
     if let Some((first, between)) = before(program, value).filter(|&(first, _)| takes(program, first)) {
         program.ops[first].activation = true;
         take_in(program, first, between, op);
@@ -188,8 +189,8 @@ fn scalar_before(program: &mut Program<'_>, op: OpId) -> bool {
     if facts.layer == Layer::Transposed || !program.is_constant(facts.weights) || facts.factor.is_some() {
         return false;
     }
-    let input = program.ops[op].inputs[0];
-    let Some(before) = program.producer(input).filter(|&before| !program.ops[before].activation) else { return false };
+    let producer = program.read(op).and_then(|input| program.producer(input));
+    let Some(before) = producer.filter(|&before| !program.ops[before].activation) else { return false };
     let Some((value, constant)) = with_constant(program, before) else { return false };
     if program.quant(constant).is_some() || !is_scalar(program, constant) {
         return false;

@@ -315,8 +315,9 @@ impl<'g> Lowering<'g> {
                 && only(graph.tensor_consumers(tensor)).is_some()
                 && !self.outputs.contains(&tensor)
         }) {
+            let Some(further) = self.program.read(before) else { break };
             steps.push(before);
-            value = self.program.ops[before].inputs[0];
+            value = further;
         }
         let tensor = self.program.values[value].tensor;
         let is_same = self.is_known(tensor) && self.program.shape(tensor) == self.program.shape(node.into());

@@ -67,3 +67,29 @@ pub(super) fn judge(
     }
     (report.verdicts, report.findings)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::samples::graph_of;
+
+    #[test]
+    fn ops_that_lack_what_they_read_are_no_panic() {
+        let graph = graph_of(
+            "x = Placeholder [1,4,4,2]
+             lonely = Relu
+             blocks = SpaceToBatchND
+             w = Const [1,1,2,2]
+             shape = Const [4]i
+             shaped = Reshape(blocks, shape)
+             conv = Conv2D(shaped, w)
+             back = BatchToSpaceND(conv)
+             half = Mul(x)
+             out = Conv2D(half, w)",
+        );
+        let outputs = ["lonely", "back", "out"].map(|name| graph.find_tensor(name).unwrap());
+        let (verdicts, findings) = judge(&graph, &[graph.find_tensor("x").unwrap()], &outputs, false);
+        assert_eq!(verdicts.verdicts.get("integer"), None);
+        assert!(findings.iter().any(|finding| finding.node == "lonely"));
+    }
+}

@@ -143,6 +143,11 @@ impl<'g> Program<'g> {
         self.readers(value).next().is_none().then_some(ranged)
     }
 
+    /// The tensor that the op reads first, unless it reads none: a graph may say anything.
+    pub(super) fn read(&self, op: OpId) -> Option<ValueId> {
+        self.ops[op].inputs.first().copied()
+    }
+
     /// The op that makes the value.
     pub(super) fn producer(&self, value: ValueId) -> Option<OpId> {
         match self.values[value].origin {
