@@ -121,7 +121,7 @@ pub fn check(model: &Model, path: &str, options: &Options) -> Check {
         .with(lints::of_ranges(&reached, &quants, target));
     let mut ops = None;
     if target.is_litert() && sees_the_body {
-        let (verdicts, found) = litert::judge(graph, &model.ends.inputs, &outputs, options.full_integer);
+        let (verdicts, found) = litert::judge(graph, &quants, [&model.ends.inputs, &outputs], options.full_integer);
         findings = findings.with(found);
         ops = Some(verdicts);
     }
@@ -184,7 +184,7 @@ pub fn to_text(check: &Check, all_ops: bool) -> String {
     if !outputs.is_empty() {
         let _ = writeln!(text, "outputs: {}", outputs.join(" "));
     }
-    if let Some(ops) = &check.ops {
+    if let Some(ops) = check.ops.as_ref().filter(|ops| !ops.verdicts.is_empty()) {
         for op in ops.ops.iter().filter(|_| all_ops) {
             let why = if op.codes.is_empty() { String::new() } else { format!(" ({})", op.codes.join(", ")) };
             let verdict = op.verdict.name();

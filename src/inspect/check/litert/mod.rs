@@ -21,29 +21,34 @@ pub use codes::{CODES, Code, Verdict};
 pub use report::{OpVerdict, Verdicts};
 
 use converter::CONVERTERS;
-use judge::{About, Judgements};
+use judge::About;
 use report::Report;
 
 use super::findings::Finding;
 use crate::graph::{Graph, TensorRef};
-use crate::inspect::fake_quant::Range;
+use crate::inspect::fake_quant::{FakeQuant, Range};
 
 /// Judges what the outputs need of the inputs. Findings are errors where the model does not work, and where it stays in
-/// float if `full_integer` is asked for.
+/// float if `full_integer` is asked for. Where no fake quantizer has a constant range, nothing is said of single ops.
 pub(super) fn judge(
     graph: &Graph,
-    inputs: &[TensorRef],
-    outputs: &[TensorRef],
+    quants: &[FakeQuant],
+    [inputs, outputs]: [&[TensorRef]; 2],
     full_integer: bool,
 ) -> (Verdicts, Vec<Finding>) {
+    let mut report =
+        Report { graph, found: Default::default(), verdicts: Verdicts::default(), findings: Vec::new(), full_integer };
+    if !has_constant_range(quants) {
+        report.tell_unquantized(outputs);
+        return (report.verdicts, report.findings);
+    }
     let mut program = lower::lower(graph, inputs, outputs);
     fuse::fuse(&mut program);
     let computed = judge::computed(&program);
-    let found = CONVERTERS.map(|converter| {
+    report.found = CONVERTERS.map(|converter| {
         let types = propagate::propagate(&program, converter);
         judge::judge(&program, &types, &computed, converter)
     });
-    let mut report = Report { graph, found, verdicts: Verdicts::default(), findings: Vec::new(), full_integer };
     for op in (0..program.ops.len()).filter(|&op| computed[op]) {
         let of_op = &program.ops[op];
         report.tell(About::Op(op), of_op.node, Some(of_op.kind));
@@ -58,20 +63,21 @@ pub(super) fn judge(
             About::Node(node) => report.tell(about, node, None),
         }
     }
-    if program.quants.iter().all(|quant| !matches!(quant.range, Range::Constant { .. }))
-        && let Some(output) = outputs.first()
-    {
-        report.found = [(); 2]
-            .map(|()| Judgements::from([(About::Node(output.node), vec![(Code::NoFakeQuantizer, String::new())])]));
-        report.tell(About::Node(output.node), output.node, None);
+    if !has_constant_range(&program.quants) {
+        report.tell_unquantized(outputs);
     }
     (report.verdicts, report.findings)
+}
+
+fn has_constant_range(quants: &[FakeQuant]) -> bool {
+    quants.iter().any(|quant| matches!(quant.range, Range::Constant { .. }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::graph::samples::graph_of;
+    use crate::inspect::fake_quant::fake_quants;
 
     #[test]
     fn ops_that_lack_what_they_read_are_no_panic() {
@@ -85,10 +91,14 @@ mod tests {
              conv = Conv2D(shaped, w)
              back = BatchToSpaceND(conv)
              half = Mul(x)
-             out = Conv2D(half, w)",
+             low = Const -1.0
+             high = Const 1.0
+             quant = FakeQuantWithMinMaxVars(half, low, high)
+             out = Conv2D(quant, w)",
         );
         let outputs = ["lonely", "back", "out"].map(|name| graph.find_tensor(name).unwrap());
-        let (verdicts, findings) = judge(&graph, &[graph.find_tensor("x").unwrap()], &outputs, false);
+        let inputs = [graph.find_tensor("x").unwrap()];
+        let (verdicts, findings) = judge(&graph, &fake_quants(&graph), [&inputs, &outputs], false);
         assert_eq!(verdicts.verdicts.get("integer"), None);
         assert!(findings.iter().any(|finding| finding.node == "lonely"));
     }

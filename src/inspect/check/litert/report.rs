@@ -8,7 +8,7 @@ use super::codes::{Code, Verdict};
 use super::converter::VERSIONS;
 use super::judge::{About, Judgements};
 use super::names::tflite_name;
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, TensorRef};
 use crate::inspect::check::findings::{Finding, Severity};
 
 /// The verdict on one op.
@@ -49,6 +49,14 @@ pub(super) struct Report<'g> {
 }
 
 impl Report<'_> {
+    /// Tells that there is nothing by which the converter could make integers.
+    pub(super) fn tell_unquantized(&mut self, outputs: &[TensorRef]) {
+        let Some(output) = outputs.first() else { return };
+        let said = vec![(Code::NoFakeQuantizer, String::new())];
+        self.found = [(); 2].map(|()| Judgements::from([(About::Node(output.node), said.clone())]));
+        self.tell(About::Node(output.node), output.node, None);
+    }
+
     /// Tells of one op, or of what is none.
     pub(super) fn tell(&mut self, about: About, node: NodeId, kind: Option<&str>) {
         let said = self.found.each_ref().map(|found| found.get(&about).map(Vec::as_slice).unwrap_or_default());
