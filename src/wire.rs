@@ -223,6 +223,12 @@ pub fn last_varint(message: &[u8], number: u32) -> Option<u64> {
     last
 }
 
+/// The length-delimited values of a field in a message: messages, texts or bytes.
+pub(crate) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    let fields = Fields::new(message).map_while(Result::ok).filter(move |field| field.is_message(number));
+    fields.map(|field| &message[field.value()])
+}
+
 /// The last length-delimited value of a field in a message; `None` when it is not there.
 #[must_use]
 pub(crate) fn last_bytes(message: &[u8], number: u32) -> Option<Range<usize>> {

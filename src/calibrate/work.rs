@@ -61,7 +61,7 @@ impl Work<'_> {
             tensors: points.tensors.iter().map(|&(tensor, group)| (behind(tensor), group)).collect(),
             ..Points::default()
         };
-        let mut statistics = run(&model.graph, &inputs, &outputs, &seen, samples, options, done)?;
+        let mut statistics = self.run(&model.graph, &inputs, &outputs, &seen)?;
         for (&tensor, behind) in &clips {
             if let Some(of_tensor) = statistics.remove(behind) {
                 statistics.insert(tensor, of_tensor);
@@ -107,6 +107,24 @@ impl Work<'_> {
         }
         Ok(histograms)
     }
+
+    /// What the tensors are while the graph runs on the samples.
+    fn run(
+        &self,
+        graph: &Graph,
+        inputs: &[TensorRef],
+        outputs: &[TensorRef],
+        points: &Points,
+    ) -> Result<HashMap<TensorRef, Statistics>> {
+        let Self { samples, options, done, .. } = *self;
+        let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
+        let histograms = options.method.needs_histogram() || options.measure == Measure::Histograms;
+        let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
+        let how = Options { threads: options.threads, histograms };
+        let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };
+        let seen = collect(graph, &plan, &watched, &runs, how, &|ran| done(ran, samples.runs))?;
+        Ok(watched.into_iter().zip(seen).collect())
+    }
 }
 
 /// The histograms of quantized weights.
@@ -145,22 +163,4 @@ fn equalized(
 
 pub(super) fn tensors(graph: &Graph, ends: &[Endpoint]) -> Vec<TensorRef> {
     ends.iter().filter_map(|end| graph.find_tensor(&end.tensor)).collect()
-}
-
-fn run(
-    graph: &Graph,
-    inputs: &[TensorRef],
-    outputs: &[TensorRef],
-    points: &Points,
-    samples: &Feeds<'_>,
-    options: &CalibrateOptions,
-    done: &(dyn Fn(usize, usize) -> bool + Sync),
-) -> Result<HashMap<TensorRef, Statistics>> {
-    let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
-    let histograms = options.method.needs_histogram() || options.measure == Measure::Histograms;
-    let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
-    let how = Options { threads: options.threads, histograms };
-    let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };
-    let seen = collect(graph, &plan, &watched, &runs, how, &|ran| done(ran, samples.runs))?;
-    Ok(watched.into_iter().zip(seen).collect())
 }

@@ -26,7 +26,7 @@ use crate::graph::{Graph, NodeId, read, verify};
 use crate::source::{self, Part, Source};
 pub(crate) use ends::Ends;
 use meta_graph::MetaGraph;
-pub(crate) use signatures::Signatures;
+pub(crate) use signatures::{DEFAULT_SIGNATURE, Signatures};
 pub use text::MessageKind;
 
 /// How a message is stored.

@@ -6,7 +6,10 @@ use prost::Message;
 use crate::collections::map_entry;
 use crate::graph::{Graph, TensorRef};
 use crate::proto::tensorflow::{SignatureDef, TensorInfo, tensor_info::Encoding};
-use crate::wire::Fields;
+use crate::wire;
+
+/// The signature that exporters write unless told otherwise.
+pub(crate) const DEFAULT_SIGNATURE: &str = "serving_default";
 
 /// The tensors that a MetaGraphDef's signatures name: which signature and key, and where.
 #[derive(Debug, Default)]
@@ -23,8 +26,7 @@ impl Signatures {
     pub fn read(graph: &Graph, meta_graph: &[u8]) -> Self {
         const SIGNATURE_DEF: u32 = 5;
         let mut signatures = Self::default();
-        for part in Fields::new(meta_graph).map_while(Result::ok).filter(|part| part.is_message(SIGNATURE_DEF)) {
-            let entry = &meta_graph[part.value()];
+        for entry in wire::messages(meta_graph, SIGNATURE_DEF) {
             let Some((key, range)) = map_entry(entry) else { continue };
             // What a loader runs to initialise is nothing that is read.
             if key.starts_with("__saved_model_") {

@@ -6,7 +6,7 @@
 
 use hashbrown::HashSet;
 
-use crate::wire::{Fields, put_bytes};
+use crate::wire::{Fields, messages, put_bytes};
 
 /// Field numbers of CollectionDef and its lists.
 const NODE_LIST: u32 = 1;
@@ -62,15 +62,12 @@ pub(super) fn without(key: &str, definition: &[u8], is_dropped: IsDropped<'_>) -
 /// The encoded VariableDefs of a collection; of a collection of anything else, messages that are none.
 pub(super) fn variables<'a>(key: &str, definition: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let is_context = Context::of(key).is_some();
-    let lists =
-        Fields::new(definition).map_while(Result::ok).filter(move |part| !is_context && part.is_message(BYTES_LIST));
-    lists.flat_map(move |part| {
-        let list = &definition[part.value()];
-        Fields::new(list)
-            .map_while(Result::ok)
-            .filter(|part| part.is_message(LIST_VALUE))
-            .map(|part| &list[part.value()])
-    })
+    members(definition).filter(move |_| !is_context)
+}
+
+/// The encoded messages of a collection.
+fn members(definition: &[u8]) -> impl Iterator<Item = &[u8]> {
+    messages(definition, BYTES_LIST).flat_map(|list| messages(list, LIST_VALUE))
 }
 
 /// A conditional's branch or a loop, as a context tells of it.
@@ -85,10 +82,7 @@ pub(super) struct Region<'a> {
 pub(super) fn regions<'a>(key: &str, definition: &'a [u8]) -> Vec<Region<'a>> {
     let Some(context) = Context::of(key) else { return Vec::new() };
     let mut regions = Vec::new();
-    let mut open: Vec<(Context, &[u8])> = Vec::new();
-    for list in messages(definition, BYTES_LIST) {
-        open.extend(messages(list, LIST_VALUE).map(|message| (context, message)));
-    }
+    let mut open: Vec<(Context, &[u8])> = members(definition).map(|message| (context, message)).collect();
     while let Some((context, message)) = open.pop() {
         regions.push(context.region(message));
         for nested in messages(message, context.nested()) {
@@ -97,12 +91,6 @@ pub(super) fn regions<'a>(key: &str, definition: &'a [u8]) -> Vec<Region<'a>> {
         }
     }
     regions
-}
-
-/// What the message has in a field of that number.
-fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    let parts = Fields::new(message).map_while(Result::ok).filter(move |part| part.is_message(number));
-    parts.map(|part| &message[part.value()])
 }
 
 fn texts(message: &[u8], number: u32) -> impl Iterator<Item = &str> {

@@ -162,8 +162,8 @@ impl<'a> Inliner<'a, '_> {
         Some(wire::last_bytes(tensor, TENSOR_SHAPE).map_or(&[], |shape| &tensor[shape]))
     }
 
-    /// One of two constants of one shape, outside of the branches that return them: there is nothing to run in either, and OpenVINO
-    /// takes no Merge that no Switch leads to.
+    /// One of two constants of one shape, outside of the branches that return them: there is nothing to run in either, and
+    /// OpenVINO takes no Merge that no Switch leads to.
     fn select(&mut self, node: u32, predicate: Ref, constants: [u32; 2], region: u32) -> Result<Ref> {
         let mut inputs = vec![predicate];
         for constant in constants {

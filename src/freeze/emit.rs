@@ -117,8 +117,7 @@ fn groups_are_there(def: &[u8], names: &HashSet<&str>) -> bool {
 
 fn groups_of(value: &[u8]) -> impl Iterator<Item = &str> {
     let list = wire::last_bytes(value, 1).map_or(&[][..], |list| &value[list]);
-    let parts = Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(2));
-    let texts = parts.filter_map(|part| str::from_utf8(&list[part.value()]).ok());
+    let texts = wire::messages(list, 2).filter_map(|text| str::from_utf8(text).ok());
     texts.filter_map(|text| text.strip_prefix("loc:@"))
 }
 

@@ -47,10 +47,8 @@ impl<'a> CallAttrs<'a> {
         match self {
             Self::Node(def) => library::attr(def, name),
             Self::List(list) => {
-                use crate::wire::Fields;
                 const ATTR: u32 = 2;
-                let parts = Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(ATTR));
-                let entries = parts.filter_map(|part| crate::graph::attr::map_entry(&list[part.value()]));
+                let entries = wire::messages(list, ATTR).filter_map(crate::graph::attr::map_entry);
                 entries.filter(|(key, _)| *key == name).last().map(|(_, value)| value)
             }
         }

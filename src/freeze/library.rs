@@ -150,8 +150,7 @@ fn body_node(def: &[u8]) -> Result<BodyNode<'_>> {
 
 /// The attributes of an encoded NodeDef: names and encoded AttrValues.
 pub(super) fn attrs(def: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
-    let parts = Fields::new(def).map_while(Result::ok).filter(|part| part.is_message(field::NODE_ATTR));
-    parts.filter_map(|part| map_entry(&def[part.value()]))
+    wire::messages(def, field::NODE_ATTR).filter_map(map_entry)
 }
 
 /// The encoded AttrValue of that name in an encoded NodeDef.
@@ -174,8 +173,7 @@ pub(super) fn function_list(value: &[u8]) -> Vec<(&str, &[u8])> {
     const LIST: u32 = 1;
     const LIST_FUNC: u32 = 9;
     let list = wire::last_bytes(value, LIST).map(|range| &value[range]).unwrap_or_default();
-    let functions = Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(LIST_FUNC));
-    functions.filter_map(|part| name_attr_list(&list[part.value()])).collect()
+    wire::messages(list, LIST_FUNC).filter_map(name_attr_list).collect()
 }
 
 /// Every function that an attribute names, alone or in a list.
@@ -264,10 +262,8 @@ impl Outputs {
         let meta_graph = meta_graph.unwrap_or_default();
         let info = wire::last_bytes(meta_graph, META_INFO_DEF).map_or(&[][..], |info| &meta_graph[info]);
         let list = wire::last_bytes(info, STRIPPED_OP_LIST).map_or(&[][..], |list| &info[list]);
-        for part in Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(OP)) {
-            if let Ok(op) = OpDef::decode(&list[part.value()]) {
-                layouts.insert(op.name, op.output_arg.iter().map(Layout::from).collect());
-            }
+        for op in wire::messages(list, OP).filter_map(|op| OpDef::decode(op).ok()) {
+            layouts.insert(op.name, op.output_arg.iter().map(Layout::from).collect());
         }
         Self(layouts)
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use super::report::Endpoint;
-use super::signature::DEFAULT;
+use crate::container::DEFAULT_SIGNATURE;
 use crate::container::{MessageKind, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::tensor::{Shape, data_type_name};
@@ -63,7 +63,7 @@ pub fn enclose(model: &mut Model, inputs: &[Endpoint], outputs: &[Endpoint]) -> 
         ..SignatureDef::default()
     };
     let mut entry = Vec::new();
-    put_bytes(&mut entry, 1, DEFAULT.as_bytes());
+    put_bytes(&mut entry, 1, DEFAULT_SIGNATURE.as_bytes());
     put_bytes(&mut entry, 2, &signature.encode_to_vec());
     let mut behind = Vec::new();
     put_bytes(&mut behind, field::SIGNATURE_DEF, &entry);

@@ -6,12 +6,12 @@ use prost::Message;
 
 use super::FreezeOptions;
 use crate::container::Model;
-use crate::container::Signatures;
 use crate::container::endpoints::{self, Endpoint};
+use crate::container::{DEFAULT_SIGNATURE, Signatures};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::name::{InputName, parse_input};
 use crate::proto::tensorflow::{SignatureDef, TensorInfo, TensorShapeProto, tensor_info::Encoding};
-use crate::wire::Fields;
+use crate::wire;
 
 /// A tensor that is fed or read.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,9 +49,6 @@ pub(super) struct Chosen {
     pub cut: bool,
 }
 
-/// The signature that exporters write unless told otherwise.
-pub(super) const DEFAULT: &str = "serving_default";
-
 /// Chooses by the options: the signature asked for, or the default one, or the only one; named outputs and inputs in
 /// place of its own.
 ///
@@ -85,9 +82,7 @@ pub(super) fn choose(model: &Model, options: &FreezeOptions) -> Result<Chosen> {
 fn signatures(model: &Model) -> BTreeMap<String, SignatureDef> {
     const SIGNATURE_DEF: u32 = 5;
     let meta_graph = model.meta_graph().unwrap_or_default();
-    let parts = Fields::new(&meta_graph).map_while(Result::ok).filter(|part| part.is_message(SIGNATURE_DEF));
-    let decoded = parts.filter_map(|part| {
-        let entry = &meta_graph[part.value()];
+    let decoded = wire::messages(&meta_graph, SIGNATURE_DEF).filter_map(|entry| {
         let (key, range) = crate::collections::map_entry(entry)?;
         Some((key.to_owned(), SignatureDef::decode(&entry[range]).ok()?))
     });
@@ -109,7 +104,7 @@ fn pick<'a>(
             })
         });
     }
-    if let Some(default) = signatures.get_key_value(DEFAULT) {
+    if let Some(default) = signatures.get_key_value(DEFAULT_SIGNATURE) {
         return Ok(Some(default));
     }
     match signatures.len() {

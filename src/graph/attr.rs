@@ -16,8 +16,7 @@ impl Graph {
     /// The attribute fields of a node, one after the other: in the file for an original node.
     pub fn attr_entries(&self, node: NodeId) -> impl Iterator<Item = (&str, &[u8])> {
         let body = self.body(node);
-        let parts = Fields::new(body).map_while(Result::ok).filter(|part| part.is_message(field::NODE_ATTR));
-        parts.filter_map(|part| map_entry(&body[part.value()]))
+        wire::messages(body, field::NODE_ATTR).filter_map(map_entry)
     }
 
     /// The NodeDef's fields of an original node, the attribute fields of an inserted one.
@@ -41,8 +40,7 @@ impl Graph {
             return Some(&given.value);
         }
         let body = self.body(node);
-        let parts = Fields::new(body).map_while(Result::ok).filter(|part| part.is_message(field::NODE_ATTR));
-        let entries = parts.map(|part| &body[part.value()]).filter(|entry| may_be_called(entry, name));
+        let entries = wire::messages(body, field::NODE_ATTR).filter(|entry| may_be_called(entry, name));
         entries.filter_map(map_entry).filter(|&(key, _)| key == name).last().map(|(_, value)| value)
     }
 
@@ -141,8 +139,7 @@ impl Graph {
     pub fn colocation_groups(&self, node: NodeId) -> Vec<Bytes> {
         let value = self.attr_bytes(node, "_class").unwrap_or_default();
         let list = wire::last_bytes(value, 1).map_or(&[][..], |list| &value[list]);
-        let parts = Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(2));
-        let groups = parts.map(|part| &list[part.value()]).filter(|group| group.starts_with(b"loc:@"));
+        let groups = wire::messages(list, 2).filter(|group| group.starts_with(b"loc:@"));
         let listed: Vec<Bytes> = groups.map(Bytes::copy_from_slice).collect();
         if listed.is_empty() { vec![Bytes::from(format!("loc:@{}", self.name(node)))] } else { listed }
     }

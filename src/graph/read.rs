@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::name::{InputName, parse_input};
 use super::{Graph, Input, NodeId, Span, TensorRef, length};
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{Field, Fields, WireError, last_bytes};
+use crate::wire::{Field, Fields, WireError, last_bytes, messages};
 
 /// Field numbers of GraphDef and NodeDef.
 pub(super) mod field {
@@ -85,11 +85,6 @@ impl Graph {
     pub(crate) fn versions(&self) -> Option<&[u8]> {
         last_bytes(&self.source, field::GRAPH_VERSIONS).map(|range| &self.source[range])
     }
-}
-
-fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    let fields = Fields::new(message).map_while(Result::ok).filter(move |part| part.is_message(number));
-    fields.map(move |part| &message[part.value()])
 }
 
 /// The name in a FunctionDef's signature.

@@ -1,15 +1,14 @@
 //! The lines of Python that convert this very model: its tensors, its signature, the types at its ends.
 //!
-//! A GraphDef becomes a concrete function between its inputs and outputs, a SavedModel is read through its signature; TensorFlow's
-//! converter takes integers at an end only where a fake quantizer
-//! says which.
+//! A GraphDef becomes a concrete function between its inputs and outputs, a SavedModel is read through its signature.
+//! TensorFlow's converter takes integers at an end only where a fake quantizer says which.
 
 use std::path::Path;
 
 use super::fake_quant::{self, FakeQuant, Range, State, fake_quants};
 use super::ranges::Channel;
 use crate::container::endpoints;
-use crate::container::{Encoding, MessageKind, Model};
+use crate::container::{DEFAULT_SIGNATURE, Encoding, MessageKind, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::op_class::is_fake_quant;
 use crate::graph::tensor::type_name;
@@ -97,9 +96,6 @@ fn by_signature(model: &Model, paths: &Paths<'_>) -> Result<Vec<String>> {
     lines.extend(converted(&model.graph, &ends, paths));
     Ok(lines)
 }
-
-/// The signature that exporters write unless told otherwise.
-const DEFAULT_SIGNATURE: &str = "serving_default";
 
 /// A GraphDef between its ends.
 fn by_ends(model: &Model, paths: &Paths<'_>) -> Result<Vec<String>> {

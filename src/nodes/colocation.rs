@@ -80,8 +80,7 @@ fn class_groups(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     let entry = Fields::new(field).next().and_then(Result::ok).and_then(|part| map_entry(&field[part.value()]));
     let value = entry.filter(|&(key, _)| key == "_class").map_or(&[][..], |(_, value)| value);
     let list = wire::last_bytes(value, 1).map_or(&[][..], |list| &value[list]);
-    let strings = Fields::new(list).map_while(Result::ok).filter(|part| part.is_message(2));
-    strings.map(|part| &list[part.value()])
+    wire::messages(list, 2)
 }
 
 impl Builder<'_> {

@@ -8,23 +8,16 @@ that has OpenVINO, if this one does not.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import numpy as np
-import tensorflow as tf2
-
 import networks
+from openvino_runs import by_openvino, by_tensorflow
 
-tf = tf2.compat.v1
-PYTHON = os.environ.get("OPENVINO_PYTHON", sys.executable)
-COMPUTES = pathlib.Path(__file__).with_name("openvino_computes.py")
 INTEGERS = {"u8", "i8"}
 # What multiplies: everything else is memory and little arithmetic.
 LAYERS = ["Convolution", "Deconvolution", "FullyConnected", "MatMul"]
@@ -41,33 +34,14 @@ def calibrated(network, tfquant, more):
     return folder
 
 
-def by_tensorflow(folder, images):
-    with tf.Graph().as_default() as graph, tf.Session(graph=graph, config=networks.one_thread()) as session:
-        loaded = tf.saved_model.load(session, ["serve"], str(folder)).signature_def["serving_default"]
-        (fed,) = (tensor.name for tensor in loaded.inputs.values())
-        fetches = {key: tensor.name for key, tensor in loaded.outputs.items()}
-        parts = [session.run(fetches, {fed: part}) for part in np.array_split(images, 10)]
-        (key,) = loaded.inputs
-    return key, {name: np.concatenate([part[name] for part in parts]) for name in fetches}
-
-
-def by_openvino(folder, inputs):
-    fed, computed = folder.with_suffix(".in.npz"), folder.with_suffix(".out.npz")
-    np.savez(fed, **inputs)
-    done = subprocess.run([PYTHON, COMPUTES, folder, fed, computed], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1][:200])
-    return dict(np.load(computed)), json.loads(done.stdout)
-
-
 def line(name, network, tfquant, more):
-    folder, images = calibrated(network, tfquant, more), network.test[:SAMPLES]
-    key, quantized = by_tensorflow(folder, images)
+    folder, inputs = calibrated(network, tfquant, more), {network.input: network.test[:SAMPLES]}
+    quantized = by_tensorflow(folder, inputs)
     exact = network.run_float()
     try:
-        actual, layers = by_openvino(folder, {key: images})
+        actual, layers = by_openvino(folder, inputs)
     except RuntimeError as error:
-        return f"| {name} | refused: {error} | | | |"
+        return f"| {name} | refused: {str(error).strip().splitlines()[-1][:200]} | | | |"
     counts = [count for kind in LAYERS for count in layers.get(kind, {}).items()]
     integers = sum(number for precision, number in counts if precision in INTEGERS)
     near = min(networks.decibels(actual[key], quantized[key]) for key in quantized)

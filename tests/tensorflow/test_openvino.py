@@ -3,41 +3,18 @@
 Skipped where OpenVINO is not installed: `pip install openvino`, or name a Python that has it in OPENVINO_PYTHON.
 """
 
-import json
-import os
 import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
-
+from openvino_runs import PYTHON, by_openvino, by_tensorflow
 from test_freeze import saved  # noqa: F401
 
-HERE = pathlib.Path(__file__).parent
-DIGITS = HERE.parents[1] / "testdata" / "digits"
-PYTHON = os.environ.get("OPENVINO_PYTHON", sys.executable)
+DIGITS = pathlib.Path(__file__).parents[2] / "testdata" / "digits"
 HAS_OPENVINO = subprocess.run([PYTHON, "-c", "import openvino"], capture_output=True, check=False).returncode == 0
 
 pytestmark = pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is not installed for OPENVINO_PYTHON, or this Python")
-
-
-def by_openvino(folder, inputs):
-    """The outputs of a SavedModel, by the keys of its signature; what the runtime executed in which precision."""
-    fed, computed = folder.with_suffix(".in.npz"), folder.with_suffix(".out.npz")
-    np.savez(fed, **inputs)
-    command = [PYTHON, str(HERE / "openvino_computes.py"), str(folder), str(fed), str(computed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(np.load(computed)), json.loads(done.stdout)
-
-
-def by_tensorflow(folder, inputs):
-    with tf.Graph().as_default(), tf.Session() as session:
-        loaded = tf.saved_model.load(session, ["serve"], str(folder)).signature_def["serving_default"]
-        fed = {loaded.inputs[key].name: value for key, value in inputs.items()}
-        return session.run({key: output.name for key, output in loaded.outputs.items()}, fed)
 
 
 def assert_same(folder, inputs):

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use tfquant::inspect::convert_script::{Options, convert_script};
+use tfquant::source::SAVED_MODEL_FILES;
 use tfquant::{Error, ErrorKind, Target};
 
 use crate::args::{ConverterTarget, EXIT_CODES, InputArgs, WHAT};
@@ -44,7 +45,7 @@ pub fn run(args: &ConvertScriptArgs) -> Result<ExitCode> {
 
 /// What converters call a SavedModel: its folder.
 fn folder_of(path: &Path) -> &Path {
-    let is_message = path.file_name().is_some_and(|name| name == "saved_model.pb" || name == "saved_model.pbtxt");
+    let is_message = path.file_name().is_some_and(|name| SAVED_MODEL_FILES.iter().any(|&message| name == message));
     match path.parent().filter(|_| is_message) {
         Some(folder) if folder == Path::new("") => Path::new("."),
         Some(folder) => folder,

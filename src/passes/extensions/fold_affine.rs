@@ -8,8 +8,8 @@
 //! # When it applies
 //! To `x * scale + shift` and its kin (`(x - mean) / deviation * gamma + beta`) behind every layer that folds, also
 //! behind the Squeeze of a `conv1d`, whatever the nodes are called: batch norms of Keras 3, of `tf.nn.batch_normalization`,
-//! and those that a converter has computed into two constants. In eval mode also where an `is_training` placeholder chooses between the batch's moments
-//! and the moving averages: the averages are taken.
+//! and those that a converter has computed into two constants. In eval mode also where an `is_training` placeholder chooses
+//! between the batch's moments and the moving averages: the averages are taken.
 //!
 //! # What it leaves alone
 //! A scale without a shift, a shift without a scale, scalars; statistics of the batch, which are not stored; what the

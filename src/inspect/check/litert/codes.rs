@@ -1,8 +1,9 @@
 //! Why an op is not what it should be: every code with what it means and what to do.
 
+use serde::{Serialize, Serializer};
+
 /// How an op fares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// It computes in integers.
     Integer,
@@ -24,6 +25,12 @@ impl Verdict {
             Self::WillBeWrong => "will_be_wrong",
             Self::WillNotRun => "will_not_run",
         }
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

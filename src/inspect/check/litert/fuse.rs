@@ -97,7 +97,7 @@ fn is_vector(program: &Program<'_>, constant: ValueId) -> bool {
         .is_none_or(|dims| dims.split_last().is_none_or(|(_, outer)| outer.iter().all(|&dim| dim == Some(1))))
 }
 
-/// How many numbers the constant holds.
+/// Whether the constant is one number.
 fn is_scalar(program: &Program<'_>, constant: ValueId) -> bool {
     let dims = program.shape(program.values[constant].tensor);
     dims.is_some_and(|dims| dims.iter().all(|&dim| dim == Some(1)))

@@ -56,17 +56,15 @@ pub(super) fn judge(program: &Program<'_>, types: &Types, computed: &[bool], con
 /// By op, whether the model will compute it: the converter has not done so itself, as it does with what weights go
 /// through, and it does not only ask for shapes.
 pub(super) fn computed(program: &Program<'_>) -> Vec<bool> {
-    let of_constants = |&op: &OpId| {
-        let of_op = &program.ops[op];
-        !of_op.inputs.is_empty() && of_op.kind != "Fill" && of_op.inputs.iter().all(|&input| program.is_constant(input))
+    let reads_only = |op: OpId, is_known: &dyn Fn(ValueId) -> bool| {
+        let Op { kind, inputs, .. } = &program.ops[op];
+        !inputs.is_empty() && *kind != "Fill" && inputs.iter().all(|&input| is_known(input))
     };
-    let first: Vec<bool> = (0..program.ops.len()).map(|op| of_constants(&op)).collect();
-    let is_folded = |op: OpId| {
-        let of_op = &program.ops[op];
-        let known = |input: ValueId| program.is_constant(input) || program.producer(input).is_some_and(|op| first[op]);
-        !of_op.inputs.is_empty() && of_op.kind != "Fill" && of_op.inputs.iter().all(|&input| known(input))
-    };
-    let is_computed = |op: OpId| program.ops[op].alive && !is_folded(op) && !asks_shape(program.ops[op].kind);
+    let is_constant = |input: ValueId| program.is_constant(input);
+    let of_constants: Vec<bool> = (0..program.ops.len()).map(|op| reads_only(op, &is_constant)).collect();
+    let is_known = |input: ValueId| is_constant(input) || program.producer(input).is_some_and(|op| of_constants[op]);
+    let is_computed =
+        |op: OpId| program.ops[op].alive && !reads_only(op, &is_known) && !asks_shape(program.ops[op].kind);
     (0..program.ops.len()).map(is_computed).collect()
 }
 

@@ -12,7 +12,8 @@
 //! [`TopologyOnly::freeze_bn_delay`] steps on the moving averages are frozen and used in place of the batch's mean and variance.
 //!
 //! # When it applies
-//! To Conv2D, DepthwiseConv2dNative and MatMul, and past the reference to Conv2DBackpropInput and Conv3D. A batch norm in training mode needs its moving averages in the graph.
+//! To Conv2D, DepthwiseConv2dNative and MatMul, and past the reference to Conv2DBackpropInput and Conv3D. A batch norm in
+//! training mode needs its moving averages in the graph.
 //! Where TensorFlow refuses a graph it is refused too, naming the node.
 //!
 //! # What it leaves alone
