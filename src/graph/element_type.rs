@@ -8,14 +8,15 @@ impl Graph {
     #[must_use]
     pub fn tensor_type(&self, tensor: TensorRef) -> Option<DataType> {
         let node = tensor.node;
-        let attr = match self.op(node) {
-            "Cast" => "DstT",
-            "Shape" | "ShapeN" | "Size" => "out_type",
-            "ArgMax" | "ArgMin" => "output_type",
+        // Attributes of the default value are left out by whoever strips them: exporters of SavedModels do.
+        let (attr, default) = match self.op(node) {
+            "Cast" => ("DstT", None),
+            "Shape" | "ShapeN" | "Size" => ("out_type", Some(DataType::DtInt32)),
+            "ArgMax" | "ArgMin" => ("output_type", Some(DataType::DtInt64)),
             "Rank" => return Some(DataType::DtInt32),
             "ResizeBilinear" | "ResizeBicubic" => return Some(DataType::DtFloat),
             "Merge" | "RefMerge" if tensor.port == 1 => return Some(DataType::DtInt32),
-            "Dequantize" if self.attr_type(node, "dtype").is_none() => return Some(DataType::DtFloat),
+            "Dequantize" => ("dtype", Some(DataType::DtFloat)),
             "FakeQuantWithMinMaxVars" | "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVarsPerChannel" => {
                 return Some(DataType::DtFloat);
             }
@@ -35,20 +36,35 @@ impl Graph {
             | "IsVariableInitialized" => {
                 return Some(DataType::DtBool);
             }
-            "FusedBatchNormV2" | "FusedBatchNormV3" if tensor.port > 0 => "U",
+            "FusedBatchNormV2" | "FusedBatchNormV3" if tensor.port > 0 => ("U", None),
             "Const"
             | "VariableV2"
             | "Variable"
             | "Placeholder"
             | "PlaceholderWithDefault"
             | "ReadVariableOp"
-            | "Dequantize"
             | "RandomUniform"
             | "RandomStandardNormal"
-            | "TruncatedNormal" => "dtype",
+            | "TruncatedNormal" => ("dtype", None),
             "VarHandleOp" => return Some(DataType::DtResource),
-            _ => "T",
+            _ => ("T", None),
         };
-        DataType::try_from(self.attr_type(node, attr)?).ok()
+        match self.attr_type(node, attr) {
+            Some(number) => DataType::try_from(number).ok(),
+            None => default,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::samples::graph_of;
+
+    #[test]
+    fn an_attribute_that_was_left_out_has_its_default() {
+        let graph = graph_of("x = Placeholder [?,4]\n shape = Shape(x)\n axis = Const [1]i\n most = ArgMax(x, axis)");
+        let types = ["x", "shape", "most"].map(|name| graph.tensor_type(graph.find(name).unwrap().into()));
+        assert_eq!(types, [DataType::DtFloat, DataType::DtInt32, DataType::DtInt64].map(Some));
     }
 }
