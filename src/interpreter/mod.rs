@@ -24,6 +24,7 @@
 )]
 
 mod budget;
+mod extremes;
 mod frames;
 mod function;
 mod gemm;
@@ -42,6 +43,7 @@ pub(crate) mod tensor;
 mod tests;
 mod wide;
 
+pub use extremes::Extremes;
 pub(crate) use ops::fake_quant::Nudged;
 pub use plan::{Limits, Plan};
 pub use run::{Observer, Session};

@@ -43,13 +43,18 @@ impl Selection {
             && (self.left_out.is_empty() || !self.left_out.contains(name))
     }
 
-    /// Checks that every pattern matches one of the layers, as one that matches none is a typing mistake.
+    /// Checks that every pattern matches one of the layers or of the other ops that may be chosen (elementwise ones), as
+    /// one that matches none is a typing mistake.
     ///
     /// # Errors
-    /// [`ErrorKind::Options`], with the layer whose name comes nearest.
-    pub fn check<'a>(&self, layers: impl Iterator<Item = &'a str> + Clone) -> Result<(), Error> {
+    /// [`ErrorKind::Options`], with the layer whose name comes nearest: the others have names that nobody types.
+    pub fn check<'a>(
+        &self,
+        layers: impl Iterator<Item = &'a str> + Clone,
+        others: &(impl Iterator<Item = &'a str> + Clone),
+    ) -> Result<(), Error> {
         for pattern in self.include.iter().chain(&self.exclude) {
-            if !layers.clone().any(|layer| pattern.is_match(layer)) {
+            if !layers.clone().chain(others.clone()).any(|name| pattern.is_match(name)) {
                 return Err(no_match(pattern.as_str(), layers));
             }
         }
@@ -102,8 +107,14 @@ mod tests {
 
     #[test]
     fn a_pattern_for_nothing_names_the_nearest_layer() {
-        let error = selection(&[], &["net/convl/Conv2D"]).check(["net/fc/MatMul", "net/conv1/Conv2D"].into_iter());
-        assert_eq!(error.unwrap_err().hint_text(), Some("the nearest layer is 'net/conv1/Conv2D'"));
+        let check = |pattern: &str| {
+            let layers = ["net/fc/MatMul", "net/conv1/Conv2D"].into_iter();
+            selection(&[], &[pattern]).check(layers, &["net/conv1/mul"].into_iter())
+        };
+        for mistyped in ["net/convl/Conv2D", "net/conv1/mull"] {
+            assert_eq!(check(mistyped).unwrap_err().hint_text(), Some("the nearest layer is 'net/conv1/Conv2D'"));
+        }
+        assert!(check("conv1/mul").is_ok());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::op_class::is_weight_quantizer;
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
-use crate::interpreter::{Limits, Tensor};
+use crate::interpreter::{Extremes, Limits, Tensor};
 use crate::options::{Target, Weights};
 use crate::proto::tensorflow::DataType;
 
@@ -135,13 +135,7 @@ pub(crate) fn is_per_channel(layer: Layer, how: Weights) -> bool {
 /// The ranges of the weights: one, or one for each channel.
 pub(crate) fn ranges(weights: &Tensor, layer: Layer, how: Weights, per_channel: bool) -> Vec<Range> {
     let values = weights.values::<f32>().unwrap_or_default();
-    let all = |values: &mut dyn Iterator<Item = f32>| {
-        values.fold(Range { min: 0.0, max: 0.0 }, |range, value| Range {
-            min: range.min.min(value),
-            max: range.max.max(value),
-        })
-    };
-    let whole = all(&mut values.iter().copied());
+    let whole = whole(values);
     let largest = whole.max.max(-whole.min);
     let usable = |size: f32| if size > 0.0 { size } else { 1.0 };
     let symmetric = |size: f32| Range { min: -size, max: size };
@@ -149,13 +143,28 @@ pub(crate) fn ranges(weights: &Tensor, layer: Layer, how: Weights, per_channel: 
         let wide = if largest > 0.0 { whole } else { Range { min: -1.0, max: 1.0 } };
         return vec![if how == Weights::Asymmetric { wide } else { symmetric(usable(largest)) }];
     }
-    let Some((channels, apart)) = layer.channels(weights.dims()) else { return Vec::new() };
+    let Some((channels, 1)) = layer.channels(weights.dims()) else { return Vec::new() };
+    sizes(values, channels).into_iter().map(|size| symmetric(usable(size.max(largest * SMALLEST_PART)))).collect()
+}
+
+/// From the least to the greatest, zero inside; what is no number has no part in it.
+fn whole(values: &[f32]) -> Range {
+    let Extremes { min, max } = Extremes::of(values).unwrap_or_else(|| {
+        let some = |better: fn(f32, f32) -> f32| values.iter().copied().fold(0.0, better);
+        Extremes { min: some(f32::min), max: some(f32::max) }
+    });
+    Range { min: min.min(0.0), max: max.max(0.0) }
+}
+
+/// The greatest distance from zero in each channel of weights that have their channels last.
+fn sizes(values: &[f32], channels: usize) -> Vec<f32> {
     let mut sizes = vec![0.0f32; channels];
-    for (index, value) in values.iter().enumerate() {
-        let size = &mut sizes[(index / apart.max(1)) % channels.max(1)];
-        *size = size.max(value.abs());
+    for row in values.chunks(channels.max(1)) {
+        for (size, value) in sizes.iter_mut().zip(row) {
+            *size = if value.abs() > *size { value.abs() } else { *size };
+        }
     }
-    sizes.into_iter().map(|size| symmetric(usable(size.max(largest * SMALLEST_PART)))).collect()
+    sizes
 }
 
 fn insert(

@@ -54,7 +54,7 @@ pub(crate) fn quantize(
     let graph = &*builder.graph;
     let gradients = Gradients::find(graph);
     let candidates: Vec<NodeId> = graph.ids().filter(|&node| is_layer_op(graph, node)).collect();
-    common.selection.check(candidates.iter().map(|&node| graph.name(node)))?;
+    common.selection.check(candidates.iter().map(|&node| graph.name(node)), &std::iter::empty())?;
 
     let mut pass = Pass {
         common,

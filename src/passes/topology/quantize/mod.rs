@@ -61,8 +61,10 @@ pub(crate) fn quantize(
 ) -> Result<Quantized> {
     let graph = &*builder.graph;
     let operations = builder.operations();
-    let nameable = operations.iter().filter(|&&node| is_selectable(graph, node));
-    common.selection.check(nameable.map(|&node| selection_name(graph, node)))?;
+    let named = |is_named: fn(&Graph, NodeId) -> bool| {
+        operations.iter().filter(move |&&node| is_named(graph, node)).map(|&node| selection_name(graph, node))
+    };
+    common.selection.check(named(layer_ops::is_layer_op), &named(is_elementwise))?;
 
     let mut layers = Layers::find(graph, &operations, only.reference_only);
     let (mut more, mut loops, mut gradients) = (Vec::new(), Loops::default(), Gradients::default());
@@ -116,8 +118,9 @@ fn with_slash(scope: &str) -> String {
     if scope.ends_with('/') { scope.to_owned() } else { format!("{scope}/") }
 }
 
-fn is_selectable(graph: &Graph, node: NodeId) -> bool {
-    layer_ops::is_layer_op(graph, node) || matches!(graph.op(node), "Add" | "AddV2" | "Mul")
+/// Whether an op that is no layer may be quantized, and hence chosen by its name.
+fn is_elementwise(graph: &Graph, node: NodeId) -> bool {
+    matches!(graph.op(node), "Add" | "AddV2" | "Mul")
 }
 
 /// Whether only a batch norm, and gradients, read the layer, and its folded twin takes its place for everyone else.
