@@ -26,6 +26,8 @@ pub mod calibrate;
 #[cfg(test)]
 mod cases;
 pub mod checkpoint;
+#[doc(hidden)]
+pub mod cli;
 mod collections;
 mod container;
 pub mod document;

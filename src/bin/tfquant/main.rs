@@ -1,66 +1,8 @@
-//! The `tfquant` program: reads the command line, runs a verb, prints what went wrong.
-//!
-//! Each verb is a file: its arguments, an example of its use, and what it does. Exit codes: 0 done, 1 could not (or a check
-//! found something), 2 wrong usage.
+//! The `tfquant` program, which is [`tfquant::cli`].
 
-mod args;
-mod calibrate;
-mod check;
-mod compare;
-mod completions;
-mod convert_script;
-mod data;
-mod diff;
-mod explain;
-mod fold;
-mod freeze;
-mod man;
-mod models;
-mod progress;
-mod ranges;
-mod rewrite;
-mod run_args;
-mod summary;
-mod targets;
-mod terminal;
-#[cfg(test)]
-mod tests;
-mod verb;
-
-use std::process::{self, ExitCode};
-
-use clap::{ColorChoice, Parser};
-use tfquant::output;
-use verb::Verb;
-
-/// Rewrites TensorFlow graph files for simulated quantization.
-#[derive(Debug, Parser)]
-#[command(name = "tfquant", version, arg_required_else_help = true, after_help = args::EXIT_CODES_OF_ALL)]
-struct Cli {
-    #[command(subcommand)]
-    verb: Verb,
-
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = args::HOW_MUCH)]
-    color: ColorChoice,
-}
+use std::env;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    terminal::choose_color(cli.color);
-    leave_nothing_behind_when_told_to_end();
-    match cli.verb.run() {
-        Ok(code) => code,
-        Err(error) => terminal::fail(&error),
-    }
-}
-
-/// Ctrl-C and the like, unless whoever started the program had it ignore them.
-fn leave_nothing_behind_when_told_to_end() {
-    const ENDED_BY_CTRL_C: i32 = 128 + 2;
-    let handled = ctrlc::try_set_handler(|| {
-        output::abandon();
-        process::exit(ENDED_BY_CTRL_C);
-    });
-    drop(handled);
+    ExitCode::from(tfquant::cli::main(env::args_os()).0)
 }

@@ -1,26 +1,26 @@
 //! `tfquant calibrate`: open, freeze, run on samples, quantize, write, report.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use tfquant::calibrate::report::{CalibrationReport, fed_to_text, to_text};
-use tfquant::calibrate::{self, CalibrateOptions, Measure, Method, Repairs};
-use tfquant::document::to_json;
-use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
-use tfquant::output::{Output, commit_all};
-use tfquant::page::PageData;
-use tfquant::{Model, source};
 
-use crate::args::{ConverterTarget, EXIT_CODES, HOW_MUCH, HtmlArgs, InputArgs, WHAT, WHERE, decay};
-use crate::data::DataArgs;
-use crate::freeze::FrozenFormat;
-use crate::models::render;
-use crate::progress::Stages;
-use crate::run_args::RunArgs;
-use crate::targets::check_distinct;
-use crate::terminal;
+use crate::calibrate::report::{CalibrationReport, fed_to_text, to_text};
+use crate::calibrate::{self, CalibrateOptions, Measure, Method, Repairs};
+use crate::cli::ExitCode;
+use crate::cli::args::{ConverterTarget, EXIT_CODES, HOW_MUCH, HtmlArgs, InputArgs, WHAT, WHERE, decay};
+use crate::cli::data::DataArgs;
+use crate::cli::freeze::FrozenFormat;
+use crate::cli::models::render;
+use crate::cli::progress::Stages;
+use crate::cli::run_args::RunArgs;
+use crate::cli::targets::check_distinct;
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
+use crate::output::{Output, commit_all};
+use crate::page::PageData;
+use crate::{Model, source};
 
 /// What is calibrated, with which samples, and where it goes.
 #[derive(Debug, Args)]

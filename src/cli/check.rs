@@ -1,18 +1,18 @@
 //! `tfquant check`: open, check, tell; exit 1 when there is an error.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use tfquant::checkpoint::read_index;
-use tfquant::document::to_json;
-use tfquant::inspect::check::{self, Options, against, checkpoint};
-use tfquant::inspect::file_summary;
 
-use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT};
-use crate::models::{open, open_path};
-use crate::terminal;
+use crate::checkpoint::read_index;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT};
+use crate::cli::models::{open, open_path};
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::inspect::check::{self, Options, against, checkpoint};
+use crate::inspect::file_summary;
 
 /// Which converter.
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,15 +1,14 @@
 //! `tfquant summary`: open, look, tell.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::Args;
-use tfquant::document::to_json;
-use tfquant::inspect::summary;
 
-use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs};
-use crate::models::open;
-use crate::terminal;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES, HOW_MUCH, InputArgs};
+use crate::cli::models::open;
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::inspect::summary;
 
 /// What `tfquant summary` is told.
 #[derive(Debug, Args)]

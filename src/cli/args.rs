@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use tfquant::freeze::on_the_way::OnTheWay;
-use tfquant::inspect::ranges;
-use tfquant::{
+use crate::freeze::on_the_way::OnTheWay;
+use crate::inspect::ranges;
+use crate::{
     Common, ConstantRanges, Encoding, Error, ErrorKind, GivenRanges, MessageKind, NamesOnly, OpenOptions, Quantize,
     Result, RewriteOptions, Rules, Selection, Target, TopologyOnly, Weights, is_range, source,
 };

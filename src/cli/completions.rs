@@ -1,13 +1,12 @@
 //! `tfquant completions`: a script that makes a shell complete the program's arguments.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::{Args, CommandFactory};
 
-use crate::Cli;
-use crate::args::EXIT_CODES;
-use crate::terminal;
+use crate::cli::Cli;
+use crate::cli::ExitCode;
+use crate::cli::args::EXIT_CODES;
+use crate::cli::terminal;
 
 /// What `tfquant completions` is told.
 #[derive(Debug, Args)]

@@ -1,16 +1,16 @@
 //! `tfquant ranges`: open, look, tell.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use tfquant::document::to_json;
-use tfquant::inspect::ranges;
 
-use crate::args::{EXIT_CODES, InputArgs, WHAT};
-use crate::models::open;
-use crate::terminal;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES, InputArgs, WHAT};
+use crate::cli::models::open;
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::inspect::ranges;
 
 /// What `tfquant ranges` is told.
 #[derive(Debug, Args)]

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use tfquant::calibrate::Feed;
-use tfquant::calibrate::data::{self, Given, Reading};
-use tfquant::freeze::report::Endpoint;
-use tfquant::samples::{Scaling, images, npy};
-use tfquant::{Error, ErrorKind, Result};
+
+use crate::calibrate::Feed;
+use crate::calibrate::data::{self, Given, Reading};
+use crate::freeze::report::Endpoint;
+use crate::samples::{Scaling, images, npy};
+use crate::{Error, ErrorKind, Result};
 
 /// Files and folders with samples.
 #[derive(Debug, Args)]

@@ -1,23 +1,23 @@
 //! `tfquant compare`: open both, freeze both, run both on samples, tell.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use tfquant::calibrate::Labels;
-use tfquant::calibrate::compare::{CompareOptions, compare, in_words, to_text};
-use tfquant::calibrate::report::fed_to_text;
-use tfquant::document::to_json;
-use tfquant::freeze::{FreezeOptions, Frozen, checkpoint_beside, freeze};
-use tfquant::samples::npy;
-use tfquant::{Model, source};
 
-use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT, WHERE};
-use crate::data::DataArgs;
-use crate::progress::Stages;
-use crate::run_args::RunArgs;
-use crate::terminal;
+use crate::calibrate::Labels;
+use crate::calibrate::compare::{CompareOptions, compare, in_words, to_text};
+use crate::calibrate::report::fed_to_text;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT, WHERE};
+use crate::cli::data::DataArgs;
+use crate::cli::progress::Stages;
+use crate::cli::run_args::RunArgs;
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::freeze::{FreezeOptions, Frozen, checkpoint_beside, freeze};
+use crate::samples::npy;
+use crate::{Model, source};
 
 /// What `tfquant compare` is told.
 #[derive(Debug, Args)]
@@ -94,14 +94,14 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(too_low.is_some())))
 }
 
-fn open_labels(path: &Path, samples: usize) -> tfquant::Result<Labels> {
+fn open_labels(path: &Path, samples: usize) -> crate::Result<Labels> {
     let name = path.display().to_string();
     let array = npy::read(&source::open_file(path)?.bytes).map_err(|error| error.in_file(&name))?;
     Labels::new(&array, samples).map_err(|error| error.in_file(&name))
 }
 
 impl CompareArgs {
-    fn open(&self, path: &Path, checkpoint: Option<&Path>) -> tfquant::Result<Frozen> {
+    fn open(&self, path: &Path, checkpoint: Option<&Path>) -> crate::Result<Frozen> {
         let source = source::open(path)?;
         let model = Model::open_source(&source, &self.input.open_options_without_ends())?;
         let options = FreezeOptions {

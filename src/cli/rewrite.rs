@@ -1,23 +1,23 @@
 //! `tfquant rewrite`: open, rewrite, write, report. `tfquant fold` goes the same way.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use tfquant::document::to_json;
-use tfquant::freeze::report::in_short;
-use tfquant::freeze::saved_model;
-use tfquant::page::PageData;
-use tfquant::report::{Report, plan as plan_text, text};
-use tfquant::source::{self, Source};
-use tfquant::{Error, ErrorKind, Model, RewriteOptions, Rewritten, Rules, other_rules, rewrite};
 
-use crate::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, OutputArgs, PassArgs};
-use crate::models::render;
-use crate::progress::Stages;
-use crate::targets::{Form, ModelTarget, Targets};
-use crate::terminal;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, OutputArgs, PassArgs};
+use crate::cli::models::render;
+use crate::cli::progress::Stages;
+use crate::cli::targets::{Form, ModelTarget, Targets};
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::freeze::report::in_short;
+use crate::freeze::saved_model;
+use crate::page::PageData;
+use crate::report::{Report, plan as plan_text, text};
+use crate::source::{self, Source};
+use crate::{Error, ErrorKind, Model, RewriteOptions, Rewritten, Rules, other_rules, rewrite};
 
 /// What `tfquant rewrite` is told.
 #[derive(Debug, Args)]

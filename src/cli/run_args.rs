@@ -3,9 +3,9 @@
 use std::thread;
 
 use clap::Args;
-use tfquant::interpreter::Limits;
 
-use crate::args::WHAT;
+use crate::cli::args::WHAT;
+use crate::interpreter::Limits;
 
 /// Threads, memory and steps.
 #[derive(Debug, Args)]

@@ -1,13 +1,12 @@
 //! `tfquant fold`: batch norms alone, otherwise as `tfquant rewrite`.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::Args;
-use tfquant::{NamesOnly, TopologyOnly};
 
-use crate::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, LayerArgs, OutputArgs};
-use crate::rewrite::transform;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, LayerArgs, OutputArgs};
+use crate::cli::rewrite::transform;
+use crate::{NamesOnly, TopologyOnly};
 
 /// What `tfquant fold` is told.
 #[derive(Debug, Args)]

@@ -1,16 +1,15 @@
 //! `tfquant explain`: ask the passes, tell what they say.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::Args;
-use tfquant::document::to_json;
-use tfquant::inspect::explain;
-use tfquant::page::PageData;
 
-use crate::args::{EXIT_CODES, FreezingArgs, HOW_MUCH, HtmlArgs, InputArgs, PassArgs};
-use crate::models::{open_for_passes, write_page};
-use crate::terminal;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES, FreezingArgs, HOW_MUCH, HtmlArgs, InputArgs, PassArgs};
+use crate::cli::models::{open_for_passes, write_page};
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::inspect::explain;
+use crate::page::PageData;
 
 /// What `tfquant explain` is told.
 #[derive(Debug, Args)]

@@ -1,11 +1,10 @@
 //! The verbs, in the order that `--help` has them. Each is a file of its own beside this one.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 
-use crate::args;
-use crate::{
+use crate::cli::ExitCode;
+use crate::cli::args;
+use crate::cli::{
     calibrate, check, compare, completions, convert_script, diff, explain, fold, freeze, man, ranges, rewrite, summary,
 };
 

@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tfquant::Sink;
 
-use crate::terminal;
+use crate::Sink;
+use crate::cli::terminal;
 
 /// Smaller outputs are done before a bar could be read.
 const BAR_FROM_BYTES: u64 = 64 << 20;

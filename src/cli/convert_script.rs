@@ -1,17 +1,17 @@
 //! `tfquant convert-script`: open, write the lines that convert.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use tfquant::inspect::convert_script::{Options, convert_script};
-use tfquant::source::SAVED_MODEL_FILES;
-use tfquant::{Error, ErrorKind, Target};
 
-use crate::args::{ConverterTarget, EXIT_CODES, InputArgs, WHAT};
-use crate::models::open;
-use crate::terminal;
+use crate::cli::ExitCode;
+use crate::cli::args::{ConverterTarget, EXIT_CODES, InputArgs, WHAT};
+use crate::cli::models::open;
+use crate::cli::terminal;
+use crate::inspect::convert_script::{Options, convert_script};
+use crate::source::SAVED_MODEL_FILES;
+use crate::{Error, ErrorKind, Target};
 
 /// What `tfquant convert-script` is told.
 #[derive(Debug, Args)]

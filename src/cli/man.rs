@@ -1,13 +1,12 @@
 //! `tfquant man`: the manual page, all verbs in one.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::CommandFactory;
 use clap_mangen::Man;
 
-use crate::Cli;
-use crate::terminal;
+use crate::cli::Cli;
+use crate::cli::ExitCode;
+use crate::cli::terminal;
 
 pub fn run() -> Result<ExitCode> {
     let mut command = Cli::command();

@@ -1,17 +1,17 @@
 //! `tfquant diff`: open both, compare, tell; exit 1 when they differ.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use tfquant::document::to_json;
-use tfquant::inspect::diff;
-use tfquant::page::PageData;
 
-use crate::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, HtmlArgs, InputArgs, WHAT};
-use crate::models::{open, open_path, write_page};
-use crate::terminal;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, HtmlArgs, InputArgs, WHAT};
+use crate::cli::models::{open, open_path, write_page};
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::inspect::diff;
+use crate::page::PageData;
 
 /// What `tfquant diff` is told.
 #[derive(Debug, Args)]

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
-use tfquant::{Error, ErrorKind, Printable};
+
+use crate::cli::ExitCode;
+use crate::{Error, ErrorKind, Printable};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();

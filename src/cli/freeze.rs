@@ -1,20 +1,20 @@
 //! `tfquant freeze`: open, freeze, write, report.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use tfquant::document::to_json;
-use tfquant::freeze::report::{FreezeReport, to_text};
-use tfquant::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
-use tfquant::output::{Output, commit_all};
-use tfquant::{Encoding, Model, source};
 
-use crate::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
-use crate::progress::Stages;
-use crate::targets::check_distinct;
-use crate::terminal;
+use crate::cli::ExitCode;
+use crate::cli::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
+use crate::cli::progress::Stages;
+use crate::cli::targets::check_distinct;
+use crate::cli::terminal;
+use crate::document::to_json;
+use crate::freeze::report::{FreezeReport, to_text};
+use crate::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
+use crate::output::{Output, commit_all};
+use crate::{Encoding, Model, source};
 
 /// What is frozen, and where it goes.
 #[derive(Debug, Args)]
@@ -113,7 +113,7 @@ impl FrozenFormat {
         asked_for.unwrap_or(if is_text { Self::Text } else { Self::Binary })
     }
 
-    pub fn open(self, path: &Path) -> tfquant::Result<Output> {
+    pub fn open(self, path: &Path) -> crate::Result<Output> {
         match self {
             Self::SavedModel => Output::open_saved_model(path),
             Self::Binary | Self::Text => Output::open_document(path),

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
-use tfquant::output::write_file;
-use tfquant::page::{self, PageData};
-use tfquant::{Model, source};
 
-use crate::args::{FreezingArgs, InputArgs};
+use crate::cli::args::{FreezingArgs, InputArgs};
+use crate::output::write_file;
+use crate::page::{self, PageData};
+use crate::{Model, source};
 
 /// Opens the model that a verb looks at; says what the user called it.
 pub fn open(input: &InputArgs) -> Result<(Model, String)> {

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use tfquant::output::{Output, commit_all};
-use tfquant::source::Location;
-use tfquant::{Encoding, Error, ErrorKind, Result};
-
-use crate::args::{OutputArgs, OutputFormat};
+use crate::cli::args::{OutputArgs, OutputFormat};
+use crate::output::{Output, commit_all};
+use crate::source::Location;
+use crate::{Encoding, Error, ErrorKind, Result};
 
 /// The model, and the documents about it that were asked for.
 pub struct Targets {
