@@ -52,7 +52,21 @@ def scaled_before(x):
     return tf.nn.relu(conv(x * 2.0 - 1.0, "first"))
 
 
+def dilated(activation):
+    def network(x):
+        with tf.variable_scope("first"):
+            x = tf.space_to_batch_nd(x, [2, 2], [[2, 2], [2, 2]])
+            x = tf.nn.conv2d(x, corpus.values([3, 3, 4, 4], 1), 1, "VALID", name="Conv2D")
+            x = tf.batch_to_space_nd(x, [2, 2], [[0, 0], [0, 0]])
+            x = activation(tf.nn.bias_add(x, corpus.values([4], 2), name="BiasAdd"))
+        return tf.nn.relu(conv(x, "second"))
+
+    return network
+
+
 PARTS = {
+    "dilated": dilated(tf.identity),
+    "dilated_relu": dilated(tf.nn.relu),
     "add_n": add_n,
     "prelu_keras": prelu("keras"),
     "prelu_difference": prelu("difference"),

@@ -171,8 +171,15 @@ impl View<'_> {
             from_batch |= self.graph.op(node) == "BatchToSpaceND";
             reader = self.ends.only_reader(node);
         }
-        // A dilated convolution of one dimension: the converter does not see its bias behind both.
-        reader.is_some_and(|reader| self.is_bias(reader)) && !(from_batch && between > 1)
+        // The converter sees no bias behind a dilated convolution of one dimension, and no dilated convolution where a
+        // dimension, such as the batch, is unknown.
+        let is_seen = !from_batch || (between == 1 && self.has_known_input(node));
+        is_seen && reader.is_some_and(|reader| self.is_bias(reader))
+    }
+
+    fn has_known_input(&self, layer: NodeId) -> bool {
+        let input = self.graph.data_input(layer, 0).and_then(|input| self.graph.static_shape(input));
+        input.is_some_and(|dims| dims.iter().all(Option::is_some))
     }
 
     /// The tensors that a joining op takes by one range.
