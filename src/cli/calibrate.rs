@@ -138,7 +138,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let source = source::open(&args.input.model)?;
     args.data.check()?;
     let format = FrozenFormat::of(args.output_format, &args.output);
-    let mut output = format.open(&args.output)?;
+    let mut output = format.open(&args.output, &source.location)?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
     let mut page = args.html.html.as_deref().map(Output::open_document).transpose()?;
     let documents = [("--report", document.as_ref()), ("--html", page.as_ref())];

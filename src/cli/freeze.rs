@@ -14,7 +14,8 @@ use crate::document::to_json;
 use crate::freeze::report::{FreezeReport, to_text};
 use crate::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
 use crate::output::{Output, commit_all};
-use crate::{Encoding, Model, source};
+use crate::source::{self, Location};
+use crate::{Encoding, Model};
 
 /// What is frozen, and where it goes.
 #[derive(Debug, Args)]
@@ -66,7 +67,7 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     let mut stages = Stages::new(!args.quiet);
     let source = source::open(&args.input.model)?;
     let format = FrozenFormat::of(args.output_format, &args.output);
-    let mut output = format.open(&args.output)?;
+    let mut output = format.open(&args.output, &source.location)?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
     check_distinct(Some(&output), &[("--report", document.as_ref())], &source.location, &[])?;
 
@@ -113,9 +114,9 @@ impl FrozenFormat {
         asked_for.unwrap_or(if is_text { Self::Text } else { Self::Binary })
     }
 
-    pub fn open(self, path: &Path) -> crate::Result<Output> {
+    pub fn open(self, path: &Path, input: &Location) -> crate::Result<Output> {
         match self {
-            Self::SavedModel => Output::open_saved_model(path),
+            Self::SavedModel => Output::open_saved_model(path, input),
             Self::Binary | Self::Text => Output::open_document(path),
         }
     }

@@ -81,7 +81,7 @@ impl ModelTarget {
         let output = match form {
             Form::AsItCame => Output::open(path, input, encoding)?,
             Form::GraphDef => Output::open_document(path)?,
-            Form::NewSavedModel => Output::open_saved_model(path)?,
+            Form::NewSavedModel => Output::open_saved_model(path, input)?,
         };
         Ok(Some(Self { output, encoding }))
     }

@@ -119,10 +119,58 @@ fn a_saved_model_folder_stays_one_with_its_variables_and_assets() {
 
     folder.rewrite(&["model", "-o", "alone.pb"]);
     assert_eq!(folder.read("alone.pb"), folder.read("model_q/saved_model.pb"));
+}
 
-    let (code, said) = folder.refuse(&["model", "-o", "model_q"]);
+#[test]
+fn a_saved_model_folder_takes_the_place_of_an_older_one_as_a_whole() {
+    let folder = saved_model_folder("model", "saved_model.pb", &message(MessageKind::SavedModel));
+    folder.rewrite(&["model", "-o", "model_q"]);
+    folder.write("model_q/assets/older.txt", "gone with the older one");
+    folder.rewrite(&["model", "-o", "model_q"]);
+    assert!(!folder.path("model_q/assets/older.txt").exists());
+    assert_eq!(folder.read("model_q/variables/variables.index"), b"index");
+    assert_eq!(folder.entries(), ["model", "model_q"], "nothing was left beside it");
+
+    folder.write("notes/saved.txt", "no SavedModel");
+    let (code, said) = folder.refuse(&["model", "-o", "notes"]);
     assert_eq!(code, 1);
-    assert!(said.contains("exists already"), "{said}");
+    assert!(said.contains("exists already and is no SavedModel"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_replaced_hands_on_its_mode() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let folder = saved_model_folder("model", "saved_model.pb", &message(MessageKind::SavedModel));
+    for output in ["model_q", "alone.pb"] {
+        folder.rewrite(&["model", "-o", output]);
+        fs::set_permissions(folder.path(output), PermissionsExt::from_mode(0o750)).unwrap();
+        folder.rewrite(&["model", "-o", output]);
+        assert_eq!(fs::metadata(folder.path(output)).unwrap().mode() & 0o7777, 0o750, "{output}");
+    }
+}
+
+#[test]
+fn of_runs_at_once_on_one_output_one_wins_whole() {
+    let folder = saved_model_folder("model", "saved_model.pb", &message(MessageKind::SavedModel));
+    folder.rewrite(&["model", "-o", "model_q"]);
+    let bits: Vec<String> = (2..=8).map(|bits| bits.to_string()).collect();
+    let alone: Vec<Vec<u8>> = bits
+        .iter()
+        .map(|bits| {
+            folder.rewrite(&["model", "-o", "alone.pb", "--weight-bits", bits]);
+            folder.read("alone.pb")
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for bits in &bits {
+            scope.spawn(|| folder.rewrite(&["model", "-o", "model_q", "--weight-bits", bits]));
+        }
+    });
+    assert!(alone.contains(&folder.read("model_q/saved_model.pb")));
+    assert_eq!(folder.read("model_q/assets/vocabulary.txt"), b"a b c");
+    assert_eq!(folder.entries(), ["alone.pb", "model", "model_q"]);
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! Where a result goes: nothing shows under its path until all of it is there.
 //!
 //! A file is written beside its target, synced, and renamed over it; a SavedModel folder is made beside its target, with
-//! the variables and assets of the folder it came from, and renamed as a whole. Whatever goes wrong before the rename
-//! leaves the target as it was. A program that is told to end calls [`abandon`] first, which removes what was begun.
+//! the variables and assets of the folder it came from, and renamed as a whole, or changes places with the SavedModel that
+//! is there. What is replaced hands on its owner, mode and extended attributes. Whatever goes wrong before the rename leaves
+//! the target as it was. A program that is told to end calls [`abandon`] first, which removes what was begun.
 
-use std::collections::BTreeSet;
+mod attributes;
+mod early_sync;
+mod folder;
+mod unfinished;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -18,6 +21,9 @@ use crate::container::Encoding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::Sink;
 use crate::source::{Location, SAVED_MODEL_FILES};
+use early_sync::EarlySync;
+pub use unfinished::abandon;
+use unfinished::{Unfinished, changing};
 
 /// An opened target.
 #[derive(Debug)]
@@ -25,73 +31,6 @@ pub struct Output {
     target: Target,
     early_sync: EarlySync,
     _unfinished: Option<Unfinished>,
-}
-
-/// Held while something is begun or put in place.
-static CHANGING: Mutex<()> = Mutex::new(());
-/// What was begun and is not in place.
-static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An entry of that list.
-#[derive(Debug)]
-struct Unfinished(PathBuf);
-
-impl Unfinished {
-    fn new(path: &Path) -> Self {
-        locked(&UNFINISHED).insert(path.to_owned());
-        Self(path.to_owned())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        locked(&UNFINISHED).remove(&self.0);
-    }
-}
-
-/// Removes all that was begun and is not in place, for a program that ends now: what is being put in place comes first,
-/// and no other thread begins or puts in place anything afterwards.
-pub fn abandon() {
-    std::mem::forget(locked(&CHANGING));
-    for path in locked(&UNFINISHED).iter() {
-        // The program ends; there is no one to tell.
-        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    }
-}
-
-/// Brings what is written to disk while the rest is being copied, so that the sync at the end has little left to do.
-#[derive(Debug, Default)]
-struct EarlySync {
-    unsynced: u64,
-    running: Option<JoinHandle<()>>,
-}
-
-/// So many bytes are worth a sync of their own.
-const EARLY_SYNC_BYTES: u64 = 128 << 20;
-
-impl EarlySync {
-    /// Takes note of bytes written to `file`. Whether a sync succeeds shows at the end, when all is synced again.
-    fn wrote(&mut self, file: &File, bytes: u64) {
-        self.unsynced += bytes;
-        let idle = self.running.as_ref().is_none_or(JoinHandle::is_finished);
-        if self.unsynced < EARLY_SYNC_BYTES || !idle {
-            return;
-        }
-        if let Ok(file) = file.try_clone() {
-            self.unsynced = 0;
-            self.running = thread::Builder::new().spawn(move || drop(file.sync_data())).ok();
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(running) = self.running.take() {
-            drop(running.join());
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -163,7 +102,7 @@ impl Output {
     }
 
     fn open_file(path: &Path) -> Result<Self> {
-        let _changing = locked(&CHANGING);
+        let _changing = changing();
         // A symbolic link stays one: what it points to is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let target = match fs::metadata(&path) {
@@ -193,29 +132,30 @@ impl Output {
         if same {
             return Self::open_file(&path.join(file_name));
         }
-        let hint = "a SavedModel folder is not replaced: remove it first, or write into the input's own folder";
-        let output = Self::new_folder(path, file_name, hint)?;
+        let output = Self::new_folder(path, file_name)?;
         if let Target::Folder { temporary, .. } = &output.target {
-            link_others(input, temporary.path()).map_err(|error| unwritable(path, error))?;
+            folder::link_others(input, temporary.path()).map_err(|error| unwritable(path, error))?;
         }
         Ok(output)
     }
 
-    /// Opens a folder that must not be there yet, for a SavedModel that has nothing beside its message.
+    /// Opens a folder for a SavedModel that has nothing beside its message, made from `input`. It takes the place of an
+    /// older SavedModel, but not of the one it is made from, whose variables would go with it.
     ///
     /// # Errors
-    /// [`ErrorKind::Container`] if there is something; [`ErrorKind::Io`] when the folder above is missing or cannot be
+    /// [`ErrorKind::Container`] if there is something else; [`ErrorKind::Io`] when the folder above is missing or cannot be
     /// written.
-    pub fn open_saved_model(path: &Path) -> Result<Self> {
-        Self::new_folder(path, SAVED_MODEL_FILES[0], "a SavedModel folder is not replaced: remove it first")
+    pub fn open_saved_model(path: &Path, input: &Location) -> Result<Self> {
+        if matches!(input, Location::SavedModelFolder { folder, .. } if same_place(folder, path)) {
+            let what = format!("the output '{}' is the model that is read", path.display());
+            return Err(Error::new(ErrorKind::Container, what).hint("choose another folder"));
+        }
+        Self::new_folder(path, SAVED_MODEL_FILES[0])
     }
 
-    fn new_folder(path: &Path, file_name: &str, hint: &'static str) -> Result<Self> {
-        if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) || path.is_file() {
-            let what = format!("the output '{}' exists already", path.display());
-            return Err(Error::new(ErrorKind::Container, what).hint(hint));
-        }
-        let _changing = locked(&CHANGING);
+    fn new_folder(path: &Path, file_name: &str) -> Result<Self> {
+        let _changing = changing();
+        folder::check_replaceable(path)?;
         let temporary = tempfile::Builder::new()
             .prefix(".tfquant-")
             .permissions(default_permissions(0o777))
@@ -254,7 +194,7 @@ impl Output {
             Target::Stdout(_) | Target::Special(..) => Ok(()),
             Target::File(temporary, path) => commit_file(temporary, &path).map_err(|error| unwritable(&path, error)),
             Target::Folder { temporary, path, .. } => {
-                commit_folder(temporary, &path).map_err(|error| unwritable(&path, error))
+                folder::put_in_place(temporary, &path).map_err(|error| unwritable(&path, error))
             }
         }
     }
@@ -328,7 +268,7 @@ impl Sink for Output {
 /// [`ErrorKind::Io`]; unless it was a rename that failed, all paths are then as they were.
 pub fn commit_all(mut outputs: Vec<Output>) -> Result<()> {
     outputs.iter_mut().try_for_each(Output::sync)?;
-    let _changing = locked(&CHANGING);
+    let _changing = changing();
     outputs.into_iter().try_for_each(Output::show)
 }
 
@@ -343,13 +283,8 @@ pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
 }
 
 fn commit_file(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
+    attributes::hand_on(path, temporary.path());
     temporary.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder_above(path))
-}
-
-fn commit_folder(temporary: TempDir, path: &Path) -> io::Result<()> {
-    fs::rename(temporary.path(), path)?;
-    drop(temporary.keep());
     sync_folder(folder_above(path))
 }
 
@@ -392,43 +327,6 @@ fn same_place(a: &Path, b: &Path) -> bool {
 fn is_message_path(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "pb" || ending == "pbtxt")
 }
-
-/// Puts everything of a SavedModel folder but its message into another folder: linked where that works, else copied.
-fn link_others(from: &Path, to: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if !SAVED_MODEL_FILES.iter().any(|&message| name == message) {
-            link_tree(&entry.path(), &to.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
-    let mut pending = vec![(from.to_owned(), to.to_owned(), 0)];
-    while let Some((from, to, depth)) = pending.pop() {
-        if !fs::metadata(&from)?.is_dir() {
-            if fs::hard_link(&from, &to).is_err() {
-                fs::copy(&from, &to)?;
-            }
-            continue;
-        }
-        if depth == MAX_FOLDER_DEPTH {
-            let what = format!("'{}' is too deep: a link in it leads back to a folder above", from.display());
-            return Err(io::Error::other(what));
-        }
-        fs::create_dir(&to)?;
-        for entry in fs::read_dir(&from)? {
-            let name = entry?.file_name();
-            pending.push((from.join(&name), to.join(&name), depth + 1));
-        }
-    }
-    Ok(())
-}
-
-/// Links are followed, as the copy may go anywhere; one that leads back upwards would be followed for ever.
-const MAX_FOLDER_DEPTH: usize = 32;
 
 /// Without the name of a temporary file, which would say nothing to anyone.
 fn plain(error: &io::Error) -> io::Error {
@@ -487,8 +385,12 @@ mod tests {
         assert_eq!(fs::read(path.join("saved_model.pb")).unwrap(), b"new message");
         assert_eq!(fs::read(path.join("variables/variables.index")).unwrap(), b"index");
         assert_eq!(entries(folder.path()), ["in", "out"]);
-        let again = Output::open(&path, &location, Encoding::Binary).unwrap_err();
-        assert!(again.to_string().ends_with("exists already"));
+
+        let notes = folder.path().join("notes");
+        fs::create_dir(&notes).unwrap();
+        fs::write(notes.join("text"), "no model").unwrap();
+        let refused = Output::open(&notes, &location, Encoding::Binary).unwrap_err();
+        assert!(refused.to_string().ends_with("exists already and is no SavedModel"));
     }
 
     #[test]
