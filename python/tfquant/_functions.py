@@ -1,0 +1,1 @@
+rewrite = fold = freeze = calibrate = check = summary = explain = diff = ranges = compare = None
