@@ -31,6 +31,12 @@ def make(verb: str, given: dict[str, Any], defaults: dict[str, Any] | None) -> A
     return _MADE.get(verb, Rewritten)(document, made, _give_back(came_in, made))
 
 
+def make_quietly(verb: str, given: dict[str, Any]) -> Any:
+    """The same for a caller who reads the report's warnings."""
+    document, _, made = _called(verb, given, None)
+    return _MADE.get(verb, Rewritten)(document, made, _give_back(given["model"], made))
+
+
 def look(verb: str, given: dict[str, Any], defaults: dict[str, Any] | None) -> dict[str, Any]:
     """Calls a verb that tells something."""
     return json.loads(_called(verb, given, defaults)[0])
@@ -40,13 +46,15 @@ def _called(
     verb: str, given: dict[str, Any], defaults: dict[str, Any] | None
 ) -> tuple[str, list[str], _tfquant.Made | None]:
     given = {name: value for name, value in given.items() if value is not (defaults or {}).get(name)}
-    message = _format(given["model"])
-    if message and given.setdefault("input_format", message) != message:
-        raise TypeError(f"the model is a {message}, not a {given['input_format']}")
     arguments: dict[str, Any] = {}
+    messages = {_format(given["model"])}
     for name in ("other", "against"):
         if name in given:
+            messages.add(_format(given[name]))
             arguments["other"] = _model(given.pop(name))
+    if len(messages) == 1 and None not in messages:
+        # A message says what it is. One format holds for both models, where there are two.
+        given.setdefault("input_format", *messages)
     if "labels" in given:
         arguments["labels"] = _array_or_path(given.pop("labels"))
     paths, arguments["arrays"] = _samples(given.pop("data", None))
