@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import warnings
-from typing import Any, Callable
 
 from . import _tfquant
 from ._errors import Warning
 from ._made import Calibrated, Frozen, Rewritten
 
-# The messages, by their full name: what the program calls each as a format, and how a GraphDef is got from one.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# The messages, by their full name: what the program calls each as a format.
 _FORMATS = {
     "tensorflow.GraphDef": "graph-def",
     "tensorflow.MetaGraphDef": "meta-graph-def",
@@ -39,15 +42,19 @@ def make_quietly(verb: str, given: dict[str, Any]) -> Any:
 
 def look(verb: str, given: dict[str, Any], defaults: dict[str, Any] | None) -> dict[str, Any]:
     """Calls a verb that tells something."""
+    import json
+
     return json.loads(_called(verb, given, defaults)[0])
 
 
 def _called(
     verb: str, given: dict[str, Any], defaults: dict[str, Any] | None
 ) -> tuple[str, list[str], _tfquant.Made | None]:
+    model = given["model"]
     given = {name: value for name, value in given.items() if value is not (defaults or {}).get(name)}
+    given.pop("model", None)
     arguments: dict[str, Any] = {}
-    messages = {_format(given["model"])}
+    messages = {_format(model)}
     for name in ("other", "against"):
         if name in given:
             messages.add(_format(given[name]))
@@ -60,7 +67,7 @@ def _called(
     paths, arguments["arrays"] = _samples(given.pop("data", None))
     if paths:
         given["data"] = paths
-    return _tfquant.call(verb, _model(given.pop("model")), list(given.items()), **arguments)
+    return _tfquant.call(verb, _model(model), list(given.items()), **arguments)
 
 
 def _format(model: Any) -> str | None:
@@ -82,10 +89,10 @@ def _model(model: Any) -> bytes | str:
     )
 
 
-def _give_back(came_in: Any, made: _tfquant.Made) -> Callable[[bytes], Any]:
+def _give_back(came_in: Any, made: _tfquant.Made | None) -> Callable[[bytes], Any]:
     """What makes a model of the bytes: a message, where one came in."""
     message = _format(came_in)
-    if message is None or made.is_text:
+    if made is None or message is None or made.is_text:
         return bytes
     if made.kind == message:
         return type(came_in).FromString

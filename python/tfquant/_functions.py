@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Union
-
 from ._call import look, make
-from ._made import Calibrated, Frozen, Rewritten
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+    from typing import Any, Literal, Union
+
     from numpy.typing import ArrayLike
 
-# A path, bytes, or a GraphDef, MetaGraphDef or SavedModel message.
-Model = Any
-Path = Union[str, "os.PathLike[str]"]
+    from ._made import Calibrated, Frozen, Rewritten
+
+    # A path, bytes, or a GraphDef, MetaGraphDef or SavedModel message.
+    Model = Any
+    Path = Union[str, PathLike[str]]
 
 
 def rewrite(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-from typing import Any, Callable, Generic, TypeVar
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+    from typing import Any, Generic, TypeVar
 
-from . import _tfquant
+    from . import _tfquant
 
-Model = TypeVar("Model")
+    Model = TypeVar("Model")
+    _Of = Generic[Model]
+else:
+    # What typing would take longer to load than all of this package.
+    class _Of:
+        def __class_getitem__(cls, _):
+            return cls
+
+    Model = None
 
 
-class _Made(Generic[Model]):
+class _Made(_Of[Model]):
     def __init__(self, document: str, made: _tfquant.Made, give_back: Callable[[bytes], Model]) -> None:
         self._document: str | dict[str, Any] = document
         self._made = made
@@ -29,10 +39,12 @@ class _Made(Generic[Model]):
     def report(self) -> dict[str, Any]:
         """What was done and why: the document that ``--report`` writes."""
         if isinstance(self._document, str):
+            import json
+
             self._document = json.loads(self._document)
         return self._document
 
-    def write(self, path: str | os.PathLike[str]) -> None:
+    def write(self, path: str | PathLike[str]) -> None:
         """Writes the model to a path, whole or not at all.
 
         As text, if the path ends in ``.pbtxt``; as a folder, if a SavedModel's folder came in or ``output_format`` asked for

@@ -107,6 +107,7 @@ class Change:
         if not self._new:
             return
         tf.import_graph_def(graph_def, input_map=inputs, name="")
+        _check_names(graph, self._new)
         for name, outside in controls:
             operation = graph.get_operation_by_name(name)
             operation._add_control_inputs([graph.get_operation_by_name(control) for control in outside])
@@ -151,7 +152,7 @@ class _Objects:
         """The object for an entry."""
         if kind != "bytes_list":
             # A variable in a collection of the user's own is stored by the name of its tensor.
-            return self._variables.get(value) or self._graph.as_graph_element(value)
+            return self._variables[value] if value in self._variables else self._graph.as_graph_element(value)
         proto = ops.get_collection_proto_type(key)()
         proto.ParseFromString(value)
         if not hasattr(proto, "variable_name"):
@@ -181,6 +182,16 @@ def _added_to_collections(before: Any, after: Any) -> list[tuple[str, str, list[
         if values[had:]:
             added.append((key, kind, values[had:]))
     return sorted(added, key=lambda entry: (entry[1] != "bytes_list", entry[0]))
+
+
+def _check_names(graph: tf.Graph, nodes: list[Any]) -> None:
+    """Checks that the importer kept all names; it does not where a scope of the graph has the name."""
+    for node in nodes:
+        try:
+            graph.get_operation_by_name(node.name)
+        except KeyError:
+            what = "the name of a node that is to be inserted is that of a scope"
+            raise RewriteError(what, "refused", node.name, node.op, "rename the scope") from None
 
 
 def _take_scopes(graph: tf.Graph, nodes: list[Any]) -> None:
