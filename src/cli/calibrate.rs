@@ -182,11 +182,7 @@ pub fn calibrate(
     let frozen = stages.run("freeze", || freeze(&model, &freezing))?;
     let feeds = args.data.open(&frozen.report.inputs)?;
     let mut calibrated = stages.count("calibrate", |counter| {
-        let mut tell_fed = |fed: &[_]| {
-            if !args.quiet {
-                counter.say(&fed_to_text(fed));
-            }
-        };
+        let mut tell_fed = |fed: &[_]| counter.say(&fed_to_text(fed));
         let done = |done: usize, all: usize| {
             counter.reached(done, all);
             go_on()

@@ -84,7 +84,7 @@ def test_folding_and_freezing(mobilenet):
     assert frozen.report["command"] == "freeze" and tfquant.summary(frozen.model)["model"]["container"] == "GraphDef"
 
 
-def test_calibrating_on_arrays_is_calibrating_on_files(tmp_path):
+def test_calibrating_on_arrays_is_calibrating_on_files(tmp_path, capfd):
     numpy = pytest.importorskip("numpy")
     samples = numpy.random.default_rng(1).normal(size=(8, 4)).astype("float32")
     numpy.save(tmp_path / "samples.npy", samples)
@@ -96,6 +96,7 @@ def test_calibrating_on_arrays_is_calibrating_on_files(tmp_path):
     compared = tfquant.compare(frozen_layer(), in_memory.model, data=samples, labels=numpy.zeros(8, "int64"))
     assert compared["tensors"][0]["sqnr"] > 20
     assert tfquant.calibrate(frozen_layer(), data=samples[:2], limit=1, method="mse").report["method"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_there_is_to_know_is_warned_of(mobilenet):
