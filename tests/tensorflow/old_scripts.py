@@ -1,25 +1,25 @@
-"""Networks as old training scripts build them: TF-Slim's MobileNet, and one of Keras' layers."""
+"""Networks as old training scripts build them: TF-Slim's MobileNet, and one of Keras' layers.
+
+Keras is the one that makes graphs for sessions, which newer TensorFlows have as a package.
+"""
+
+import sys
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+import tf_keras
+import tf_slim as slim
+from tf_keras.src.legacy_tf_layers import normalization
+
+# Where TensorFlow looks for the layer that TF-Slim's batch norm is made of, and where the package does not have it.
+sys.modules.setdefault("tf_keras.legacy_tf_layers.normalization", normalization)
 
 SIZE = 16
 CLASSES = 4
 
 
-def keras():
-    """The Keras that makes graphs for sessions: TensorFlow's own until 2.15, then a package."""
-    if tf.__version__.startswith("2.15"):
-        return tf.keras
-    import tf_keras
-
-    return tf_keras
-
-
 def mobilenet(images, training):
     """MobileNet v1 as TF-Slim's model library has it, narrow and short."""
-    import tf_slim as slim
-
     norm = {"decay": 0.9, "epsilon": 0.001, "center": True, "scale": True}
     with slim.arg_scope([slim.batch_norm], is_training=training, **norm), slim.arg_scope(
         [slim.conv2d, slim.separable_conv2d],
@@ -43,8 +43,8 @@ def mobilenet(images, training):
 
 def keras_network(images, training):
     """A network of Keras' layers, whose variables are resources."""
-    layers = keras().layers
-    keras().backend.set_learning_phase(int(training))
+    layers = tf_keras.layers
+    tf_keras.backend.set_learning_phase(int(training))
     x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(images)
     x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)

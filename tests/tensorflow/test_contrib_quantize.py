@@ -15,11 +15,17 @@ import zstandard
 import old_scripts
 import same_graph
 import tfquant as package
+from tensorflow.core.protobuf import saved_model_pb2
 from tfquant import contrib_quantize
 from tfquant.contrib_quantize import fold_batch_norms, quantize
 
 STEPS = 200
-CASES = sorted((pathlib.Path(__file__).parents[2] / "testdata" / "topology").glob("*.tar.zst"))
+# Of those whose names begin with "taken", a node to be inserted has the name of a scope: TensorFlow's importer renames it.
+CASES = [
+    case
+    for case in sorted((pathlib.Path(__file__).parents[2] / "testdata" / "topology").glob("*.tar.zst"))
+    if not case.name.startswith("taken")
+]
 pytestmark = pytest.mark.filterwarnings("ignore::tfquant.Warning", "ignore::UserWarning", "ignore::DeprecationWarning")
 
 
@@ -122,13 +128,11 @@ def test_the_graph_is_what_the_program_makes_of_the_file(network, verb, tfquant,
 def test_the_graph_is_what_tensorflow_1_15_makes(case):
     files = unpacked(case)
     for name in sorted(name for name in files if name.endswith(".json")):
-        if name.startswith("taken"):
-            continue
         spec = json.loads(files[name])
         options = dict(spec["options"])
         resource, training = options.pop("resource_variables", False), options.pop("is_training")
         options.pop("allow_training_ops", None)
-        freeze = options.pop("freeze_batch_norm_delay", spec.get("freeze_batch_norm_delay"))
+        freeze = options.pop("freeze_bn_delay", None)
         after = files.get(name.replace(".json", ".after.meta"))
         with tf.Graph().as_default() as graph:
             same_graph.meta_graph.import_scoped_meta_graph(
@@ -209,7 +213,7 @@ def test_a_graph_that_is_refused_is_as_it_was():
     with pytest.raises(ValueError, match="Training op found in graph"):
         contrib_quantize.create_training_graph()
     with pytest.raises(ValueError, match="weight_bits"):
-        contrib_quantize.experimental_create_eval_graph(weight_bits=99)
+        quantize.Quantize(graph, is_training=True, weight_bits=99)
     assert (graph.as_graph_def(), {key: graph.get_collection(key) for key in graph.collections}) == before
     graph.finalize()
     with pytest.raises(RuntimeError, match="finalized"):
@@ -219,7 +223,6 @@ def test_a_graph_that_is_refused_is_as_it_was():
 def test_a_graph_that_is_not_the_default_one():
     with tf.Graph().as_default() as graph:
         old_scripts.build("slim", training=True)
-    tf.enable_eager_execution() if False else None
     contrib_quantize.create_training_graph(graph, 10)
     assert tf.get_default_graph().get_operations() == []
     assert any(op.type == "FakeQuantWithMinMaxVars" for op in graph.get_operations())
@@ -228,9 +231,6 @@ def test_a_graph_that_is_not_the_default_one():
 def test_messages_come_back_as_what_they_were():
     old_scripts.build("slim", training=False)
     meta_graph = tf.train.export_meta_graph()
-    saved_model = tf.saved_model.SavedModel if hasattr(tf.saved_model, "SavedModel") else None
-    from tensorflow.core.protobuf import saved_model_pb2
-
     saved_model = saved_model_pb2.SavedModel(saved_model_schema_version=1, meta_graphs=[meta_graph])
     for message in (meta_graph, meta_graph.graph_def, saved_model):
         copy = type(message).FromString(message.SerializeToString())

@@ -32,6 +32,7 @@ _TRAINING_OPS = frozenset(
             f"{kind}SparseApply{name}"
             for kind in ("", "Resource")
             for name in (
+                "Adadelta",
                 "Adagrad",
                 "AdagradDA",
                 "CenteredRMSProp",
@@ -43,7 +44,6 @@ _TRAINING_OPS = frozenset(
                 "RMSProp",
             )
         ),
-        "ResourceSparseApplyAdadelta",
     ]
 )
 
@@ -146,7 +146,7 @@ def experimental_create_eval_graph(
 
 def _create_graph(input_graph: tf.Graph | None, is_training: bool, **options: Any) -> None:
     graph = tf.get_default_graph() if input_graph is None else input_graph
-    training_ops = _TRAINING_OPS.intersection(op.type for op in graph.get_operations())
+    training_ops = {op.type for op in graph.get_operations()} & _TRAINING_OPS
     if training_ops:
-        raise ValueError(f"Training op found in graph, exiting {sorted(training_ops)}")
+        raise ValueError(f"Training op found in graph, exiting {training_ops}")
     rewrite(graph, is_training, **options)
