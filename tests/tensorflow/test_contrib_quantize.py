@@ -4,6 +4,7 @@ import inspect
 import io
 import json
 import pathlib
+import re
 import tarfile
 import warnings
 
@@ -21,9 +22,10 @@ from tfquant.contrib_quantize import fold_batch_norms, quantize
 
 STEPS = 200
 # Of those whose names begin with "taken", a node to be inserted has the name of a scope: TensorFlow's importer renames it.
+REPOSITORY = pathlib.Path(__file__).parents[2]
 CASES = [
     case
-    for case in sorted((pathlib.Path(__file__).parents[2] / "testdata" / "topology").glob("*.tar.zst"))
+    for case in sorted((REPOSITORY / "testdata" / "topology").glob("*.tar.zst"))
     if not case.name.startswith("taken")
 ]
 pytestmark = pytest.mark.filterwarnings("ignore::tfquant.Warning", "ignore::UserWarning", "ignore::DeprecationWarning")
@@ -249,3 +251,12 @@ def test_what_there_is_to_know_is_warned_of_where_the_script_calls():
         contrib_quantize.create_eval_graph()
     ours = [warning for warning in caught if issubclass(warning.category, package.Warning)]
     assert ours and {warning.filename for warning in ours} == {__file__}
+
+
+def test_the_line_that_the_readme_changes():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (line,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "contrib_quantize" in block]
+    _, loss = old_scripts.build("slim", training=True)
+    exec(compile(line, "README.md", "exec"), {})
+    losses, _ = train(loss, 3)
+    assert np.isfinite(losses).all() and named("_quant/min")
