@@ -151,7 +151,9 @@ def wrapped(text, indent):
 
 def described(keyword):
     """What there is to say of a keyword."""
-    text = f"{keyword['name']}: {keyword['help']}"
+    # How a shell spells several words is of no use here.
+    words = keyword["help"].replace(" (repeatable)", "").replace(", separated by commas", "")
+    text = f"{keyword['name']}: {words}"
     if keyword["name"] in IN_MEMORY:
         text += f"; or {IN_MEMORY[keyword['name']][1]}"
     return text + "."

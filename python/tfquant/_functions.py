@@ -68,11 +68,9 @@ def rewrite(
     Args:
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         output_format: Write binary or text, or a GraphDef as a SavedModel [default: text when the output ends in
             .pbtxt, else binary].
         freeze: Freeze the model first; done without being asked where the layers are in functions (mode eval).
@@ -80,8 +78,8 @@ def rewrite(
         checkpoint: Checkpoint that holds the variables to freeze [default: that of the SavedModel folder].
         match: How layers are recognised.
         mode: Whether the graph trains or evaluates.
-        include: Touch only layers whose op's name matches (repeatable).
-        exclude: Leave alone layers whose op's name matches (repeatable).
+        include: Touch only layers whose op's name matches.
+        exclude: Leave alone layers whose op's name matches.
         skip_unmatched: Leave a layer that the rules refuse as it is, instead of failing.
         drop_training: Leave out what only trains, saves or watches, so that a graph saved while training can be
             rewritten.
@@ -156,11 +154,9 @@ def fold(
     Args:
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         output_format: Write binary or text, or a GraphDef as a SavedModel [default: text when the output ends in
             .pbtxt, else binary].
         freeze: Freeze the model first; done without being asked where the layers are in functions (mode eval).
@@ -168,8 +164,8 @@ def fold(
         checkpoint: Checkpoint that holds the variables to freeze [default: that of the SavedModel folder].
         match: How layers are recognised.
         mode: Whether the graph trains or evaluates.
-        include: Touch only layers whose op's name matches (repeatable).
-        exclude: Leave alone layers whose op's name matches (repeatable).
+        include: Touch only layers whose op's name matches.
+        exclude: Leave alone layers whose op's name matches.
         skip_unmatched: Leave a layer that the rules refuse as it is, instead of failing.
         drop_training: Leave out what only trains, saves or watches, so that a graph saved while training can be
             rewritten.
@@ -209,11 +205,9 @@ def freeze(
     Args:
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         output_format: Write a GraphDef, binary or text, or a SavedModel [default: text when the output ends in .pbtxt,
             else binary].
         signature: Signature to freeze [default: serving_default, or the only one].
@@ -266,11 +260,9 @@ def calibrate(
     Args:
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         data: Samples: a folder of PNG and JPEG images; .npy, whose first dimension counts them; .npz with an array for
             each input; raw numbers. With several inputs, once for each of them; or an array, or a dict of paths and
             arrays by the names of inputs. The first dimension of an array counts samples.
@@ -278,7 +270,7 @@ def calibrate(
         resize: Bring images to this size [default: that of the model's input].
         layout: Where images have their channels [default: as the model's input].
         dtype: Element type of raw numbers, as NumPy names it [default: that of the model's input].
-        shape: Shape of one sample of raw numbers, separated by commas [default: that of the model's input].
+        shape: Shape of one sample of raw numbers [default: that of the model's input].
         scale: Multiply the samples of float inputs with this, a number or a fraction such as 1/255; before mean and
             std.
         mean: Subtract this from the samples of float inputs: a number, or one for each channel.
@@ -326,11 +318,9 @@ def check(
     Args:
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         target: Converter that is to take the graph [default: litert-int8 if all ranges are constants, else toco-uint8].
         full_integer: An op that stays in float is an error (litert).
         against: Compare the ranges of MODEL, an eval graph, with those of this training graph; or bytes or a message.
@@ -359,11 +349,9 @@ def summary(
     Args:
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
 
     Returns:
         What the graph is: its inputs, outputs, ops, variables.
@@ -424,19 +412,17 @@ def explain(
     Args:
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         node: The node to explain [default: every layer, those left alone in detail].
         freeze: Freeze the model first; done without being asked where the layers are in functions (mode eval).
         signature: Signature to freeze [default: serving_default, or the only one].
         checkpoint: Checkpoint that holds the variables to freeze [default: that of the SavedModel folder].
         match: How layers are recognised.
         mode: Whether the graph trains or evaluates.
-        include: Touch only layers whose op's name matches (repeatable).
-        exclude: Leave alone layers whose op's name matches (repeatable).
+        include: Touch only layers whose op's name matches.
+        exclude: Leave alone layers whose op's name matches.
         skip_unmatched: Leave a layer that the rules refuse as it is, instead of failing.
         drop_training: Leave out what only trains, saves or watches, so that a graph saved while training can be
             rewritten.
@@ -498,11 +484,9 @@ def diff(
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         other: The model to compare with, likewise.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         scope: Look at the nodes of this scope alone.
 
     Returns:
@@ -529,11 +513,9 @@ def ranges(
     Args:
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         checkpoint: Checkpoint that holds ranges which are variables.
 
     Returns:
@@ -577,11 +559,9 @@ def compare(
         model: A path, bytes, or a ``GraphDef``, ``MetaGraphDef`` or ``SavedModel`` message.
         other: The model to compare with, likewise.
         input_format: Take the input for this, instead of telling it from its content.
-        tag_set: Tags of the graph to take from a SavedModel, separated by commas [default: its first graph].
-        inputs: Tensors that are fed, separated by commas; what comes before them is left alone [default: the graph's
-            inputs].
-        outputs: Tensors that are read in the end, separated by commas [default: the signatures' outputs, else what
-            nobody reads].
+        tag_set: Tags of the graph to take from a SavedModel [default: its first graph].
+        inputs: Tensors that are fed; what comes before them is left alone [default: the graph's inputs].
+        outputs: Tensors that are read in the end [default: the signatures' outputs, else what nobody reads].
         data: Samples: a folder of PNG and JPEG images; .npy, whose first dimension counts them; .npz with an array for
             each input; raw numbers. With several inputs, once for each of them; or an array, or a dict of paths and
             arrays by the names of inputs. The first dimension of an array counts samples.
@@ -589,7 +569,7 @@ def compare(
         resize: Bring images to this size [default: that of the model's input].
         layout: Where images have their channels [default: as the model's input].
         dtype: Element type of raw numbers, as NumPy names it [default: that of the model's input].
-        shape: Shape of one sample of raw numbers, separated by commas [default: that of the model's input].
+        shape: Shape of one sample of raw numbers [default: that of the model's input].
         scale: Multiply the samples of float inputs with this, a number or a fraction such as 1/255; before mean and
             std.
         mean: Subtract this from the samples of float inputs: a number, or one for each channel.

@@ -51,7 +51,6 @@ class Change:
             for node in after.graph_def.node
             if node.name in existing and node != existing[node.name]
         ]
-        self._library = after.graph_def.library
         self._versions = after.graph_def.versions
         self._added = _added_to_collections(before, after)
 
