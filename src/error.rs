@@ -30,6 +30,22 @@ pub enum ErrorKind {
     TooLarge,
 }
 
+impl ErrorKind {
+    /// The kind as a word for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Io => "io",
+            Self::Malformed => "malformed",
+            Self::Container => "container",
+            Self::InvalidGraph => "invalid_graph",
+            Self::Refused => "refused",
+            Self::Options => "options",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
 /// A failure: what happened, where, and what to do next.
 #[derive(Debug)]
 pub struct Error {
@@ -97,6 +113,12 @@ impl Error {
     #[must_use]
     pub fn node_name(&self) -> Option<&str> {
         self.node.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// The op of the node the failure is about.
+    #[must_use]
+    pub fn node_op(&self) -> Option<&str> {
+        self.node.as_ref().map(|(_, op)| op.as_str())
     }
 
     /// What happened, without the node.

@@ -1,4 +1,4 @@
-//! Opens what is to be read: a file, a SavedModel folder, or standard input.
+//! Opens what is to be read: a file, a SavedModel folder, standard input, or what is in memory already.
 //!
 //! Files are memory-mapped and handed on as [`Bytes`], so that neither reading nor slicing copies them. The mapping is the
 //! one unsafe call of the crate.
@@ -22,6 +22,8 @@ pub const SAVED_MODEL_FILES: [&str; 2] = ["saved_model.pb", "saved_model.pbtxt"]
 pub enum Location {
     /// Standard input.
     Stdin,
+    /// Memory: whoever called had the bytes.
+    Memory,
     /// A file.
     File(PathBuf),
     /// The message of a SavedModel folder.
@@ -36,7 +38,7 @@ pub enum Location {
 /// An input's bytes and where they came from.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// What the user called it.
+    /// What the user called it; empty for what is in memory.
     pub path: PathBuf,
     /// Where from.
     pub location: Location,
@@ -47,6 +49,22 @@ pub struct Source {
 }
 
 impl Source {
+    /// Bytes that the caller has.
+    #[must_use]
+    pub fn of_bytes(bytes: Bytes) -> Self {
+        Self { path: PathBuf::new(), location: Location::Memory, bytes, file: None }
+    }
+
+    /// The same failure, found in this input.
+    #[must_use]
+    pub fn name_in(&self, error: Error) -> Error {
+        match self.location {
+            Location::Memory => error,
+            Location::Stdin => error.in_file("standard input"),
+            _ => error.in_file(&self.path.display().to_string()),
+        }
+    }
+
     /// A range of the bytes.
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Part {
@@ -147,11 +165,11 @@ pub fn open(path: &Path) -> Result<Source> {
 }
 
 impl Location {
-    /// The file that was read, unless it was standard input.
+    /// The file that was read, if it was one.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
         match self {
-            Self::Stdin => None,
+            Self::Stdin | Self::Memory => None,
             Self::File(path) => Some(path.clone()),
             Self::SavedModelFolder { folder, file_name } => Some(folder.join(file_name)),
         }

@@ -34,13 +34,22 @@ impl Reading {
     }
 }
 
-/// A file or folder, and the input that it is for, if that was said.
+/// Samples, and the input that they are for, if that was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
     /// The input.
     pub name: Option<String>,
-    /// The file or folder.
-    pub path: PathBuf,
+    /// Where they are.
+    pub samples: Place,
+}
+
+/// Where samples are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a file or folder.
+    Path(PathBuf),
+    /// In memory, as a `.npy` file would hold them.
+    Npy(Bytes),
 }
 
 /// Opens the samples of a model with these inputs: images of a folder, a `.npy` array, the arrays of an `.npz` archive, raw
@@ -50,14 +59,21 @@ pub struct Given {
 /// [`ErrorKind::Options`] for what is none of these, or does not suit its input; those of the files.
 pub fn open(given: &[Given], reading: &Reading, inputs: &[Endpoint]) -> Result<Vec<Feed>> {
     let mut feeds = Vec::new();
-    for Given { name, path } in given {
+    for Given { name, samples } in given {
+        let path = match samples {
+            Place::Path(path) => path,
+            Place::Npy(array) => {
+                feeds.push((name.clone(), Box::new(ArraySamples::npy(array)?) as Box<dyn Samples>, None));
+                continue;
+            }
+        };
         let in_file = |error: Error| error.in_file(&path.display().to_string());
         if path.is_dir() {
             let input = input_of(inputs, name.as_deref()).map_err(in_file)?;
             let shape = Shape::of_input(input.shape.0.as_deref(), reading.size, reading.layout).map_err(in_file)?;
-            let samples = Box::new(ImageSamples::folder(path, shape)?);
+            let samples = ImageSamples::folder(path, shape)?;
             let layout = if shape.channels_first { Layout::ChannelsFirst } else { Layout::ChannelsLast };
-            feeds.push((name.clone(), samples as Box<dyn Samples>, Some(layout)));
+            feeds.push((name.clone(), Box::new(samples), Some(layout)));
             continue;
         }
         let file = source::open_file(path)?.bytes;

@@ -61,10 +61,10 @@ pub struct CalibrationReport {
 }
 
 impl CalibrationReport {
-    /// Takes note of what was read, and what the result is and where it went.
-    pub fn was_run(&mut self, read_from: &str, written_to: &str, model: &Model, bytes: u64) {
+    /// Takes note of what was read, and what the result is.
+    pub fn was_run(&mut self, read_from: &str, model: &Model, bytes: u64) {
         self.input = FileSummary { path: read_from.to_owned(), ..self.freeze.input.clone() };
-        self.output = FileSummary { path: written_to.to_owned(), bytes, ..FileSummary::of(model) };
+        self.output = FileSummary { path: String::new(), bytes, ..FileSummary::of(model) };
     }
 }
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use crate::Model;
 use crate::calibrate::report::{CalibrationReport, fed_to_text, to_text};
-use crate::calibrate::{self, CalibrateOptions, Measure, Method, Repairs};
+use crate::calibrate::{self, CalibrateOptions, Calibrated, Measure, Method, Repairs};
 use crate::cli::ExitCode;
 use crate::cli::args::{ConverterTarget, EXIT_CODES, HOW_MUCH, HtmlArgs, InputArgs, WHAT, WHERE, decay};
 use crate::cli::data::DataArgs;
@@ -20,7 +21,7 @@ use crate::document::to_json;
 use crate::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
 use crate::output::{Output, commit_all};
 use crate::page::PageData;
-use crate::{Model, source};
+use crate::source::{self, Source};
 
 /// What is calibrated, with which samples, and where it goes.
 #[derive(Debug, Args)]
@@ -144,7 +145,33 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let documents = [("--report", document.as_ref()), ("--html", page.as_ref())];
     check_distinct(Some(&output), &documents, &source.location, &args.data.files())?;
 
-    let model = stages.run("read", || Model::open_source(&source, &args.input.open_options_without_ends()))?;
+    let Calibrated { model, mut report, histograms } = calibrate(args, &source, format, &mut stages, &|| true)?;
+    let message = model.encode()?;
+    report.output.path = args.output.display().to_string();
+    stages.write(message.len(), &mut output, |out| message.write(format.encoding(), out))?;
+    if let Some(document) = &mut document {
+        document.write_document(to_json(&report).as_bytes())?;
+    }
+    if let Some(page) = &mut page {
+        page.write_document(&render(&PageData::of_calibration(&model.graph, &report, &histograms))?)?;
+    }
+    commit_all(document.into_iter().chain(page).chain([output]).collect())?;
+    if !args.quiet {
+        say(&report, args.verbose);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens, freezes, runs on samples and quantizes; goes on as long as `go_on` says so. The report lacks where the result
+/// goes.
+pub fn calibrate(
+    args: &CalibrateArgs,
+    source: &Source,
+    format: FrozenFormat,
+    stages: &mut Stages,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> crate::Result<Calibrated> {
+    let model = stages.run("read", || Model::open_source(source, &args.input.open_options_without_ends()))?;
     let freezing = FreezeOptions {
         signature: args.signature.clone(),
         inputs: args.input.inputs.clone(),
@@ -154,37 +181,21 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     };
     let frozen = stages.run("freeze", || freeze(&model, &freezing))?;
     let feeds = args.data.open(&frozen.report.inputs)?;
-    let calibrated = stages.count("calibrate", |counter| {
-        let mut tell_fed = |fed: &[_]| {
-            if !args.quiet {
-                counter.say(&fed_to_text(fed));
-            }
-        };
+    let mut calibrated = stages.count("calibrate", |counter| {
+        let mut tell_fed = |fed: &[_]| counter.say(&fed_to_text(fed));
         let done = |done: usize, all: usize| {
             counter.reached(done, all);
-            true
+            go_on()
         };
         calibrate::calibrate(frozen, &feeds, &args.options(), &mut tell_fed, &done)
     })?;
-    let (mut model, mut report) = (calibrated.model, calibrated.report);
+    let Calibrated { model: made, report, .. } = &mut calibrated;
     if format == FrozenFormat::SavedModel {
-        saved_model::enclose(&mut model, &report.freeze.inputs, &report.freeze.outputs)?;
+        saved_model::enclose(made, &report.freeze.inputs, &report.freeze.outputs)?;
     }
-    let message = model.encode()?;
-    let paths = [&args.input.model, &args.output].map(|path| path.display().to_string());
-    report.was_run(&paths[0], &paths[1], &model, message.len());
-    stages.write(message.len(), &mut output, |out| message.write(format.encoding(), out))?;
-    if let Some(document) = &mut document {
-        document.write_document(to_json(&report).as_bytes())?;
-    }
-    if let Some(page) = &mut page {
-        page.write_document(&render(&PageData::of_calibration(&model.graph, &report, &calibrated.histograms))?)?;
-    }
-    commit_all(document.into_iter().chain(page).chain([output]).collect())?;
-    if !args.quiet {
-        say(&report, args.verbose);
-    }
-    Ok(ExitCode::SUCCESS)
+    let bytes = made.encode()?.len();
+    report.was_run(&model.path, made, bytes);
+    Ok(calibrated)
 }
 
 fn say(report: &CalibrationReport, every_range: bool) {

@@ -8,11 +8,12 @@ use clap::{Args, ValueEnum};
 use crate::checkpoint::read_index;
 use crate::cli::ExitCode;
 use crate::cli::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT};
-use crate::cli::models::{open, open_path};
+use crate::cli::models::open;
 use crate::cli::terminal;
 use crate::document::to_json;
-use crate::inspect::check::{self, Options, against, checkpoint};
+use crate::inspect::check::{self, Check, Options, against, checkpoint};
 use crate::inspect::file_summary;
+use crate::source::{self, Source};
 
 /// Which converter.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -64,26 +65,8 @@ pub struct CheckArgs {
 }
 
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
-    let (model, path) = open(&args.input)?;
-    let target = args.target.map(|target| match target {
-        Target::LitertInt8 => check::Target::LitertInt8,
-        Target::LitertUint8 => check::Target::LitertUint8,
-        Target::TocoUint8 => check::Target::TocoUint8,
-        Target::Openvino => check::Target::Openvino,
-        Target::Any => check::Target::Any,
-    });
-    let mut result = check::check(&model, &path, &Options { target, full_integer: args.full_integer });
-    if let Some(train) = &args.against {
-        let (train, train_path) = open_path(train, &args.input)?;
-        result = result.with(against::compare(&train.graph, &model.graph));
-        result.against = Some(file_summary(&train, &train_path));
-    }
-    if let Some(prefix) = &args.checkpoint {
-        let entries = read_index(prefix)?.entries;
-        let (comparison, findings) = checkpoint::compare(&model.graph, &entries, &prefix.display().to_string());
-        result = result.with(findings);
-        result.checkpoint = Some(comparison);
-    }
+    let against = args.against.as_deref().map(source::open).transpose()?;
+    let result = check(args, &source::open(&args.input.model)?, against.as_ref())?;
     let text = if args.json {
         to_json(&result)
     } else {
@@ -91,4 +74,29 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     };
     terminal::print(&text)?;
     Ok(ExitCode::from(u8::from(result.findings.errors > 0)))
+}
+
+/// Opens and checks; `against` is the training graph.
+pub fn check(args: &CheckArgs, source: &Source, against: Option<&Source>) -> crate::Result<Check> {
+    let model = open(source, &args.input)?;
+    let target = args.target.map(|target| match target {
+        Target::LitertInt8 => check::Target::LitertInt8,
+        Target::LitertUint8 => check::Target::LitertUint8,
+        Target::TocoUint8 => check::Target::TocoUint8,
+        Target::Openvino => check::Target::Openvino,
+        Target::Any => check::Target::Any,
+    });
+    let mut result = check::check(&model, &model.path, &Options { target, full_integer: args.full_integer });
+    if let Some(train) = against {
+        let train = open(train, &args.input)?;
+        result = result.with(against::compare(&train.graph, &model.graph));
+        result.against = Some(file_summary(&train, &train.path));
+    }
+    if let Some(prefix) = &args.checkpoint {
+        let entries = read_index(prefix)?.entries;
+        let (comparison, findings) = checkpoint::compare(&model.graph, &entries, &prefix.display().to_string());
+        result = result.with(findings);
+        result.checkpoint = Some(comparison);
+    }
+    Ok(result)
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 
+use crate::Model;
 use crate::calibrate::Labels;
-use crate::calibrate::compare::{CompareOptions, compare, in_words, to_text};
+use crate::calibrate::compare::{self, CompareOptions, Comparison, in_words, to_text};
 use crate::calibrate::report::fed_to_text;
 use crate::cli::ExitCode;
 use crate::cli::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, InputArgs, WHAT, WHERE};
@@ -17,7 +18,7 @@ use crate::cli::terminal;
 use crate::document::to_json;
 use crate::freeze::{FreezeOptions, Frozen, checkpoint_beside, freeze};
 use crate::samples::npy;
-use crate::{Model, source};
+use crate::source::{self, Source};
 
 /// What `tfquant compare` is told.
 #[derive(Debug, Args)]
@@ -66,25 +67,11 @@ pub struct CompareArgs {
 }
 
 pub fn run(args: &CompareArgs) -> Result<ExitCode> {
-    let mut stages = Stages::new(true);
     args.data.check()?;
-    let models = stages.run("freeze", || -> Result<_> {
-        Ok([args.open(&args.input.model, args.checkpoint.as_deref())?, args.open(&args.other, None)?])
-    })?;
-    let [a, b] = &models;
-    let feeds = [args.data.open(&a.report.inputs)?, args.data.open(&b.report.inputs)?];
-    let samples = feeds[0].first().map_or(0, |feed| feed.samples.count());
-    let labels = args.labels.as_deref().map(|path| open_labels(path, samples)).transpose()?;
-    let options = CompareOptions { threads: args.run.threads(), limit: args.data.limit, limits: args.run.limits() };
-    let mut comparison = stages.count("compare", |counter| {
-        let mut tell_fed = |fed: &[_]| counter.say(&fed_to_text(fed));
-        let done = |done: usize, all: usize| {
-            counter.reached(done, all);
-            true
-        };
-        compare(&models, &feeds, labels.as_ref(), &options, &mut tell_fed, &done)
-    })?;
-    comparison.models = [&args.input.model, &args.other].map(|path| path.display().to_string());
+    let sources = [source::open(&args.input.model)?, source::open(&args.other)?];
+    let labels = args.labels.as_deref().map(source::open_file).transpose()?;
+    let mut stages = Stages::new(true);
+    let comparison = compare(args, &sources, labels.as_ref(), &mut stages, &|| true)?;
     terminal::print(&if args.json { to_json(&comparison) } else { to_text(&comparison, args.all) })?;
     let too_low =
         comparison.worst_output().filter(|output| args.min_sqnr.is_some_and(|least| output.fidelity.sqnr < least));
@@ -94,16 +81,42 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(too_low.is_some())))
 }
 
-fn open_labels(path: &Path, samples: usize) -> crate::Result<Labels> {
-    let name = path.display().to_string();
-    let array = npy::read(&source::open_file(path)?.bytes).map_err(|error| error.in_file(&name))?;
-    Labels::new(&array, samples).map_err(|error| error.in_file(&name))
+/// Opens and freezes both and runs them on the samples; goes on as long as `go_on` says so.
+pub fn compare(
+    args: &CompareArgs,
+    sources: &[Source; 2],
+    labels: Option<&Source>,
+    stages: &mut Stages,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> crate::Result<Comparison> {
+    let models = stages.run("freeze", || -> crate::Result<_> {
+        Ok([args.freeze(&sources[0], args.checkpoint.as_deref())?, args.freeze(&sources[1], None)?])
+    })?;
+    let [a, b] = &models;
+    let feeds = [args.data.open(&a.report.inputs)?, args.data.open(&b.report.inputs)?];
+    let samples = feeds[0].first().map_or(0, |feed| feed.samples.count());
+    let labels = labels.map(|labels| open_labels(labels, samples)).transpose()?;
+    let options = CompareOptions { threads: args.run.threads(), limit: args.data.limit, limits: args.run.limits() };
+    let mut comparison = stages.count("compare", |counter| {
+        let mut tell_fed = |fed: &[_]| counter.say(&fed_to_text(fed));
+        let done = |done: usize, all: usize| {
+            counter.reached(done, all);
+            go_on()
+        };
+        compare::compare(&models, &feeds, labels.as_ref(), &options, &mut tell_fed, &done)
+    })?;
+    comparison.models = sources.each_ref().map(|source| source.path.display().to_string());
+    Ok(comparison)
+}
+
+fn open_labels(file: &Source, samples: usize) -> crate::Result<Labels> {
+    let labels = npy::read(&file.bytes).and_then(|array| Labels::new(&array, samples));
+    labels.map_err(|error| file.name_in(error))
 }
 
 impl CompareArgs {
-    fn open(&self, path: &Path, checkpoint: Option<&Path>) -> crate::Result<Frozen> {
-        let source = source::open(path)?;
-        let model = Model::open_source(&source, &self.input.open_options_without_ends())?;
+    fn freeze(&self, source: &Source, checkpoint: Option<&Path>) -> crate::Result<Frozen> {
+        let model = Model::open_source(source, &self.input.open_options_without_ends())?;
         let options = FreezeOptions {
             signature: self.signature.clone(),
             inputs: self.input.inputs.clone(),

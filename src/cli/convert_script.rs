@@ -10,7 +10,7 @@ use crate::cli::args::{ConverterTarget, EXIT_CODES, InputArgs, WHAT};
 use crate::cli::models::open;
 use crate::cli::terminal;
 use crate::inspect::convert_script::{Options, convert_script};
-use crate::source::SAVED_MODEL_FILES;
+use crate::source::{self, SAVED_MODEL_FILES};
 use crate::{Error, ErrorKind, Target};
 
 /// What `tfquant convert-script` is told.
@@ -34,7 +34,7 @@ pub fn run(args: &ConvertScriptArgs) -> Result<ExitCode> {
         let error = Error::new(ErrorKind::Options, "a script cannot read this model, which has no name");
         return Err(error.hint("pass the file, or the folder of the SavedModel").into());
     }
-    let (model, _) = open(&args.input)?;
+    let model = open(&source::open(&args.input.model)?, &args.input)?;
     let path = folder_of(&args.input.model);
     let target = Target::from(args.target);
     let extension = if target == Target::Openvino { "xml" } else { "tflite" };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::calibrate::Feed;
-use crate::calibrate::data::{self, Given, Reading};
+use crate::calibrate::data::{self, Given, Place, Reading};
 use crate::freeze::report::Endpoint;
 use crate::samples::{Scaling, images, npy};
 use crate::{Error, ErrorKind, Result};
@@ -73,7 +73,11 @@ impl DataArgs {
 
     /// What is read.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.data.iter().map(|given| given.path.clone()).collect()
+        let path = |given: &Given| match &given.samples {
+            Place::Path(path) => Some(path.clone()),
+            Place::Npy(_) => None,
+        };
+        self.data.iter().filter_map(path).collect()
     }
 
     /// The samples for these inputs.
@@ -103,8 +107,8 @@ fn given(text: &str) -> std::result::Result<Given, String> {
     let whole = PathBuf::from(text);
     match text.split_once('=').filter(|_| !whole.exists()) {
         Some((name, path)) if name.is_empty() || path.is_empty() => Err("not a path, or NAME=PATH".to_owned()),
-        Some((name, path)) => Ok(Given { name: Some(name.to_owned()), path: path.into() }),
-        None => Ok(Given { name: None, path: whole }),
+        Some((name, path)) => Ok(Given { name: Some(name.to_owned()), samples: Place::Path(path.into()) }),
+        None => Ok(Given { name: None, samples: Place::Path(whole) }),
     }
 }
 
@@ -148,7 +152,7 @@ mod tests {
         assert_eq!(descr("uint8"), Ok("|u1".to_owned()));
         assert!(descr("complex64").is_err());
         let named = given("a/b:0=c=d.npy").unwrap();
-        assert_eq!((named.name.as_deref(), named.path.to_str()), (Some("a/b:0"), Some("c=d.npy")));
+        assert_eq!((named.name.as_deref(), named.samples), (Some("a/b:0"), Place::Path("c=d.npy".into())));
         assert_eq!(given("Cargo.toml").unwrap().name, None);
         assert!(given("image=").is_err());
     }

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use crate::Model;
 use crate::cli::ExitCode;
 use crate::cli::args::{EXIT_CODES_OF_FINDING, HOW_MUCH, HtmlArgs, InputArgs, WHAT};
-use crate::cli::models::{open, open_path, write_page};
+use crate::cli::models::{open, write_page};
 use crate::cli::terminal;
 use crate::document::to_json;
-use crate::inspect::diff;
+use crate::inspect::diff::{self, Diff};
 use crate::page::PageData;
+use crate::source::{self, Source};
 
 /// What `tfquant diff` is told.
 #[derive(Debug, Args)]
@@ -37,13 +39,18 @@ pub struct DiffArgs {
 }
 
 pub fn run(args: &DiffArgs) -> Result<ExitCode> {
-    let (a, path_a) = open(&args.input)?;
-    let (b, path_b) = open_path(&args.other, &args.input)?;
-    let diff = diff::diff(&a, &b, [&path_a, &path_b], args.scope.as_deref())?;
+    let (a, b, diff) = compare(args, &source::open(&args.input.model)?, &source::open(&args.other)?)?;
     if let Some(path) = &args.html.html {
         write_page(path, &PageData::of_diff(&a.graph, &b.graph, &diff))?;
     }
     let text = || terminal::paint(&diff::to_text(&diff), terminal::line_style);
     terminal::print(&if args.json { to_json(&diff) } else { text() })?;
     Ok(ExitCode::from(u8::from(!diff.is_empty())))
+}
+
+/// Opens both and compares them.
+pub fn compare(args: &DiffArgs, a: &Source, b: &Source) -> crate::Result<(Model, Model, Diff)> {
+    let (a, b) = (open(a, &args.input)?, open(b, &args.input)?);
+    let diff = diff::diff(&a, &b, [&a.path, &b.path], args.scope.as_deref())?;
+    Ok((a, b, diff))
 }

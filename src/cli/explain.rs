@@ -8,8 +8,9 @@ use crate::cli::args::{EXIT_CODES, FreezingArgs, HOW_MUCH, HtmlArgs, InputArgs, 
 use crate::cli::models::{open_for_passes, write_page};
 use crate::cli::terminal;
 use crate::document::to_json;
-use crate::inspect::explain;
+use crate::inspect::explain::{self, Explanation};
 use crate::page::PageData;
+use crate::source::{self, Source};
 
 /// What `tfquant explain` is told.
 #[derive(Debug, Args)]
@@ -41,15 +42,20 @@ pub struct ExplainArgs {
 }
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
+    let explanation = explain(args, || source::open(&args.input.model))?;
+    let text = || terminal::paint(&explain::to_text(&explanation, args.all), terminal::line_style);
+    terminal::print(&if args.json { to_json(&explanation) } else { text() })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens, asks, and writes the page if one is wanted.
+pub fn explain(args: &ExplainArgs, open: impl FnOnce() -> crate::Result<Source>) -> crate::Result<Explanation> {
     let options = args.passes.rewrite_options()?;
-    let (mut model, path) = open_for_passes(&args.input, &args.freezing, options.common.is_training)?;
+    let mut model = open_for_passes(&open()?, &args.input, &args.freezing, options.common.is_training)?;
     let report = explain::plan(&mut model, &options)?;
     if let Some(path) = &args.html.html {
         write_page(path, &PageData::of_rewrite(&model.graph, &report))?;
     }
     model.reset()?;
-    let explanation = explain::explain(&model, &path, report, args.node.as_deref())?;
-    let text = || terminal::paint(&explain::to_text(&explanation, args.all), terminal::line_style);
-    terminal::print(&if args.json { to_json(&explanation) } else { text() })?;
-    Ok(ExitCode::SUCCESS)
+    explain::explain(&model, &model.path, report, args.node.as_deref())
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::cli::ExitCode;
 use crate::cli::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, LayerArgs, OutputArgs};
 use crate::cli::rewrite::transform;
-use crate::{NamesOnly, TopologyOnly};
+use crate::{NamesOnly, RewriteOptions, TopologyOnly};
 
 /// What `tfquant fold` is told.
 #[derive(Debug, Args)]
@@ -29,6 +29,12 @@ pub struct FoldArgs {
 }
 
 pub fn run(args: &FoldArgs) -> Result<ExitCode> {
-    let options = args.layers.rewrite_options(NamesOnly::default(), TopologyOnly::default(), &[])?;
-    transform(&args.input, &args.output, [None, args.html.html.as_deref()], &args.freezing, &options)
+    transform(&args.input, &args.output, [None, args.html.html.as_deref()], &args.freezing, &args.rewrite_options()?)
+}
+
+impl FoldArgs {
+    /// The library's options, checked.
+    pub fn rewrite_options(&self) -> crate::Result<RewriteOptions> {
+        self.layers.rewrite_options(NamesOnly::default(), TopologyOnly::default(), &[])
+    }
 }

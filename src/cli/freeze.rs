@@ -8,13 +8,13 @@ use clap::{Args, ValueEnum};
 use crate::cli::ExitCode;
 use crate::cli::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
 use crate::cli::progress::Stages;
-use crate::cli::targets::check_distinct;
+use crate::cli::targets::{Form, check_distinct};
 use crate::cli::terminal;
 use crate::document::to_json;
 use crate::freeze::report::{FreezeReport, to_text};
-use crate::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
+use crate::freeze::{self, FreezeOptions, Frozen, checkpoint_beside, saved_model};
 use crate::output::{Output, commit_all};
-use crate::source::{self, Location};
+use crate::source::{self, Location, Source};
 use crate::{Encoding, Model};
 
 /// What is frozen, and where it goes.
@@ -71,24 +71,9 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
     check_distinct(Some(&output), &[("--report", document.as_ref())], &source.location, &[])?;
 
-    // Names of inputs and outputs may be those of a signature, or of what is in functions: freezing finds them.
-    let model = stages.run("read", || Model::open_source(&source, &args.input.open_options_without_ends()))?;
-    let options = FreezeOptions {
-        signature: args.signature.clone(),
-        inputs: args.input.inputs.clone(),
-        outputs: args.input.outputs.clone(),
-        checkpoint: args.checkpoint.clone().or_else(|| checkpoint_beside(&source.location)),
-        use_defaults: args.use_defaults,
-    };
-    let mut frozen = stages.run("freeze", || freeze(&model, &options))?;
-    if format == FrozenFormat::SavedModel {
-        saved_model::enclose(&mut frozen.model, &frozen.report.inputs, &frozen.report.outputs)?;
-    }
+    let mut frozen = freeze(args, &source, format, &mut stages)?;
     let message = frozen.model.encode()?;
-    frozen.report.input.path = args.input.model.display().to_string();
     frozen.report.output.path = args.output.display().to_string();
-    frozen.model.kind.name().clone_into(&mut frozen.report.output.container);
-    frozen.report.output.bytes = message.len();
     stages.write(message.len(), &mut output, |out| message.write(format.encoding(), out))?;
     if let Some(document) = &mut document {
         document.write_document(to_json(&frozen.report).as_bytes())?;
@@ -98,6 +83,27 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
         say(&frozen.report);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens and freezes; the report lacks where the result goes.
+pub fn freeze(args: &FreezeArgs, source: &Source, format: FrozenFormat, stages: &mut Stages) -> crate::Result<Frozen> {
+    // Names of inputs and outputs may be those of a signature, or of what is in functions: freezing finds them.
+    let model = stages.run("read", || Model::open_source(source, &args.input.open_options_without_ends()))?;
+    let options = FreezeOptions {
+        signature: args.signature.clone(),
+        inputs: args.input.inputs.clone(),
+        outputs: args.input.outputs.clone(),
+        checkpoint: args.checkpoint.clone().or_else(|| checkpoint_beside(&source.location)),
+        use_defaults: args.use_defaults,
+    };
+    let mut frozen = stages.run("freeze", || freeze::freeze(&model, &options))?;
+    if format == FrozenFormat::SavedModel {
+        saved_model::enclose(&mut frozen.model, &frozen.report.inputs, &frozen.report.outputs)?;
+    }
+    frozen.report.input.path = model.path;
+    frozen.model.kind.name().clone_into(&mut frozen.report.output.container);
+    frozen.report.output.bytes = frozen.model.encode()?.len();
+    Ok(frozen)
 }
 
 fn say(report: &FreezeReport) {
@@ -119,6 +125,10 @@ impl FrozenFormat {
             Self::SavedModel => Output::open_saved_model(path, input),
             Self::Binary | Self::Text => Output::open_document(path),
         }
+    }
+
+    pub fn form(self) -> Form {
+        if self == Self::SavedModel { Form::NewSavedModel } else { Form::GraphDef }
     }
 
     pub fn encoding(self) -> Encoding {

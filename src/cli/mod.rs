@@ -9,6 +9,7 @@
 
 mod args;
 mod calibrate;
+pub mod call;
 mod check;
 mod compare;
 mod completions;

@@ -16,14 +16,16 @@ const BAR_FROM_BYTES: u64 = 64 << 20;
 
 /// Times the stages of a run.
 pub struct Stages {
+    /// Whether anything is said.
+    wanted: bool,
     visible: bool,
     seconds: BTreeMap<String, f64>,
 }
 
 impl Stages {
-    /// Shows progress if that is wanted and standard error is a terminal.
+    /// Says what there is to say if that is wanted, and shows progress if standard error is a terminal, too.
     pub fn new(wanted: bool) -> Self {
-        Self { visible: wanted && io::stderr().is_terminal(), seconds: BTreeMap::new() }
+        Self { wanted, visible: wanted && io::stderr().is_terminal(), seconds: BTreeMap::new() }
     }
 
     /// Runs one stage behind a spinner.
@@ -37,10 +39,10 @@ impl Stages {
 
     /// Runs a stage that goes through something one by one.
     pub fn count<T>(&mut self, stage: &'static str, work: impl FnOnce(&Counter) -> T) -> T {
-        let counter = Counter(self.bar(None, stage));
+        let counter = Counter { bar: self.bar(None, stage), says: self.wanted };
         let started = Instant::now();
         let result = work(&counter);
-        self.finish(stage, started, &counter.0);
+        self.finish(stage, started, &counter.bar);
         result
     }
 
@@ -79,25 +81,30 @@ impl Stages {
 }
 
 /// A bar that counts, with the rate and the time that is left.
-pub struct Counter(ProgressBar);
+pub struct Counter {
+    bar: ProgressBar,
+    says: bool,
+}
 
 impl Counter {
     /// So many of all are done.
     pub fn reached(&self, done: usize, all: usize) {
-        if self.0.length().is_none() {
+        if self.bar.length().is_none() {
             let style = ProgressStyle::with_template("{msg:9} {bar:40} {pos}/{len}  {per_sec}  {eta} left");
             if let Ok(style) = style {
-                self.0.set_style(style);
+                self.bar.set_style(style);
             }
-            self.0.set_length(all as u64);
-            self.0.reset_eta();
+            self.bar.set_length(all as u64);
+            self.bar.reset_eta();
         }
-        self.0.set_position(done as u64);
+        self.bar.set_position(done as u64);
     }
 
-    /// Prints text above the bar.
+    /// Prints text above the bar, if anything is said.
     pub fn say(&self, text: &str) {
-        self.0.suspend(|| terminal::say(text));
+        if self.says {
+            self.bar.suspend(|| terminal::say(text));
+        }
     }
 }
 

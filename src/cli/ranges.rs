@@ -10,7 +10,8 @@ use crate::cli::args::{EXIT_CODES, InputArgs, WHAT};
 use crate::cli::models::open;
 use crate::cli::terminal;
 use crate::document::to_json;
-use crate::inspect::ranges;
+use crate::inspect::ranges::{self, Ranges};
+use crate::source::{self, Source};
 
 /// What `tfquant ranges` is told.
 #[derive(Debug, Args)]
@@ -48,8 +49,7 @@ pub enum Format {
 }
 
 pub fn run(args: &RangesArgs) -> Result<ExitCode> {
-    let (model, path) = open(&args.input)?;
-    let found = ranges::ranges(&model, &path, args.checkpoint.as_deref())?;
+    let found = look(args, &source::open(&args.input.model)?)?;
     terminal::print(&match args.format {
         _ if args.json => to_json(&found),
         Format::Table => ranges::to_text(&found),
@@ -59,4 +59,10 @@ pub fn run(args: &RangesArgs) -> Result<ExitCode> {
         Format::QuantStats => ranges::quant_stats::to_quant_stats(&found),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens and looks.
+pub fn look(args: &RangesArgs, source: &Source) -> crate::Result<Ranges> {
+    let model = open(source, &args.input)?;
+    ranges::ranges(&model, &model.path, args.checkpoint.as_deref())
 }

@@ -12,6 +12,7 @@ use crate::cli::progress::Stages;
 use crate::cli::targets::{Form, ModelTarget, Targets};
 use crate::cli::terminal;
 use crate::document::to_json;
+use crate::freeze::on_the_way::OnTheWay;
 use crate::freeze::report::in_short;
 use crate::freeze::saved_model;
 use crate::page::PageData;
@@ -60,27 +61,9 @@ pub fn transform(
 ) -> Result<ExitCode> {
     let mut stages = Stages::new(!output.quiet);
     let source = source::open(&input.model)?;
-    let mut model = stages.run("read", || Model::open_source(&source, &input.open_options_without_ends()))?;
-    let freezing = freezing.on_the_way(input);
-    let is_frozen = freezing.is_needed(&model, options.common.is_training)?;
-    let form = Form::of(output, is_frozen);
-    let mut targets = Targets::open(output, plan, html, &source.location, model.encoding, form)?;
-    let mut frozen = None;
-    if is_frozen {
-        let made = stages.run("freeze", || freezing.freeze(&model, &source.location))?;
-        (model, frozen) = (made.model, Some(made.report));
-    } else {
-        model.name_ends(&input.inputs, &input.outputs)?;
-    }
-    match &frozen {
-        _ if form != Form::NewSavedModel => {}
-        Some(frozen) => saved_model::enclose(&mut model, &frozen.inputs, &frozen.outputs)?,
-        None => saved_model::enclose_between_its_ends(&mut model)?,
-    }
-    let rewritten = stages.run("rewrite", || rewrite(&mut model, options));
-    let mut rewritten = rewritten.map_err(|error| point_to_other_rules(error, &source, input, options))?;
-    rewritten.report.dry_run = output.dry_run;
-    rewritten.report.frozen = frozen.as_ref().map(in_short);
+    let mut job = Job::open(&source, input, output, freezing, options, &mut stages)?;
+    let mut targets = Targets::open(output, plan, html, &source.location, job.model.encoding, job.form)?;
+    let mut rewritten = job.rewrite(&mut stages)?;
     if let Some(target) = &mut targets.plan {
         target.write_document(to_json(&rewritten.report).as_bytes())?;
     }
@@ -94,8 +77,62 @@ pub fn transform(
     let code = finish(&mut rewritten, targets, output, stages);
     // Millions of nodes take longer to give back one by one than with the process.
     std::mem::forget(rewritten);
-    std::mem::forget(model);
+    std::mem::forget(job);
     code
+}
+
+/// A model that is open, and what is to be done to it.
+pub struct Job<'a> {
+    pub model: Model,
+    /// What the result will be.
+    pub form: Form,
+    source: &'a Source,
+    input: &'a InputArgs,
+    options: &'a RewriteOptions,
+    /// What freezes it first, if that is needed.
+    freezing: Option<OnTheWay>,
+    dry_run: bool,
+}
+
+impl<'a> Job<'a> {
+    /// Opens the model.
+    pub fn open(
+        source: &'a Source,
+        input: &'a InputArgs,
+        output: &OutputArgs,
+        freezing: &FreezingArgs,
+        options: &'a RewriteOptions,
+        stages: &mut Stages,
+    ) -> crate::Result<Self> {
+        let model = stages.run("read", || Model::open_source(source, &input.open_options_without_ends()))?;
+        let freezing = freezing.on_the_way(input);
+        let is_frozen = freezing.is_needed(&model, options.common.is_training)?;
+        let form = Form::of(output, is_frozen);
+        let freezing = is_frozen.then_some(freezing);
+        Ok(Self { model, form, source, input, options, freezing, dry_run: output.dry_run })
+    }
+
+    /// Freezes it, where that is needed, and rewrites it.
+    pub fn rewrite(&mut self, stages: &mut Stages) -> crate::Result<Rewritten<'_>> {
+        let Self { model, source, input, options, .. } = self;
+        let mut frozen = None;
+        if let Some(freezing) = &self.freezing {
+            let made = stages.run("freeze", || freezing.freeze(model, &source.location))?;
+            (*model, frozen) = (made.model, Some(made.report));
+        } else {
+            model.name_ends(&input.inputs, &input.outputs)?;
+        }
+        match &frozen {
+            _ if self.form != Form::NewSavedModel => {}
+            Some(frozen) => saved_model::enclose(model, &frozen.inputs, &frozen.outputs)?,
+            None => saved_model::enclose_between_its_ends(model)?,
+        }
+        let rewritten = stages.run("rewrite", || rewrite(model, options));
+        let mut rewritten = rewritten.map_err(|error| point_to_other_rules(error, source, input, options))?;
+        rewritten.report.dry_run = self.dry_run;
+        rewritten.report.frozen = frozen.as_ref().map(in_short);
+        Ok(rewritten)
+    }
 }
 
 /// Where the rules of names refuse a graph, says what others would do.

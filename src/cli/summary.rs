@@ -8,7 +8,8 @@ use crate::cli::args::{EXIT_CODES, HOW_MUCH, InputArgs};
 use crate::cli::models::open;
 use crate::cli::terminal;
 use crate::document::to_json;
-use crate::inspect::summary;
+use crate::inspect::summary::{self, Summary};
+use crate::source::{self, Source};
 
 /// What `tfquant summary` is told.
 #[derive(Debug, Args)]
@@ -30,9 +31,18 @@ pub struct SummaryArgs {
 const MOST: usize = 12;
 
 pub fn run(args: &SummaryArgs) -> Result<ExitCode> {
-    let (model, path) = open(&args.input)?;
-    let summary = summary::summarize(&model, &path);
     let most = (!args.all).then_some(MOST);
-    terminal::print(&if args.json { to_json(&summary) } else { summary::to_text(&summary, most) })?;
+    let tell = |summary: &Summary<'_>| if args.json { to_json(summary) } else { summary::to_text(summary, most) };
+    terminal::print(&summarize(args, &source::open(&args.input.model)?, tell)?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens and looks; `tell` makes text of what was found.
+pub fn summarize(
+    args: &SummaryArgs,
+    source: &Source,
+    tell: impl FnOnce(&Summary<'_>) -> String,
+) -> crate::Result<String> {
+    let model = open(source, &args.input)?;
+    Ok(tell(&summary::summarize(&model, &model.path)))
 }

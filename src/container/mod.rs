@@ -211,7 +211,7 @@ impl Model {
         let opened = Self::open(source.bytes.clone(), options);
         let mut model = opened.map_err(|error| {
             let error = if options.format.is_none() { foreign::recognise_name(&path).unwrap_or(error) } else { error };
-            error.in_file(if path == "-" { "standard input" } else { &path })
+            source.name_in(error)
         })?;
         model.path = path;
         model.file = source.file.clone().filter(|_| model.encoding == Encoding::Binary);
