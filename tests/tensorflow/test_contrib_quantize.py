@@ -126,7 +126,7 @@ def test_the_graph_is_what_the_program_makes_of_the_file(network, verb, tfquant,
     assert same_graph.differences(expected, tf.train.export_meta_graph()) == []
 
 
-@pytest.mark.parametrize("case", CASES[::8], ids=lambda case: case.name.partition(".")[0])
+@pytest.mark.parametrize("case", CASES[::12], ids=lambda case: case.name.partition(".")[0])
 def test_the_graph_is_what_tensorflow_1_15_makes(case):
     files = unpacked(case)
     for name in sorted(name for name in files if name.endswith(".json")):
