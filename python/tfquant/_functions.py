@@ -1,4 +1,4 @@
-"""The verbs as functions. Written by python/signatures.py from the program's options; not to be edited."""
+"""The verbs as functions. Written by python/tools/signatures.py from the program's options; not to be edited."""
 
 from __future__ import annotations
 

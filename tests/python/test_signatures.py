@@ -45,7 +45,7 @@ def test_defaults_and_words_are_the_programs(verb):
 
 
 def test_the_file_of_signatures_is_current():
-    script = REPOSITORY / "python" / "signatures.py"
+    script = REPOSITORY / "python" / "tools" / "signatures.py"
     subprocess.run([sys.executable, script, "--check"], check=True, timeout=60)
     written = (REPOSITORY / "python" / "tfquant" / "_functions.py").read_text()
     assert written == pathlib.Path(inspect.getfile(tfquant.rewrite)).read_text()

@@ -1,6 +1,6 @@
 """Writes tfquant/_functions.py: each verb as a function, with the program's own options as keywords.
 
-    python python/signatures.py [--check]
+    python python/tools/signatures.py [--check]
 
 Names, defaults, choices and words come from the native half, which has them from the program's parser; to add an option,
 add it there and run this. With --check, nothing is written, and the exit code says whether anything would change.
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tfquant import _tfquant
 
-FILE = Path(__file__).parent / "tfquant" / "_functions.py"
+FILE = Path(__file__).parents[1] / "tfquant" / "_functions.py"
 WIDTH = 120
 
-HEAD = '''"""The verbs as functions. Written by python/signatures.py from the program's options; not to be edited."""
+HEAD = '''"""The verbs as functions. Written by python/tools/signatures.py from the program's options; not to be edited."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def main():
     if not check:
         FILE.write_text(text(), encoding="utf-8")
     elif FILE.read_text(encoding="utf-8") != text():
-        raise SystemExit(f"{FILE} is not what the program's options say: run python python/signatures.py")
+        raise SystemExit(f"{FILE} is not what the program's options say: run python python/tools/signatures.py")
 
 
 if __name__ == "__main__":
