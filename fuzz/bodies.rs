@@ -3,14 +3,21 @@
 //! The targets in `fuzz_targets` run these with libFuzzer, `tests/fuzz_smoke.rs` in plain `cargo test` over a small
 //! corpus.
 
+#[path = "one_op.rs"]
+mod one_op;
+#[path = "../tests/support/random/mod.rs"]
+mod random;
+
 use bytes::Bytes;
+use one_op::one_op;
 use tfquant::document;
 use tfquant::freeze::{FreezeOptions, freeze as freeze_model, layers, report as freeze_report};
-use tfquant::inspect::{check, diff, explain, summary};
-use tfquant::internals::{Attrs, Fields, NewNode, attr, checkpoint_index as index, put_bytes};
-use tfquant::internals::{Graph, Input, NodeId, ShapeCache, TensorRef, check_acyclic, parse, text};
+use tfquant::inspect::{check, diff, explain, ranges, summary};
+use tfquant::internals::{Fields, checkpoint_index as index, put_bytes};
+use tfquant::internals::{Graph, NodeId, ShapeCache, TensorRef, check_acyclic, parse, text};
 use tfquant::interpreter::{Limits, Plan, Session, Tensor};
 use tfquant::report;
+use tfquant::samples::{npy, npz};
 use tfquant::{Common, MessageKind, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite as run_passes};
 use tfquant::{Encoding, Model, OpenOptions};
 
@@ -18,7 +25,7 @@ use tfquant::{Encoding, Model, OpenOptions};
 pub type Body = fn(&[u8]);
 
 /// Every body by name.
-pub const BODIES: [(&str, Body); 9] = [
+pub const BODIES: [(&str, Body); 12] = [
     ("graph", graph),
     ("model", model),
     ("text", text_form),
@@ -28,6 +35,9 @@ pub const BODIES: [(&str, Body); 9] = [
     ("checkpoint", checkpoint),
     ("freeze", freeze),
     ("interpreter", interpreter),
+    ("ranges", ranges_file),
+    ("samples", samples),
+    ("generated", generated),
 ];
 
 /// The reader of GraphDefs, and what is known of a graph without running it.
@@ -184,132 +194,43 @@ fn sample(graph: &Graph, feed: TensorRef) -> Tensor {
     tensor.expect("as many values as the dimensions say")
 }
 
-/// Ops of every family.
-const OPS: &[&str] = &[
-    "Conv2D",
-    "DepthwiseConv2dNative",
-    "Conv2DBackpropInput",
-    "MatMul",
-    "BatchMatMulV2",
-    "BiasAdd",
-    "FusedBatchNormV3",
-    "MaxPool",
-    "AvgPool",
-    "Pad",
-    "PadV2",
-    "MirrorPad",
-    "ConcatV2",
-    "Split",
-    "SplitV",
-    "Slice",
-    "StridedSlice",
-    "Pack",
-    "Unpack",
-    "Reshape",
-    "Squeeze",
-    "ExpandDims",
-    "Transpose",
-    "Tile",
-    "BroadcastTo",
-    "GatherV2",
-    "GatherNd",
-    "Range",
-    "Fill",
-    "OneHot",
-    "Cumsum",
-    "Mean",
-    "Sum",
-    "Max",
-    "All",
-    "ArgMax",
-    "AddV2",
-    "FloorMod",
-    "RealDiv",
-    "Pow",
-    "SelectV2",
-    "Select",
-    "Where",
-    "Cast",
-    "Softmax",
-    "LRN",
-    "ResizeBilinear",
-    "ResizeNearestNeighbor",
-    "SpaceToBatchND",
-    "BatchToSpaceND",
-    "DepthToSpace",
-    "SpaceToDepth",
-    "ReverseV2",
-    "TensorListReserve",
-    "TensorListFromTensor",
-    "TensorListStack",
-    "TensorArrayV3",
-    "FakeQuantWithMinMaxVars",
-    "FakeQuantWithMinMaxVarsPerChannel",
-    "Switch",
-    "Merge",
-    "Shape",
-    "AddN",
-    "BroadcastArgs",
-    "Relu6",
-    "LogSoftmax",
-];
+/// The reader of ranges files, of every form.
+pub fn ranges_file(data: &[u8]) {
+    let _ = ranges::read(data);
+}
 
-/// A graph of one op on constants: op, attributes, types, shapes and values are what the bytes say.
-#[allow(clippy::cast_possible_truncation)]
-fn one_op(data: &[u8]) -> Vec<u8> {
-    let mut bytes = data.iter().copied();
-    let mut next = move || bytes.next().unwrap_or(0);
-    let op = OPS[usize::from(next()) % OPS.len()];
-    let mut attrs = Attrs::default();
-    let number = |byte: u8| match byte {
-        0..=240 => i64::from(byte % 6) - 1,
-        241..=246 => 1 << (byte - 210),
-        247..=250 => i64::MAX,
-        _ => i64::MIN,
-    };
-    for name in ["axis", "begin_mask", "block_size", "ellipsis_mask", "end_mask", "new_axis_mask", "num", "num_bits"] {
-        attrs.int(name, number(next()));
+/// The readers of arrays.
+pub fn samples(data: &[u8]) {
+    if let Ok(array) = npy::read(data) {
+        let again = npy::read(&npy::write(&array)).expect("what was written can be read");
+        assert!(again.dims() == array.dims());
     }
-    for name in ["dilations", "explicit_paddings", "ksize", "squeeze_dims", "strides"] {
-        let values: Vec<i64> = (0..if name.starts_with('e') { 8 } else { 4 }).map(|_| number(next()).max(1)).collect();
-        attrs.ints(name, &values);
+    let _ = npz::read(&Bytes::copy_from_slice(data));
+}
+
+/// A model that is valid, whatever the bytes; of these, the first chooses the options.
+pub fn generated(data: &[u8]) {
+    let Some((&choice, bytes)) = data.split_first() else { return };
+    let generated = random::model(bytes);
+    let format = |encoding| OpenOptions { format: Some((generated.kind, encoding)), ..OpenOptions::default() };
+    let message = Bytes::from(generated.message);
+    let mut model = Model::open(message.clone(), &format(Encoding::Binary)).expect("it is valid");
+    rewrite(&[&[choice], &message[..]].concat());
+    inspect(&message);
+
+    let mut printed = Vec::new();
+    text::print(&message, generated.kind, &mut printed).expect("it is valid");
+    let parsed = text::parse(std::str::from_utf8(&printed).expect("text is UTF-8"), generated.kind);
+    assert!(parsed.expect("what was printed can be parsed") == message, "text says something else than binary");
+
+    // TensorFlow's own rules do quantize once more what they quantized.
+    let options = RewriteOptions { allow_nothing: true, ..options(choice & !(1 << 6) | 0b101) };
+    let Ok(first) = run_passes(&mut model, &options) else { return };
+    let once = write(first.output.model()).expect("a rewritten model can be written");
+    let mut again = Model::open(once.into(), &format(Encoding::Binary)).expect("the output is a model");
+    if let Ok(second) = run_passes(&mut again, &options) {
+        assert_eq!(second.report.summary.fake_quants, 0, "a rewrite of a rewrite adds to it");
     }
-    let choice = next();
-    attrs.str("data_format", if choice & 1 == 0 { "NHWC" } else { "NCHW" });
-    attrs.str("mode", if choice & 2 == 0 { "REFLECT" } else { "SYMMETRIC" });
-    attrs.str("padding", ["SAME", "VALID", "EXPLICIT", "SAME"][usize::from(choice >> 2 & 3)]);
-    for (bit, name) in ["keep_dims", "align_corners", "transpose_a", "adj_y"].iter().enumerate() {
-        attrs.bool(name, choice >> (4 + bit) & 1 == 1);
-    }
-    let mut file = parse(Bytes::new()).expect("no nodes");
-    let mut inputs = Vec::new();
-    for index in 0..next() % 6 {
-        let kind = next();
-        let dims: Vec<i64> = (0..kind >> 4 & 7).take(5).map(|_| number(next()).max(0)).collect();
-        let mut constant = Attrs::default();
-        let tensor = match kind & 3 {
-            0 => attr::Tensor::Filled(f32::from(next()) - 9.0, &dims),
-            1 => attr::Tensor::Int32(number(next()) as i32),
-            2 => attr::Tensor::Bool(next() & 1 == 1),
-            _ => {
-                let values: Vec<i32> = (0..kind >> 4).map(|_| number(next()) as i32).collect();
-                let name = format!("i{index}");
-                constant.tensor("value", &attr::Tensor::Int32s(&values));
-                let new = NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: constant.as_bytes() };
-                inputs.push(Input::Data(file.insert(new).expect("a new name").into()));
-                continue;
-            }
-        };
-        constant.tensor("value", &tensor);
-        let name = format!("i{index}");
-        let new = NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: constant.as_bytes() };
-        inputs.push(Input::Data(file.insert(new).expect("a new name").into()));
-    }
-    let new = NewNode { name: "op", op, device: "", inputs: &inputs, attrs: attrs.as_bytes() };
-    file.insert(new).expect("a new name");
-    let mut encoded = Vec::new();
-    file.ids().for_each(|node| put_bytes(&mut encoded, 1, &file.node_def(node)));
-    encoded
 }
 
 /// The reader of a checkpoint's index: what it says of every tensor, or why it is none.

@@ -71,5 +71,5 @@ pub mod internals {
     pub use crate::graph::verify::check_acyclic;
     pub use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
     pub use crate::proto::tensorflow;
-    pub use crate::wire::{Fields, last_varint, put_bytes, put_header, put_uint, put_varint};
+    pub use crate::wire::{Field, Fields, last_varint, put_bytes, put_header, put_uint, put_varint};
 }

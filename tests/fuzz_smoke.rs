@@ -8,10 +8,13 @@ mod bodies;
 mod cases;
 #[path = "support/models.rs"]
 mod models;
+#[path = "../fuzz/mutator.rs"]
+mod mutator;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
+use arbitrary::Unstructured;
 use tfquant::MessageKind;
 use tfquant::internals::put_bytes;
 
@@ -44,7 +47,7 @@ impl Numbers {
 /// The file, cut short, or with some bytes changed, taken out or doubled.
 fn damaged(file: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let mut bytes = file.to_vec();
-    match numbers.below(4) {
+    match numbers.below(6) {
         0 => bytes.truncate(numbers.below(file.len())),
         1 => {
             let start = numbers.below(file.len());
@@ -58,13 +61,17 @@ fn damaged(file: &[u8], numbers: &mut Numbers) -> Vec<u8> {
             let at = numbers.below(bytes.len());
             bytes.splice(at..at, part);
         }
-        _ => {
+        3 => {
             for _ in 0..=numbers.below(4) {
                 let at = numbers.below(bytes.len());
                 if let Some(byte) = bytes.get_mut(at) {
                     *byte ^= 1 << numbers.below(8);
                 }
             }
+        }
+        _ => {
+            let choices: Vec<u8> = (0..64).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
+            bytes = mutator::mutate(&bytes, &mut Unstructured::new(&choices));
         }
     }
     bytes

@@ -28,7 +28,8 @@ impl Builder<'_> {
         result
     }
 
-    fn unique_variable_scope(&self, name: &str) -> String {
+    /// What [`Builder::variable_scope`] would call the variable scope.
+    pub(crate) fn unique_variable_scope(&self, name: &str) -> String {
         let is_open = |name: &str| self.variable_scopes.get(name).is_some_and(|&count| count > 0);
         if !is_open(name) {
             return name.to_owned();

@@ -45,7 +45,7 @@ pub(super) struct Insertion<'a> {
 
 impl Insertion<'_> {
     /// The scope of the quantizer's own nodes.
-    fn scope(&self) -> String {
+    pub(super) fn scope(&self) -> String {
         if self.context.is_empty() { self.name.to_owned() } else { format!("{}/{}", self.context, self.name) }
     }
 }

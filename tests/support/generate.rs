@@ -4,17 +4,20 @@
 
 #![allow(dead_code)] // every test uses its part
 
+#[path = "builder.rs"]
+mod builder;
+
 use std::io::{self, Write};
 
 use prost::Message;
-use tfquant::internals::tensorflow::attr_value::{ListValue, Value};
+use tfquant::internals::tensorflow::attr_value::Value;
 use tfquant::internals::tensorflow::collection_def::{BytesList, Kind, NodeList};
-use tfquant::internals::tensorflow::tensor_shape_proto::Dim;
 use tfquant::internals::tensorflow::{
-    AttrValue, CollectionDef, DataType, GraphDef, MetaGraphDef, NodeDef, TensorProto, TensorShapeProto, VariableDef,
-    VersionDef,
+    CollectionDef, DataType, GraphDef, MetaGraphDef, NodeDef, TensorProto, VariableDef, VersionDef,
 };
 use tfquant::internals::{put_bytes, put_header};
+
+use builder::{Builder, floats, ints, node, shape, shapes};
 
 /// What follows each convolution of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub fn frozen(bytes: u64, layers: usize, out: &mut impl Write) -> io::Result<()>
     let shape = [1, 14, 14, depth];
     let mut previous = "input".to_owned();
     write_node(out, &node("input", "Placeholder", &[]).shape("shape", &shape).typed("dtype"), &[])?;
-    let mut values = Values(0x9e37_79b9_7f4a_7c15);
+    let mut values = Values::new();
     for index in 0..layers {
         let name = |leaf: &str| format!("conv_{index}/{leaf}");
         let weights = node(&name("weights"), "Const", &[]).typed("dtype");
@@ -211,85 +214,28 @@ impl Slim {
 }
 
 fn convolution(name: &str, input: &str, weights: &str) -> Builder {
-    let list = |i: Vec<i64>| Value::List(ListValue { i, ..ListValue::default() });
     node(name, "Conv2D", &[input, weights])
         .typed("T")
         .text("data_format", "NHWC")
-        .attr("dilations", list(vec![1; 4]))
+        .ints("dilations", &[1; 4])
         .text("padding", "SAME")
-        .attr("strides", list(vec![1; 4]))
+        .ints("strides", &[1; 4])
         .attr("use_cudnn_on_gpu", Value::B(true))
 }
 
-/// A node with its attributes still to come.
-struct Builder(NodeDef);
-
-fn node(name: &str, op: &str, inputs: &[&str]) -> Builder {
-    let input = inputs.iter().map(|&input| input.to_owned()).collect();
-    Builder(NodeDef { name: name.to_owned(), op: op.to_owned(), input, ..NodeDef::default() })
-}
-
-impl Builder {
-    fn attr(mut self, key: &str, value: Value) -> Self {
-        self.0.attr.insert(key.to_owned(), AttrValue { value: Some(value) });
-        self
-    }
-
-    /// A float in that attribute.
-    fn typed(self, key: &str) -> Self {
-        self.attr(key, Value::Type(DataType::DtFloat as i32))
-    }
-
-    fn text(self, key: &str, text: &str) -> Self {
-        self.attr(key, Value::S(text.to_owned().into()))
-    }
-
-    fn shape(self, key: &str, dims: &[i64]) -> Self {
-        self.attr(key, Value::Shape(shape(dims)))
-    }
-
-    /// The shape of the only output, as exporters record it.
-    fn shaped(self, dims: &[i64]) -> Self {
-        self.attr("_output_shapes", shapes(&[dims]))
-    }
-
-    /// Belongs to that variable.
-    fn class(self, variable: &str) -> Self {
-        let s = vec![format!("loc:@{variable}").into()];
-        self.attr("_class", Value::List(ListValue { s, ..ListValue::default() }))
-    }
-}
-
-fn shape(dims: &[i64]) -> TensorShapeProto {
-    let dim = dims.iter().map(|&size| Dim { size, ..Dim::default() }).collect();
-    TensorShapeProto { dim, unknown_rank: false }
-}
-
-fn shapes(outputs: &[&[i64]]) -> Value {
-    let shape = outputs.iter().map(|dims| shape(dims)).collect();
-    Value::List(ListValue { shape, ..ListValue::default() })
-}
-
-fn floats(dims: &[i64], values: &[f32]) -> Value {
-    let tensor_shape = Some(shape(dims));
-    let dtype = DataType::DtFloat as i32;
-    Value::Tensor(TensorProto { dtype, tensor_shape, float_val: values.to_vec(), ..TensorProto::default() })
-}
-
-fn ints(values: &[i32]) -> Value {
-    let tensor_content: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    Value::Tensor(TensorProto {
-        dtype: DataType::DtInt32 as i32,
-        tensor_shape: i64::try_from(values.len()).ok().map(|length| shape(&[length])),
-        tensor_content: tensor_content.into(),
-        ..TensorProto::default()
-    })
-}
-
 /// An endless sequence of numbers that do not compress.
-struct Values(u64);
+pub struct Values(u64);
 
 impl Values {
+    pub fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// So many bytes of any value.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next().to_le_bytes()[7]).collect()
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -97,7 +97,9 @@ impl<'o> Inserter<'o> {
         if insertion.consumers.iter().map(slots).sum::<usize>() < insertion.consumers.len() {
             return Err((Outcome::InputsShared, not_all_rewired(graph, insertion)));
         }
-        Ok(())
+        let scope = b.unique_variable_scope(&insertion.scope());
+        b.check_variable_is_new(&format!("{scope}/min"))
+            .map_err(|error| (Outcome::ScopeShared, error.in_node(graph.name(producer), graph.op(producer))))
     }
 
     /// Whether a fake quantizer reads the node's first output, also through Reshape and Identity.
