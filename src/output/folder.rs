@@ -1,6 +1,6 @@
 //! SavedModel folders: what they may replace, how they do, and what they take along from another.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -91,7 +91,8 @@ mod exchange {
     }
 }
 
-/// Puts everything of a SavedModel folder but its message into another folder: linked where that works, else copied.
+/// Puts everything of a SavedModel folder but its message into another folder: linked where that works, else copied. All
+/// of it is on disk then, but for the entries of the other folder itself.
 pub(super) fn link_others(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -105,12 +106,14 @@ pub(super) fn link_others(from: &Path, to: &Path) -> io::Result<()> {
 
 fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
     let mut pending = vec![(from.to_owned(), to.to_owned(), 0)];
+    let mut made = Vec::new();
     while let Some((from, to, depth)) = pending.pop() {
         // Whoever is told to end removes the folder, and nothing may come to be in it any more.
         let _changing = changing();
         if !fs::metadata(&from)?.is_dir() {
             if fs::hard_link(&from, &to).is_err() {
                 fs::copy(&from, &to)?;
+                File::open(&to)?.sync_all()?;
             }
             continue;
         }
@@ -123,8 +126,9 @@ fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
             let name = entry?.file_name();
             pending.push((from.join(&name), to.join(&name), depth + 1));
         }
+        made.push(to);
     }
-    Ok(())
+    made.iter().try_for_each(|folder| sync_folder(folder))
 }
 
 /// Links are followed, as the copy may go anywhere; one that leads back upwards would be followed for ever.

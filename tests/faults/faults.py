@@ -29,7 +29,6 @@ FAULTS = {"EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "EINTR": "error=EINTR", 
 TEMPORARY = ".tfquant-"
 
 
-
 def field(number, contents):
     """A field of a protobuf message that holds bytes."""
     length, header = len(contents), [number << 3 | 2]
@@ -62,6 +61,14 @@ SCENARIOS = {
         },
     ),
 }
+
+
+def run_traced(tfquant, arguments, folder, calls):
+    """Runs the program in a folder; returns what it called there, with the paths of what was open."""
+    with tempfile.NamedTemporaryFile("r") as log:
+        command = ["strace", "-f", "-y", "-qq", "-o", log.name, "-e", f"trace={calls}", tfquant, *arguments, "-q"]
+        subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=60)
+        return log.read()
 
 
 class Run:
