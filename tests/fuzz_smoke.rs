@@ -11,6 +11,8 @@ mod models;
 #[path = "../fuzz/mutator.rs"]
 mod mutator;
 
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
@@ -75,6 +77,27 @@ fn damaged(file: &[u8], numbers: &mut Numbers) -> Vec<u8> {
         }
     }
     bytes
+}
+
+#[test]
+fn no_body_minds_what_fuzzing_kept() {
+    let packed = std::fs::File::open("fuzz/corpus.tar.zst").unwrap();
+    let mut unpacked = Vec::new();
+    ruzstd::decoding::StreamingDecoder::new(packed).unwrap().read_to_end(&mut unpacked).unwrap();
+    let mut inputs: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for entry in tar::Archive::new(&unpacked[..]).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let target = entry.path().unwrap().parent().unwrap().to_str().unwrap().to_owned();
+        let mut input = Vec::new();
+        entry.read_to_end(&mut input).unwrap();
+        inputs.entry(target).or_default().push(input);
+    }
+    thread::scope(|scope| {
+        for (name, body) in bodies::BODIES {
+            let inputs = inputs.remove(name).unwrap_or_else(|| panic!("fuzz/run.py keeps no inputs of '{name}'"));
+            scope.spawn(move || inputs.iter().for_each(|input| body(input)));
+        }
+    });
 }
 
 /// Damaged copies of each file that each body gets.

@@ -1,10 +1,10 @@
 //! Layers with weights of every form, what may follow them, and what stands between layers.
 
 use arbitrary::Unstructured;
-use tfquant::internals::tensorflow::DataType;
 use tfquant::internals::tensorflow::attr_value::{ListValue, Value};
+use tfquant::internals::tensorflow::{DataType, TensorProto};
 
-use super::builder::{Builder, node};
+use super::builder::{Builder, node, shape};
 use super::network::{Network, Tensor};
 use super::{choice, whether};
 
@@ -230,6 +230,41 @@ pub fn one_tensor(network: &mut Network, choices: &mut Unstructured) {
         _ => (network.push(node("Sigmoid", "Sigmoid", &[&latest.name]).typed("T")), latest.dims),
     };
     network.go_on_from(name, &dims);
+}
+
+/// Every type that constants have beside floats, and how many bytes its numbers take.
+const TYPES: [(DataType, usize); 17] = [
+    (DataType::DtBool, 1),
+    (DataType::DtUint8, 1),
+    (DataType::DtInt8, 1),
+    (DataType::DtUint16, 2),
+    (DataType::DtInt16, 2),
+    (DataType::DtUint32, 4),
+    (DataType::DtInt32, 4),
+    (DataType::DtUint64, 8),
+    (DataType::DtInt64, 8),
+    (DataType::DtHalf, 2),
+    (DataType::DtBfloat16, 2),
+    (DataType::DtDouble, 8),
+    (DataType::DtComplex64, 8),
+    (DataType::DtComplex128, 16),
+    (DataType::DtQint8, 1),
+    (DataType::DtQuint8, 1),
+    (DataType::DtQint32, 4),
+];
+
+/// A constant of any type, which is handed on to nobody.
+pub fn constant_of_a_type(network: &mut Network, choices: &mut Unstructured) {
+    let (data_type, size) = TYPES[choice(choices, TYPES.len())];
+    let value = TensorProto {
+        dtype: data_type as i32,
+        tensor_shape: Some(shape(&[2])),
+        tensor_content: vec![1; 2 * size].into(),
+        ..TensorProto::default()
+    };
+    let constant = node("typed", "Const", &[]).dtype("dtype", data_type).attr("value", Value::Tensor(value));
+    let constant = network.push(constant);
+    network.push(node("typed/read", "Identity", &[&constant]).dtype("T", data_type));
 }
 
 /// A branch of other types that nothing of the network reads.

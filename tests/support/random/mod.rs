@@ -76,7 +76,7 @@ fn network(choices: &mut Unstructured) -> Network {
         if choices.is_empty() {
             break;
         }
-        match choice(choices, 16) {
+        match choice(choices, 17) {
             14 if has_functions => functions::call(&mut network, choices),
             15 if has_functions => functions::functional_if(&mut network),
             6 | 7 => layers::bypass(&mut network, choices),
@@ -86,6 +86,7 @@ fn network(choices: &mut Unstructured) -> Network {
             11 => layers::integers(&mut network, choices),
             12 => branches::conditional(&mut network),
             13 => branches::while_loop(&mut network, choices),
+            16 => layers::constant_of_a_type(&mut network, choices),
             _ => layers::layer(&mut network, choices),
         }
     }

@@ -62,6 +62,8 @@ impl<'o> Inserter<'o> {
         if self.is_followed_by_fake_quant(b.graph, insertion.producer) {
             return Ok(Inserted::Nothing(Outcome::AlreadyQuantized, None));
         }
+        let free_name = if self.common.skip_unmatched { free_name(b, insertion) } else { None };
+        let insertion = &Insertion { name: free_name.as_deref().unwrap_or(insertion.name), ..*insertion };
         match self.check(b, insertion) {
             Ok(()) => {
                 let rank = self.rank(b.graph, insertion.producer);
@@ -97,8 +99,7 @@ impl<'o> Inserter<'o> {
         if insertion.consumers.iter().map(slots).sum::<usize>() < insertion.consumers.len() {
             return Err((Outcome::InputsShared, not_all_rewired(graph, insertion)));
         }
-        let scope = b.unique_variable_scope(&insertion.scope());
-        b.check_variable_is_new(&format!("{scope}/min"))
+        check_variables_are_new(b, insertion)
             .map_err(|error| (Outcome::ScopeShared, error.in_node(graph.name(producer), graph.op(producer))))
     }
 
@@ -121,6 +122,22 @@ impl<'o> Inserter<'o> {
         }
         false
     }
+}
+
+/// That the quantizer's range variables would have names of their own.
+fn check_variables_are_new(b: &Builder<'_>, insertion: &Insertion<'_>) -> Result<()> {
+    let scope = b.unique_variable_scope(&insertion.scope());
+    b.check_variable_is_new(&format!("{scope}/min"))
+}
+
+/// Another name for a quantizer whose range variables exist: TensorFlow forgets a scope's inner scopes once it is closed,
+/// makes them again where layers are in scopes of quantizers, and then refuses the graph.
+fn free_name(b: &Builder<'_>, insertion: &Insertion<'_>) -> Option<String> {
+    let is_free = |name: &str| check_variables_are_new(b, &Insertion { name, ..*insertion }).is_ok();
+    if is_free(insertion.name) {
+        return None;
+    }
+    (1..).map(|suffix| format!("{}_{suffix}", insertion.name)).find(|name| is_free(name))
 }
 
 impl Terms<'_> {
