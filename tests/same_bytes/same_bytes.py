@@ -30,13 +30,13 @@ COMMANDS = {
     "fold": "fold {} -o {out} --report r.json",
     "freeze": "freeze {} -o frozen.pb",
     "target": "rewrite {} -o q.pb --mode eval --target litert-int8 --default-range=-6,6 --input-range=-1,1",
-    "summary": "summary {} --json s.json",
-    "check": "check {} --json c.json",
-    "explain": "explain {} --json e.json",
+    "summary": "summary {} --json",
+    "check": "check {} --json",
+    "explain": "explain {} --json",
     "ranges": "ranges {}",
 }
 # What differs from run to run.
-TIMES = re.compile(rb'"(seconds|read|rewrite|write)": *[0-9.e-]+|in [0-9.]+ m?s\b')
+TIMES = re.compile(rb'"(seconds|freeze|read|rewrite|write)": *[0-9.e-]+|in [0-9.]+ m?s\b')
 
 
 def graphs(folders, scratch):
