@@ -8,8 +8,6 @@ import pathlib
 import subprocess
 import sys
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # whose convolution of no image has the wrong shape
-
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf

@@ -13,6 +13,7 @@ pub(crate) mod fold;
 pub(crate) mod hard_swish;
 pub(crate) mod insert;
 pub(crate) mod kernels;
+pub(crate) mod loops;
 pub(crate) mod network;
 mod new_nodes;
 pub(crate) mod place;
