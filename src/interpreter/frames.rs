@@ -89,7 +89,7 @@ impl Frames {
     }
 
     /// The frame that the node's outputs are in.
-    fn leads_to(&self, graph: &Graph, node: NodeId) -> FrameId {
+    pub(crate) fn leads_to(&self, graph: &Graph, node: NodeId) -> FrameId {
         let inside = self.inside[node.index()];
         if matches!(graph.op(node), "Exit" | "RefExit") { self.parent(inside) } else { inside }
     }

@@ -42,14 +42,14 @@ impl Bodies {
         Ok(Self { frames, pivots })
     }
 
-    /// Whether the node runs in a loop.
-    pub(crate) fn contain(&self, node: NodeId) -> bool {
-        self.frames.inside(node) != FrameId::ROOT
+    /// Whether what the node makes is in a loop.
+    pub(crate) fn contain(&self, graph: &Graph, node: NodeId) -> bool {
+        self.frames.leads_to(graph, node) != FrameId::ROOT
     }
 
-    /// What a constant beside that node waits for: nothing outside of loops.
-    pub(crate) fn pivot(&self, node: NodeId) -> Option<NodeId> {
-        self.pivots.get(&self.frames.inside(node)).copied()
+    /// What a constant beside what that node makes waits for: nothing outside of loops.
+    pub(crate) fn pivot(&self, graph: &Graph, node: NodeId) -> Option<NodeId> {
+        self.pivots.get(&self.frames.leads_to(graph, node)).copied()
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn bring_in_constants(graph: &mut Graph, limits: &Limits) -> Result<u
         let values = evaluate(graph, carried.iter().map(|variable| variable.first), limits)?;
         let before = brought;
         for variable in carried {
-            let Some(pivot) = bodies.pivot(variable.switch) else { continue };
+            let Some(pivot) = bodies.pivot(graph, variable.switch) else { continue };
             let Some(value) = values.get(&variable.first) else { continue };
             let (Some(numbers), readers) = (value.values::<f32>(), variable.readers(graph)) else { continue };
             let dims = dims_of(value);

@@ -6,6 +6,7 @@
 
 pub(crate) mod bias;
 pub(crate) mod constants;
+pub(crate) mod early_bias;
 pub(crate) mod equalize;
 #[cfg(test)]
 mod equalize_tests;

@@ -49,8 +49,8 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let is_fed: HashSet<NodeId> = fed.iter().map(|input| input.node).collect();
     let mut chosen: Vec<TensorRef> = inputs.to_vec();
     let choose = |tensor: TensorRef, chosen: &mut Vec<TensorRef>, points: &mut Points| {
-        if bodies.contain(tensor.node) {
-            let Some(pivot) = bodies.pivot(tensor.node) else {
+        if bodies.contain(graph, tensor.node) {
+            let Some(pivot) = bodies.pivot(graph, tensor.node) else {
                 points.in_loops += 1;
                 return;
             };
