@@ -23,7 +23,7 @@ mod pool;
 mod recurrent;
 mod reduce;
 mod reorder;
-mod resize;
+pub(super) mod resize;
 mod scatter;
 mod segment;
 mod select;

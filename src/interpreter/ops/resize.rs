@@ -41,10 +41,15 @@ pub(super) fn target(inputs: &Inputs) -> Result<([usize; 4], [usize; 2])> {
 
 /// Which two places of an axis a place lies between, and how far from the first.
 #[derive(Clone, Copy)]
-struct Between {
-    lower: usize,
-    upper: usize,
-    way: f32,
+pub(crate) struct Between {
+    pub lower: usize,
+    pub upper: usize,
+    pub way: f32,
+}
+
+/// Those of all places, by the centres of pixels.
+pub(crate) fn by_centres(from: usize, to: usize) -> Vec<Between> {
+    between(from, to, Convention { align_corners: false, half_pixel_centers: true })
 }
 
 fn between(from: usize, to: usize, convention: Convention) -> Vec<Between> {
