@@ -77,6 +77,13 @@ pub struct ImageSamples {
     shape: Shape,
 }
 
+/// Whether the path is called as images are.
+#[must_use]
+pub fn is_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
+    matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"))
+}
+
 /// Bytes that decoding one image may take.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -97,11 +104,10 @@ impl ImageSamples {
             for entry in fs::read_dir(folder).map_err(unreadable)? {
                 let entry = entry.map_err(unreadable)?;
                 let path = entry.path();
-                let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
                 // A link to a folder is none: it might lead back.
                 if entry.file_type().map_err(unreadable)?.is_dir() {
                     folders.push(path);
-                } else if matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) {
+                } else if is_image(&path) {
                     paths.push(path);
                 }
             }
