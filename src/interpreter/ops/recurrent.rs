@@ -58,7 +58,7 @@ type Step<'a> = [&'a mut [f32]; 7];
 
 /// The weights of an LSTM, checked against its number of units.
 struct Weights<'a> {
-    weights: &'a Tensor,
+    matrix: &'a Tensor,
     peepholes: [&'a [f32]; 3],
     bias: &'a [f32],
 }
@@ -66,18 +66,18 @@ struct Weights<'a> {
 impl<'a> Weights<'a> {
     /// Those that begin at that input.
     fn of(inputs: &'a Inputs, first: usize, inner: usize, units: usize, peephole: bool) -> Result<Self> {
-        let weights = inputs.tensor(first)?;
+        let matrix = inputs.tensor(first)?;
         let peepholes = [1, 2, 3].map(|gate| inputs.values::<f32>(first + gate));
         let [wci, wcf, wco] = peepholes;
         let peepholes = [wci?, wcf?, wco?];
         let bias = inputs.values::<f32>(first + 4)?;
         let wide = units.saturating_mul(4);
         let is_short = peephole && peepholes.iter().any(|values| values.len() != units);
-        if weights.dims() != [inner, wide] || bias.len() != wide || is_short {
-            let shape = shape_text(weights.dims());
+        if matrix.dims() != [inner, wide] || bias.len() != wide || is_short {
+            let shape = shape_text(matrix.dims());
             return Err(invalid(format!("weights of the shape {shape} instead of [{inner},{wide}], or their biases")));
         }
-        Ok(Self { weights, peepholes, bias })
+        Ok(Self { matrix, peepholes, bias })
     }
 }
 
@@ -90,7 +90,7 @@ fn step(
     memory: &mut Memory,
 ) -> Result<()> {
     let both = beside(x, hidden, batch, memory)?;
-    let gates = product(&both, weights.weights, [false, false], memory)?;
+    let gates = product(&both, weights.matrix, [false, false], memory)?;
     let gates = gates.values::<f32>().unwrap_or_default();
     let [input, state, forget, output, cell_input, cell_output, hidden] = out;
     let peep = |gate: usize, unit: usize, state: f32| {

@@ -101,14 +101,13 @@ pub(super) fn chosen(
 #[derive(Clone, Copy)]
 struct Version {
     thresholds: usize,
-    has_sigma: bool,
-    makes_scores: bool,
+    /// Whether scores may be lowered, by an input's sigma, and come out too.
+    lowers_scores: bool,
     makes_count: bool,
     by_overlaps: bool,
 }
 
-const FIRST: Version =
-    Version { thresholds: 0, has_sigma: false, makes_scores: false, makes_count: false, by_overlaps: false };
+const FIRST: Version = Version { thresholds: 0, lowers_scores: false, makes_count: false, by_overlaps: false };
 
 fn suppression(node: &Attributes<'_>, version: Version) -> Result<Kernel> {
     let fixed = node.float("iou_threshold", 0.5);
@@ -129,7 +128,7 @@ fn suppressed(inputs: &Inputs, memory: &mut Memory, version: Version, fixed: f32
         most,
         similar: number(0, fixed)?,
         least_score: number(1, f32::NEG_INFINITY)?,
-        sigma: if version.has_sigma { inputs.scalar::<f32>(5)? } else { 0.0 },
+        sigma: if version.lowers_scores { inputs.scalar::<f32>(5)? } else { 0.0 },
     };
     if !version.by_overlaps && !(0.0..=1.0).contains(&choice.similar) {
         return Err(invalid(format!("the threshold of overlaps is {}", choice.similar)));
@@ -150,7 +149,7 @@ fn suppressed(inputs: &Inputs, memory: &mut Memory, version: Version, fixed: f32
     found.resize(length, (0, 0.0));
     let indices = memory.collect(length, found.iter().map(|&(index, _)| index as i32))?;
     let mut made = vec![Tensor::from_storage(vec![length], indices)?.into()];
-    if version.makes_scores {
+    if version.lowers_scores {
         let scores = memory.collect(length, found.iter().map(|&(_, score)| score))?;
         made.push(Tensor::from_storage(vec![length], scores)?.retyped(inputs.tensor(1)?.dtype()).into());
     }
@@ -170,12 +169,7 @@ pub(super) const OPS: &[Op] = &[
     },
     Op {
         name: "NonMaxSuppressionV5",
-        prepare: |node| {
-            suppression(
-                node,
-                Version { thresholds: 2, has_sigma: true, makes_scores: true, makes_count: true, ..FIRST },
-            )
-        },
+        prepare: |node| suppression(node, Version { thresholds: 2, lowers_scores: true, makes_count: true, ..FIRST }),
     },
     Op {
         name: "NonMaxSuppressionWithOverlaps",

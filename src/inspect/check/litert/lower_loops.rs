@@ -68,9 +68,8 @@ impl Lowering<'_> {
                     self.carried(TensorRef { node, port });
                 }
             }
-            "Exit" => self.carried(node.into()),
             "NextIteration" => self.kept(node, 0),
-            "TensorListStack" | "TensorListGather" => self.carried(node.into()),
+            "Exit" | "TensorListStack" | "TensorListGather" => self.carried(node.into()),
             "TensorListGetItem" => match graph.data_input(node, 0).map(|handle| list(graph, handle)) {
                 Some(List::Of(tensor)) if self.makes_float(node) => {
                     let read = self.value(tensor).into_iter().collect();
