@@ -71,6 +71,40 @@ const OPS: &[&str] = &[
     "BroadcastArgs",
     "Relu6",
     "LogSoftmax",
+    "Conv3D",
+    "Conv3DBackpropInputV2",
+    "MaxPool3D",
+    "ResizeBicubic",
+    "ResizeArea",
+    "CropAndResize",
+    "ExtractImagePatches",
+    "MaxPoolWithArgmax",
+    "MaxPoolV2",
+    "NonMaxSuppressionV3",
+    "NonMaxSuppressionV5",
+    "NonMaxSuppressionWithOverlaps",
+    "CombinedNonMaxSuppression",
+    "ScatterNd",
+    "TensorScatterUpdate",
+    "TensorScatterAdd",
+    "SparseToDense",
+    "DynamicStitch",
+    "SegmentMean",
+    "UnsortedSegmentSum",
+    "Unique",
+    "ListDiff",
+    "MatrixBandPart",
+    "MatrixDiagV3",
+    "MatrixDiagPartV3",
+    "MatrixSetDiagV3",
+    "Diag",
+    "DiagPart",
+    "LinSpace",
+    "LSTMBlockCell",
+    "BlockLSTM",
+    "GRUBlockCell",
+    "BatchNormWithGlobalNormalization",
+    "TopKV2",
 ];
 
 /// A graph of one op on constants: op, attributes, types, shapes and values are what the bytes say.
@@ -89,8 +123,10 @@ pub fn one_op(data: &[u8]) -> Vec<u8> {
     for name in ["axis", "begin_mask", "block_size", "ellipsis_mask", "end_mask", "new_axis_mask", "num", "num_bits"] {
         attrs.int(name, number(next()));
     }
-    for name in ["dilations", "explicit_paddings", "ksize", "squeeze_dims", "strides"] {
-        let values: Vec<i64> = (0..if name.starts_with('e') { 8 } else { 4 }).map(|_| number(next()).max(1)).collect();
+    let axes = if op.contains("3D") { 5 } else { 4 };
+    for name in ["dilations", "explicit_paddings", "ksize", "ksizes", "rates", "squeeze_dims", "strides"] {
+        let values: Vec<i64> =
+            (0..if name.starts_with('e') { 8 } else { axes }).map(|_| number(next()).max(1)).collect();
         attrs.ints(name, &values);
     }
     let choice = next();
@@ -102,7 +138,7 @@ pub fn one_op(data: &[u8]) -> Vec<u8> {
     }
     let mut file = parse(Bytes::new()).expect("no nodes");
     let mut inputs = Vec::new();
-    for index in 0..next() % 6 {
+    for index in 0..next() % 10 {
         let kind = next();
         let dims: Vec<i64> = (0..kind >> 4 & 7).take(5).map(|_| number(next()).max(0)).collect();
         let mut constant = Attrs::default();

@@ -331,6 +331,43 @@ fn only_the_model_may_be_written_over_what_it_was_made_of() {
     }
 }
 
+#[test]
+fn nothing_is_written_over_ranges_checkpoints_and_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ranges, report, images) = (at(&folder, "ranges.json"), at(&folder, "report.json"), at(&folder, "images"));
+    let refuse = |args: &[&str], kept: &str| {
+        let before = fs::read(kept).unwrap();
+        let refused = tfquant(args);
+        let said = text(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && said.contains("which is read"), "{args:?}: {said}");
+        assert_eq!(fs::read(kept).unwrap(), before, "{args:?}");
+    };
+    let calibrated = at(&folder, "q.pb");
+    done(&["calibrate", FROZEN, "--data", DATA, "-o", &calibrated, "-q"]);
+    fs::write(&ranges, done(&["ranges", &calibrated, "--json"]).stdout).unwrap();
+    let rewrite = ["rewrite", FROZEN, "--mode", "eval", "--target", "litert-int8", "--ranges-file", &ranges];
+    refuse(&[&rewrite[..], &["-o", &ranges]].concat(), &ranges);
+    refuse(&[&rewrite[..], &["-o", &calibrated, "--report", &ranges]].concat(), &ranges);
+
+    for file in ["model.ckpt.index", "model.ckpt.data-00000-of-00001", "model.ckpt.meta"] {
+        fs::copy(format!("testdata/freeze/v1/{file}"), folder.path().join(file)).unwrap();
+    }
+    let [meta, prefix] = ["model.ckpt.meta", "model.ckpt"].map(|name| at(&folder, name));
+    let freeze = ["freeze", &meta, "--checkpoint", &prefix, "--outputs", "output"];
+    for part in ["index", "data-00000-of-00001"].map(|part| format!("{prefix}.{part}")) {
+        refuse(&[&freeze[..], &["-o", &part]].concat(), &part);
+        refuse(&[&freeze[..], &["-o", &report, "--report", &part]].concat(), &part);
+    }
+
+    fs::create_dir_all(format!("{images}/deeper")).unwrap();
+    let image = format!("{images}/deeper/a.png");
+    image::GrayImage::from_fn(8, 8, |x, y| image::Luma([u8::try_from(x * 20 + y).unwrap()])).save(&image).unwrap();
+    let calibrate = ["calibrate", FROZEN, "--data", &images, "--scale", "1/255", "-q"];
+    refuse(&[&calibrate[..], &["-o", &image]].concat(), &image);
+    refuse(&[&calibrate[..], &["-o", &report, "--report", &image]].concat(), &image);
+    done(&[&calibrate[..], &["-o", &format!("{images}/q.pb")]].concat());
+}
+
 /// Whoever runs the tests may have had them ignore what is sent here.
 #[cfg(target_os = "linux")]
 #[test]

@@ -71,7 +71,8 @@ pub fn open(given: &[Given], reading: &Reading, inputs: &[Endpoint]) -> Result<V
         if path.is_dir() {
             let input = input_of(inputs, name.as_deref()).map_err(in_file)?;
             let shape = Shape::of_input(input.shape.0.as_deref(), reading.size, reading.layout).map_err(in_file)?;
-            let samples = ImageSamples::folder(path, shape)?;
+            let is_float = DType::from_number(input.data_type).is_none_or(DType::is_float);
+            let samples = ImageSamples::folder(path, Shape { whole: !is_float, ..shape })?;
             let layout = if shape.channels_first { Layout::ChannelsFirst } else { Layout::ChannelsLast };
             feeds.push((name.clone(), Box::new(samples), Some(layout)));
             continue;

@@ -30,7 +30,7 @@ pub struct Fed {
     pub max: f32,
     /// The mean of all values.
     pub mean: f64,
-    /// Whether all values are whole numbers.
+    /// Whether all values are whole numbers, or between those of pixels.
     pub whole_numbers: bool,
 }
 
@@ -94,7 +94,7 @@ fn fed(input: &Fitted<'_>, runs: usize, limit: usize, threads: usize) -> Result<
         min,
         max,
         mean: seen.sum / seen.count.max(1) as f64,
-        whole_numbers: seen.whole,
+        whole_numbers: seen.whole || input.samples.are_pixels(),
     })
 }
 

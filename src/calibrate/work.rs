@@ -54,7 +54,7 @@ impl Work<'_> {
         let float = (is_measured || repairs.correct_bias).then(|| model.graph.clone());
         let is_float = |input: &TensorRef| model.graph.tensor_type(*input) == Some(DataType::DtFloat);
         let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
-        let points = points(&model.graph, &float_inputs, &inputs, &outputs);
+        let points = points(&model.graph, &float_inputs, &inputs, &outputs)?;
         // The range of what is clipped behind, one number a channel, is that of what comes out of it.
         let behind = |tensor: TensorRef| clips.get(&tensor).copied().unwrap_or(tensor);
         let seen = Points {

@@ -15,7 +15,7 @@ use crate::cli::freeze::FrozenFormat;
 use crate::cli::models::render;
 use crate::cli::progress::Stages;
 use crate::cli::run_args::RunArgs;
-use crate::cli::targets::check_distinct;
+use crate::cli::targets::{check_distinct, checkpoint_files};
 use crate::cli::terminal;
 use crate::document::to_json;
 use crate::freeze::{FreezeOptions, checkpoint_beside, freeze, saved_model};
@@ -143,7 +143,11 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
     let mut page = args.html.html.as_deref().map(Output::open_document).transpose()?;
     let documents = [("--report", document.as_ref()), ("--html", page.as_ref())];
-    check_distinct(Some(&output), &documents, &source.location, &args.data.files())?;
+    let written = [Some(&args.output), args.report.as_ref(), args.html.html.as_ref()];
+    let mut also_read = checkpoint_files(args.checkpoint.as_deref(), &source.location);
+    also_read.extend(args.data.files());
+    also_read.extend(args.data.images_among(written.into_iter().flatten()));
+    check_distinct(Some(&output), &documents, &source.location, &also_read)?;
 
     let Calibrated { model, mut report, histograms } = calibrate(args, &source, format, &mut stages, &|| true)?;
     let message = model.encode()?;

@@ -80,6 +80,16 @@ impl DataArgs {
         self.data.iter().filter_map(path).collect()
     }
 
+    /// Those of the paths at which there are images that are read: in a folder of samples.
+    pub fn images_among<'a>(&self, paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+        let folders: Vec<PathBuf> = self.files().iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let is_read = |path: &&PathBuf| {
+            let whole = path.canonicalize().ok().filter(|whole| images::is_image(whole));
+            whole.is_some_and(|whole| folders.iter().any(|folder| folder.is_dir() && whole.starts_with(folder)))
+        };
+        paths.filter(is_read).cloned().collect()
+    }
+
     /// The samples for these inputs.
     pub fn open(&self, inputs: &[Endpoint]) -> Result<Vec<Feed>> {
         let or = |numbers: &[f32], otherwise: f32| if numbers.is_empty() { vec![otherwise] } else { numbers.to_vec() };

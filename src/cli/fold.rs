@@ -29,7 +29,8 @@ pub struct FoldArgs {
 }
 
 pub fn run(args: &FoldArgs) -> Result<ExitCode> {
-    transform(&args.input, &args.output, [None, args.html.html.as_deref()], &args.freezing, &args.rewrite_options()?)
+    let documents = [None, args.html.html.as_deref()];
+    transform(&args.input, &args.output, documents, &args.freezing, &args.rewrite_options()?, None)
 }
 
 impl FoldArgs {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::ExitCode;
 use crate::cli::args::{EXIT_CODES, HOW_MUCH, InputArgs, WHAT, WHERE};
 use crate::cli::progress::Stages;
-use crate::cli::targets::{Form, check_distinct};
+use crate::cli::targets::{Form, check_distinct, checkpoint_files};
 use crate::cli::terminal;
 use crate::document::to_json;
 use crate::freeze::report::{FreezeReport, to_text};
@@ -69,7 +69,8 @@ pub fn run(args: &FreezeArgs) -> Result<ExitCode> {
     let format = FrozenFormat::of(args.output_format, &args.output);
     let mut output = format.open(&args.output, &source.location)?;
     let mut document = args.report.as_deref().map(Output::open_document).transpose()?;
-    check_distinct(Some(&output), &[("--report", document.as_ref())], &source.location, &[])?;
+    let also_read = checkpoint_files(args.checkpoint.as_deref(), &source.location);
+    check_distinct(Some(&output), &[("--report", document.as_ref())], &source.location, &also_read)?;
 
     let mut frozen = freeze(args, &source, format, &mut stages)?;
     let message = frozen.model.encode()?;

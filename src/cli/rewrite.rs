@@ -9,7 +9,7 @@ use crate::cli::ExitCode;
 use crate::cli::args::{EXIT_CODES, FreezingArgs, HtmlArgs, InputArgs, OutputArgs, PassArgs};
 use crate::cli::models::render;
 use crate::cli::progress::Stages;
-use crate::cli::targets::{Form, ModelTarget, Targets};
+use crate::cli::targets::{Form, ModelTarget, Targets, checkpoint_files};
 use crate::cli::terminal;
 use crate::document::to_json;
 use crate::freeze::on_the_way::OnTheWay;
@@ -48,7 +48,8 @@ pub struct RewriteArgs {
 pub fn run(args: &RewriteArgs) -> Result<ExitCode> {
     let options = args.passes.rewrite_options()?;
     let documents = [args.plan.as_deref(), args.html.html.as_deref()];
-    transform(&args.input, &args.output, documents, &args.freezing, &options)
+    let ranges = args.passes.ranges.ranges_file.as_deref();
+    transform(&args.input, &args.output, documents, &args.freezing, &options, ranges)
 }
 
 /// Opens, rewrites, writes and reports.
@@ -58,11 +59,15 @@ pub fn transform(
     [plan, html]: [Option<&Path>; 2],
     freezing: &FreezingArgs,
     options: &RewriteOptions,
+    ranges: Option<&Path>,
 ) -> Result<ExitCode> {
     let mut stages = Stages::new(!output.quiet);
     let source = source::open(&input.model)?;
     let mut job = Job::open(&source, input, output, freezing, options, &mut stages)?;
-    let mut targets = Targets::open(output, plan, html, &source.location, job.model.encoding, job.form)?;
+    let mut also_read = checkpoint_files(freezing.checkpoint.as_deref(), &source.location);
+    also_read.extend(ranges.map(Path::to_owned));
+    let (location, encoding) = (&source.location, job.model.encoding);
+    let mut targets = Targets::open(output, [plan, html], location, encoding, job.form, &also_read)?;
     let mut rewritten = job.rewrite(&mut stages)?;
     if let Some(target) = &mut targets.plan {
         target.write_document(to_json(&rewritten.report).as_bytes())?;

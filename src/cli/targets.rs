@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::{OutputArgs, OutputFormat};
+use crate::freeze::checkpoint_beside;
 use crate::output::{Output, commit_all};
 use crate::source::Location;
 use crate::{Encoding, Error, ErrorKind, Result};
@@ -47,11 +48,11 @@ impl Targets {
     /// Opens them all, so that one that cannot be written is known at once.
     pub fn open(
         args: &OutputArgs,
-        plan: Option<&Path>,
-        html: Option<&Path>,
+        [plan, html]: [Option<&Path>; 2],
         input: &Location,
         input_encoding: Encoding,
         form: Form,
+        also_read: &[PathBuf],
     ) -> Result<Self> {
         let targets = Self {
             model: ModelTarget::open(args, input, input_encoding, form)?,
@@ -62,7 +63,7 @@ impl Targets {
         let model = targets.model.as_ref().map(|model| &model.output);
         let documents = [("--report", &targets.report), ("--plan", &targets.plan), ("--html", &targets.html)];
         let documents = documents.map(|(flag, document)| (flag, document.as_ref()));
-        check_distinct(model, &documents, input, &[])?;
+        check_distinct(model, &documents, input, also_read)?;
         Ok(targets)
     }
 
@@ -85,6 +86,23 @@ impl ModelTarget {
         };
         Ok(Some(Self { output, encoding }))
     }
+}
+
+/// The files of the checkpoint that is read: the one that is named, or the one beside the model.
+pub fn checkpoint_files(named: Option<&Path>, input: &Location) -> Vec<PathBuf> {
+    let Some(prefix) = named.map(Path::to_owned).or_else(|| checkpoint_beside(input)) else { return Vec::new() };
+    let folder = prefix.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let Some(name) = prefix.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+    // Who named the index means its prefix.
+    let name = name.strip_suffix(".index").unwrap_or(name);
+    let is_part = |path: &PathBuf| {
+        let rest = path.file_name().and_then(|file| file.to_str()?.strip_prefix(name));
+        rest.is_some_and(|rest| rest == ".index" || rest.starts_with(".data-"))
+    };
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = files.filter(is_part).collect();
+    files.sort_unstable();
+    files
 }
 
 /// Checks that nothing is written where something else is, or over what was read. The model alone may replace the one that

@@ -10,11 +10,11 @@ use crate::graph::{Graph, Input, NodeId};
 
 /// A while-loop, or all that is in none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct FrameId(u32);
+pub(crate) struct FrameId(u32);
 
 impl FrameId {
     /// Outside of all loops.
-    pub(super) const ROOT: Self = Self(0);
+    pub(crate) const ROOT: Self = Self(0);
 }
 
 /// Deeper loops than any program nests are refused; blocks are walked by calls.
@@ -30,7 +30,7 @@ struct Frame {
 
 /// The loops of a graph and who is in them.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     list: Vec<Frame>,
     /// Where each node runs.
     inside: Vec<FrameId>,
@@ -40,7 +40,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Finds them. The graph has no cycles but those of its loops.
-    pub(super) fn of(graph: &Graph) -> Result<Self> {
+    pub(crate) fn of(graph: &Graph) -> Result<Self> {
         let mut found = Self {
             list: vec![Frame { parent: FrameId::ROOT, depth: 0, inner: Vec::new() }],
             inside: vec![FrameId::ROOT; graph.len()],
@@ -89,7 +89,7 @@ impl Frames {
     }
 
     /// The frame that the node's outputs are in.
-    fn leads_to(&self, graph: &Graph, node: NodeId) -> FrameId {
+    pub(crate) fn leads_to(&self, graph: &Graph, node: NodeId) -> FrameId {
         let inside = self.inside[node.index()];
         if matches!(graph.op(node), "Exit" | "RefExit") { self.parent(inside) } else { inside }
     }
@@ -131,7 +131,7 @@ impl Frames {
     }
 
     /// Where the node runs.
-    pub(super) fn inside(&self, node: NodeId) -> FrameId {
+    pub(crate) fn inside(&self, node: NodeId) -> FrameId {
         self.inside[node.index()]
     }
 

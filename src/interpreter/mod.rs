@@ -44,7 +44,10 @@ mod tests;
 mod wide;
 
 pub use extremes::Extremes;
+pub(crate) use frames::{FrameId, Frames};
 pub(crate) use ops::fake_quant::Nudged;
+pub(crate) use ops::resize::by_centres;
+pub(crate) use plan::constant;
 pub use plan::{Limits, Plan};
 pub use run::{Observer, Session};
 pub use tensor::{Buffer, DType, Data, Element, Storage, Tensor};

@@ -195,6 +195,20 @@ impl Plan {
     }
 }
 
+/// What a Const holds, whatever it waits for.
+///
+/// # Errors
+/// [`ErrorKind::Refused`] for a type that is not computed with, [`ErrorKind::TooLarge`], [`ErrorKind::InvalidGraph`].
+pub(crate) fn constant(graph: &Graph, node: NodeId, limits: &Limits) -> Result<Tensor> {
+    let read = || {
+        let proto = graph.attr_tensor(node, "value").ok_or_else(|| invalid("a constant without a value"))?;
+        let mut memory = Memory::new(Budget::new(limits.memory));
+        let tensor = literal::read(&proto, &mut memory)?;
+        memory.aligned(&tensor)
+    };
+    read().map_err(|error| error.in_node(graph.name(node), graph.op(node)))
+}
+
 /// The functions of a graph, in the order in which they come to be wanted.
 struct Wanted<'g> {
     library: Library<'g>,

@@ -134,6 +134,69 @@ fn memory_and_shapes_have_bounds() {
     assert_eq!(run(&sample.0, x, Tensor::vector(vec![2i64]), filled).unwrap().0, [1.0, 1.0]);
 }
 
+#[test]
+fn hostile_shapes_are_errors_that_name_the_node() {
+    const HUGE: i64 = 1 << 40;
+    let numbers = |values: &[i64]| Tensor::vector(values.to_vec());
+    let floats = |dims: &[usize]| Tensor::new(dims, vec![0.5f32; dims.iter().product()]).unwrap();
+    let scalar = Tensor::scalar::<i64>;
+    let none_of = |dims: &[usize]| Tensor::new(dims, Vec::<i32>::new()).unwrap();
+    let cases: Vec<(&str, Vec<Tensor>)> = vec![
+        ("ScatterNd", vec![Tensor::new(&[1, 1], vec![0i64]).unwrap(), floats(&[1]), numbers(&[HUGE])]),
+        ("ScatterNd", vec![Tensor::new(&[1, 1], vec![7i64]).unwrap(), floats(&[1]), numbers(&[3])]),
+        ("ScatterNd", vec![Tensor::new(&[1, 1], vec![-1i64]).unwrap(), floats(&[1]), numbers(&[3])]),
+        ("TensorScatterAdd", vec![floats(&[3]), Tensor::new(&[1, 2], vec![0i64, 0]).unwrap(), floats(&[1])]),
+        ("SparseToDense", vec![scalar(0), numbers(&[HUGE]), floats(&[]), floats(&[])]),
+        ("DynamicStitch", vec![numbers(&[HUGE]), floats(&[1, 4])]),
+        ("UnsortedSegmentSum", vec![floats(&[2]), numbers(&[0, 1]), scalar(HUGE)]),
+        ("UnsortedSegmentSum", vec![floats(&[2]), numbers(&[0, 1]), scalar(-1)]),
+        ("SegmentSum", vec![floats(&[2]), numbers(&[0, i64::MAX])]),
+        ("SegmentSum", vec![floats(&[2]), numbers(&[1, 0])]),
+        ("LinSpace", vec![floats(&[]), floats(&[]), scalar(HUGE)]),
+        ("LinSpace", vec![floats(&[]), floats(&[]), scalar(0)]),
+        ("MatrixDiag", vec![floats(&[2000])]),
+        ("MatrixDiagV2", vec![floats(&[2]), scalar(0), scalar(HUGE), scalar(2), floats(&[])]),
+        ("MatrixDiagV2", vec![floats(&[2]), scalar(i64::MIN), scalar(-1), scalar(-1), floats(&[])]),
+        ("MatrixDiagPartV2", vec![floats(&[2, 2]), numbers(&[i64::MIN, i64::MAX]), floats(&[])]),
+        ("MatrixSetDiag", vec![floats(&[2, 2]), floats(&[3])]),
+        ("MatrixBandPart", vec![floats(&[2, 2]), scalar(9), scalar(0)]),
+        ("Diag", vec![floats(&[2000])]),
+        ("ResizeBicubic", vec![floats(&[1, 2, 2, 1]), numbers(&[HUGE, HUGE])]),
+        ("ResizeBicubic", vec![floats(&[1, 2, 2, 1]), numbers(&[1 << 17, 1])]),
+        ("ResizeArea", vec![floats(&[1, 2, 2, 1]), numbers(&[1 << 17, 1])]),
+        ("CropAndResize", vec![floats(&[1, 2, 2, 1]), floats(&[1, 4]), numbers(&[0]), numbers(&[HUGE, HUGE])]),
+        ("CropAndResize", vec![floats(&[1, 2, 2, 1]), floats(&[1, 4]), numbers(&[3]), numbers(&[2, 2])]),
+        ("NonMaxSuppressionV3", vec![floats(&[2, 4]), floats(&[3]), scalar(1), floats(&[]), floats(&[])]),
+        ("NonMaxSuppressionV3", vec![floats(&[2, 4]), floats(&[2]), scalar(-1), floats(&[]), floats(&[])]),
+        (
+            "CombinedNonMaxSuppression",
+            vec![floats(&[1, 2, 1, 4]), floats(&[1, 2, 3]), scalar(HUGE), scalar(HUGE), floats(&[]), floats(&[])],
+        ),
+        ("Conv3D", vec![floats(&[1, 2, 2, 2, 3]), floats(&[1, 1, 1, 2, 4])]),
+        ("Conv3D", vec![floats(&[1, 2, 2, 2]), floats(&[1, 1, 1, 2])]),
+        ("MaxPool3D", vec![floats(&[1, 2, 2, 2])]),
+        (
+            "Conv3DBackpropInputV2",
+            vec![numbers(&[1, HUGE, 1, 1, 2]), floats(&[1, 1, 1, 2, 4]), floats(&[1, 1, 1, 1, 4])],
+        ),
+        ("LSTMBlockCell", vec![floats(&[1, 2]); 8]),
+        ("BlockLSTM", vec![scalar(9), floats(&[1, 1, 2]), floats(&[1, 2]), floats(&[1, 2])]),
+        ("GRUBlockCell", vec![floats(&[1, 2]); 6]),
+        ("MaxPoolV2", vec![floats(&[1, 2, 2, 1]), numbers(&[1, 0, 1, 1]), numbers(&[1, 1, 1, 1])]),
+        ("Unique", vec![none_of(&[0, 2])]),
+        ("BatchNormWithGlobalNormalization", vec![floats(&[1, 1, 2, 1]); 5]),
+    ];
+    for (op, arrays) in cases {
+        let mut sample = Sample::new();
+        let feeds: Vec<TensorRef> = arrays.iter().map(|_| sample.add("Placeholder", &[], none)).collect();
+        let node = sample.add(op, &feeds, none);
+        let plan = Plan::new(&sample.0, &feeds, &[node], &LIMITS).unwrap();
+        let error = Session::new(&plan).run(&arrays, &mut |_, _| Ok(())).unwrap_err();
+        assert_eq!(error.node_name(), Some(sample.0.name(node.node)), "{op} {arrays:?}: {error}");
+        assert!(plan.peak_memory() <= LIMITS.memory);
+    }
+}
+
 /// `while i < limit { i = i + step }`, as TensorFlow 1 writes it.
 fn counting(limit: f32, step: f32) -> (Graph, TensorRef, TensorRef) {
     let mut sample = Sample::new();
@@ -227,7 +290,7 @@ fn a_function_names_its_tensors_by_outputs_of_ops() {
     };
     assert_eq!(run("Neg", "call:y:0").unwrap().0, [-3.0, -1.0, -3.0]);
     assert_eq!(
-        run("Unique", "call:idx:0").unwrap_err().kind(),
+        run("ZipDataset", "call:handle:0").unwrap_err().kind(),
         ErrorKind::Refused,
         "the op, not its output, is unknown"
     );

@@ -1,6 +1,7 @@
 //! Ranges that are constants: what is chosen about them.
 
 use hashbrown::HashMap;
+use regex::Regex;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -92,6 +93,8 @@ pub struct GivenRange {
 pub struct GivenRanges {
     ranges: Vec<GivenRange>,
     by_name: HashMap<String, usize>,
+    /// For all names that match as a whole.
+    by_pattern: Vec<(Regex, usize)>,
 }
 
 /// Whether these ends are a range: numbers, with zero between them.
@@ -109,6 +112,22 @@ impl GivenRanges {
         self.ranges.push(range);
     }
 
+    /// Takes a range for all tensors and ops whose names the pattern describes, where no name has one of its own; of two,
+    /// the earlier one counts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Options`] for what is no pattern.
+    pub fn add_for_all(&mut self, pattern: &str, range: GivenRange) -> Result<()> {
+        let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+            let told = error.to_string();
+            let why = told.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Error::new(ErrorKind::Options, format!("{}: '{pattern}' is no pattern: {why}", range.place))
+        })?;
+        self.by_pattern.push((whole, self.ranges.len()));
+        self.ranges.push(range);
+        Ok(())
+    }
+
     /// Takes other names for a range that has been taken, as far as nothing has them yet.
     pub fn also_call(&mut self, range: &str, names: impl IntoIterator<Item = String>) {
         let Some(&place) = self.by_name.get(range) else { return };
@@ -120,7 +139,16 @@ impl GivenRanges {
     /// The range of the first of these names that there is one for.
     #[must_use]
     pub fn find(&self, names: &[&str]) -> Option<&GivenRange> {
-        names.iter().find_map(|&name| self.by_name.get(name).map(|&place| &self.ranges[place]))
+        let by_name = names.iter().find_map(|&name| self.by_name.get(name));
+        let place = by_name.copied().or_else(|| {
+            let matches = |pattern: &Regex| {
+                names.iter().any(|&name| {
+                    pattern.is_match(name) || name.strip_suffix(":0").is_some_and(|op| pattern.is_match(op))
+                })
+            };
+            self.by_pattern.iter().find(|(pattern, _)| matches(pattern)).map(|&(_, place)| place)
+        })?;
+        self.ranges.get(place)
     }
 
     /// The same, found in the file of that name.

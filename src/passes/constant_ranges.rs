@@ -81,7 +81,7 @@ pub(crate) fn fill(
         set(graph, open, &[range])?;
     }
     for (input, range) in inputs.into_iter().zip(given) {
-        quantize(graph, input, range, BITS, false)?;
+        quantize(graph, input, range, BITS, false, None)?;
     }
     check_names(graph, chosen)
 }

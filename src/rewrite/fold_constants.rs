@@ -8,7 +8,7 @@ use crate::graph::{Graph, TensorRef};
 use crate::interpreter::Limits;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
-use crate::passes::integer::{prelu, sums};
+use crate::passes::integer::{early_bias, loops, prelu, sums};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -36,6 +36,13 @@ pub(crate) fn prepare(model: &mut Model, outputs: &[TensorRef], limits: &Limits)
     let chains = fold_constants(model, &tensors(&model.graph, &names), limits)?;
     let outputs = tensors(&model.graph, &names);
     if tell_biases_apart(&mut model.graph, &outputs, limits)? > 0 {
+        *model = without_leftovers(model, &names)?;
+    }
+    if loops::bring_in_constants(&mut model.graph, limits)? > 0 {
+        *model = without_leftovers(model, &names)?;
+    }
+    let outputs = tensors(&model.graph, &names);
+    if early_bias::add_biases_early(&mut model.graph, &outputs)? > 0 {
         *model = without_leftovers(model, &names)?;
     }
     Ok(chains)

@@ -46,7 +46,7 @@ pub(super) fn run(
     let (fed, inputs, outputs) = (placeholders(&model.graph), float_inputs(&model.graph), model.outputs());
     let graph = &mut model.graph;
     let ranged_inputs = if chosen.quantize_inputs { &inputs[..] } else { &[] };
-    let mut points = points(graph, ranged_inputs, &fed, &outputs);
+    let mut points = points(graph, ranged_inputs, &fed, &outputs)?;
     let selection = &options.common.selection;
     points.tensors.retain(|(tensor, _)| inputs.contains(tensor) || selection.contains(graph.name(tensor.node)));
     let tensors = || points.tensors.iter().map(|&(tensor, _)| tensor);

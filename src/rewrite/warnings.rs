@@ -25,7 +25,8 @@ pub(crate) fn left_in_float(graph: &Graph, points: &Points) -> Vec<Warning> {
         warnings.push(Warning::new("stays_in_float", message));
     }
     if points.in_loops > 0 {
-        let message = format!("{} tensors in while-loops get no range and stay in float", points.in_loops);
+        let message =
+            format!("{} tensors that decide whether while-loops go on get no range and stay in float", points.in_loops);
         warnings.push(Warning::new("in_loops", message));
     }
     warnings

@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader, Limits};
 
 use super::Samples;
 use crate::error::{Error, ErrorKind, Result};
-use crate::interpreter::Tensor;
+use crate::interpreter::{Element, Tensor, by_centres};
 
 /// What an image becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +18,8 @@ pub struct Shape {
     pub channels: usize,
     /// `[channels, height, width]` instead of `[height, width, channels]`.
     pub channels_first: bool,
+    /// Whether what lies between two pixels of the file is rounded to a whole number, as an input of integers takes it.
+    pub whole: bool,
 }
 
 /// Where a sample has its channels.
@@ -64,6 +65,7 @@ impl Shape {
             size: size.or_else(|| Some([known(height)?, known(width)?])),
             channels: known(channels).map_or(3, |channels| channels as usize),
             channels_first: layout == Layout::ChannelsFirst,
+            whole: false,
         })
     }
 }
@@ -73,6 +75,13 @@ impl Shape {
 pub struct ImageSamples {
     paths: Vec<PathBuf>,
     shape: Shape,
+}
+
+/// Whether the path is called as images are.
+#[must_use]
+pub fn is_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
+    matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"))
 }
 
 /// Bytes that decoding one image may take.
@@ -95,11 +104,10 @@ impl ImageSamples {
             for entry in fs::read_dir(folder).map_err(unreadable)? {
                 let entry = entry.map_err(unreadable)?;
                 let path = entry.path();
-                let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
                 // A link to a folder is none: it might lead back.
                 if entry.file_type().map_err(unreadable)?.is_dir() {
                     folders.push(path);
-                } else if matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) {
+                } else if is_image(&path) {
                     paths.push(path);
                 }
             }
@@ -140,15 +148,31 @@ impl Samples for ImageSamples {
         let Some(path) = self.path(index) else {
             return Err(Error::new(ErrorKind::Options, format!("there is no sample {index} of {}", self.count())));
         };
-        let mut image = Self::decoded(path)?;
-        if let Some([height, width]) = self.shape.size
-            && [image.height(), image.width()] != [height, width]
-        {
-            image = image.resize_exact(width, height, FilterType::Triangle);
-        }
+        let image = Self::decoded(path)?;
         let (height, width) = (image.height() as usize, image.width() as usize);
         let channels = self.shape.channels;
         let values = if channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() };
+        let to = self.shape.size.map(|size| size.map(|size| size as usize)).filter(|&to| to != [height, width]);
+        let Some(to) = to else { return self.laid_out([height, width], values) };
+        let values = resized(&values, [height, width, channels], to)?;
+        if !self.shape.whole {
+            return self.laid_out(to, values);
+        }
+        // Values of pixels and what lies between them are within 0 and 255.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let whole = values.into_iter().map(|value| value.round() as u8).collect();
+        self.laid_out(to, whole)
+    }
+
+    fn are_pixels(&self) -> bool {
+        true
+    }
+}
+
+impl ImageSamples {
+    /// A sample of values that have their channels last.
+    fn laid_out<T: Element>(&self, [height, width]: [usize; 2], values: Vec<T>) -> Result<Tensor> {
+        let channels = self.shape.channels;
         if !self.shape.channels_first {
             return Tensor::new(&[1, height, width, channels], values);
         }
@@ -158,6 +182,36 @@ impl Samples for ImageSamples {
     }
 }
 
+/// The bytes that a resized image may take.
+const MAX_RESIZED: usize = 1 << 30;
+
+/// The image at another size, as `tf.image.resize` makes it: bilinear, by the centres of pixels, without antialiasing.
+fn resized(values: &[u8], [height, width, channels]: [usize; 3], to: [usize; 2]) -> Result<Vec<f32>> {
+    let count = to[0].checked_mul(to[1]).and_then(|pixels| pixels.checked_mul(channels));
+    let count = count.filter(|&count| count <= MAX_RESIZED / size_of::<f32>());
+    let Some(count) = count else {
+        let what = format!("an image of {} by {} pixels is too large", to[0], to[1]);
+        return Err(Error::new(ErrorKind::TooLarge, what).hint("--resize says which size"));
+    };
+    let (rows, columns) = (by_centres(height, to[0]), by_centres(width, to[1]));
+    let mut out = Vec::with_capacity(count);
+    let pixel =
+        |row: usize, column: usize, channel: usize| f32::from(values[(row * width + column) * channels + channel]);
+    for row in &rows {
+        for column in &columns {
+            for channel in 0..channels {
+                let along = |row: usize| {
+                    let first = pixel(row, column.lower, channel);
+                    first + (pixel(row, column.upper, channel) - first) * column.way
+                };
+                let above = along(row.lower);
+                out.push(above + (along(row.upper) - above) * row.way);
+            }
+        }
+    }
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +219,7 @@ mod tests {
     #[test]
     fn reads_a_folder_in_the_order_of_names() {
         let folder = tempfile::tempdir().unwrap();
-        let shape = Shape { size: None, channels: 3, channels_first: false };
+        let shape = Shape { size: None, channels: 3, channels_first: false, whole: true };
         assert_eq!(ImageSamples::folder(folder.path(), shape).unwrap_err().kind(), ErrorKind::Options);
         for (name, red) in [("b.png", 7), ("a.PNG", 9)] {
             image::RgbImage::from_fn(3, 2, |x, y| {
@@ -195,10 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn resizes_by_the_centres_of_pixels() {
+        let folder = tempfile::tempdir().unwrap();
+        image::GrayImage::from_fn(4, 1, |x, _| image::Luma([[0, 10, 100, 255][x as usize]]))
+            .save(folder.path().join("a.png"))
+            .unwrap();
+        let shape = Shape { size: Some([1, 2]), channels: 1, channels_first: false, whole: false };
+        let values = |shape| ImageSamples::folder(folder.path(), shape).unwrap().sample(0).unwrap();
+        assert_eq!(values(shape).values::<f32>().unwrap(), [5.0, 177.5]);
+        assert_eq!(values(Shape { whole: true, ..shape }).values::<u8>().unwrap(), [5, 178]);
+        let wider = values(Shape { size: Some([1, 8]), ..shape });
+        assert_eq!(wider.values::<f32>().unwrap()[..4], [0.0, 2.5, 7.5, 32.5]);
+        let huge = ImageSamples::folder(folder.path(), Shape { size: Some([u32::MAX; 2]), ..shape }).unwrap();
+        assert_eq!(huge.sample(0).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
     fn reads_jpeg_too() {
         let folder = tempfile::tempdir().unwrap();
         image::GrayImage::from_pixel(16, 8, image::Luma([200])).save(folder.path().join("grey.jpeg")).unwrap();
-        let shape = Shape { size: Some([4, 8]), channels: 3, channels_first: false };
+        let shape = Shape { size: Some([4, 8]), channels: 3, channels_first: false, whole: true };
         let grey = ImageSamples::folder(folder.path(), shape).unwrap().sample(0).unwrap();
         assert_eq!(grey.dims(), [1, 4, 8, 3]);
         assert!(grey.values::<u8>().unwrap().iter().all(|value| value.abs_diff(200) <= 2));
@@ -207,11 +277,11 @@ mod tests {
     #[test]
     fn images_become_what_the_input_takes() {
         let of = |dims: &[i64]| Shape::of_input(Some(dims), None, None).unwrap();
-        assert_eq!(of(&[-1, 8, 9, 1]), Shape { size: Some([8, 9]), channels: 1, channels_first: false });
-        assert_eq!(of(&[-1, 3, 8, 9]), Shape { size: Some([8, 9]), channels: 3, channels_first: true });
-        assert_eq!(of(&[1, -1, -1, 3]), Shape { size: None, channels: 3, channels_first: false });
+        assert_eq!(of(&[-1, 8, 9, 1]), Shape { size: Some([8, 9]), channels: 1, channels_first: false, whole: false });
+        assert_eq!(of(&[-1, 3, 8, 9]), Shape { size: Some([8, 9]), channels: 3, channels_first: true, whole: false });
+        assert_eq!(of(&[1, -1, -1, 3]), Shape { size: None, channels: 3, channels_first: false, whole: false });
         let asked = Shape::of_input(None, Some([4, 5]), Some(Layout::ChannelsFirst)).unwrap();
-        assert_eq!(asked, Shape { size: Some([4, 5]), channels: 3, channels_first: true });
+        assert_eq!(asked, Shape { size: Some([4, 5]), channels: 3, channels_first: true, whole: false });
         assert!(Shape::of_input(Some(&[-1, 10]), None, None).is_err());
     }
 }

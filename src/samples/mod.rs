@@ -22,6 +22,11 @@ pub trait Samples: Send + Sync {
     /// # Errors
     /// When it cannot be read, or there is none.
     fn sample(&self, index: usize) -> Result<Tensor>;
+
+    /// Whether values are those of pixels from 0 to 255, or between those of several.
+    fn are_pixels(&self) -> bool {
+        false
+    }
 }
 
 /// What is done with a sample's values: `(value · scale - mean) / std`, mean and std per channel or for all.

@@ -398,6 +398,222 @@ def products_and_norms():
         normal(2, 4, 4, 3))
 
 
+def volumes():
+    for padding in ["SAME", "VALID"]:
+        for size, kernel, stride in [([5, 6, 7], [3, 3, 3], [1, 1, 1]), ([5, 6, 7], [2, 3, 1], [2, 1, 3]),
+                                     ([4, 4, 4], [1, 1, 1], [2, 2, 2]), ([3, 3, 3], [3, 3, 3], [4, 4, 4])]:
+            tag = f"{padding} {size} {kernel} {stride}"
+            options = dict(strides=[1, *stride, 1], padding=padding)
+            add(f"Conv3D {tag}", lambda x, w, o=options: raw.Conv3D(input=x, filter=w, **o),
+                normal(2, *size, 4), normal(*kernel, 4, 5))
+            channels_first = dict(strides=[1, 1, *stride], padding=padding)
+            add(f"Conv3D ncdhw {tag}", lambda x, w, o=channels_first: raw.Conv3D(
+                input=x, filter=w, data_format="NCDHW", **o), normal(2, 4, *size), normal(*kernel, 4, 5),
+                like=lambda x, w, o=options: tf.transpose(raw.Conv3D(
+                    input=tf.transpose(x, [0, 2, 3, 4, 1]), filter=w, **o), [0, 4, 1, 2, 3]))
+            pools = dict(options, ksize=[1, *kernel, 1])
+            add(f"pool 3D {tag}", lambda x, o=pools: [raw.MaxPool3D(input=x, **o), raw.AvgPool3D(input=x, **o)],
+                normal(2, *size, 3))
+            out = [2, *(n * s if padding == "SAME" else (n - 1) * s + k for n, s, k in zip([3, 2, 2], stride, kernel)), 4]
+            add(f"Conv3DBackpropInput {tag}", lambda w, x, o=options, n=out: raw.Conv3DBackpropInputV2(
+                input_sizes=n, filter=w, out_backprop=x, **o), normal(*kernel, 4, 5), normal(2, 3, 2, 2, 5))
+    add("Conv3D constant weights", lambda x: raw.Conv3D(
+        input=x, filter=tf.identity(tf.constant(np.ones([2, 2, 2, 3, 2], np.float32))), strides=[1] * 5, padding="SAME"),
+        normal(1, 4, 4, 4, 3))
+    add("Conv3D empty batch", lambda x, w: raw.Conv3D(input=x, filter=w, strides=[1] * 5, padding="SAME"),
+        normal(0, 3, 3, 3, 2), normal(2, 2, 2, 2, 3))
+
+
+def images():
+    for align, half in [(False, False), (True, False), (False, True)]:
+        for size in [[10, 12], [3, 4], [7, 7], [5, 6], [1, 1], [13, 2]]:
+            add(f"ResizeBicubic {align} {half} {size}", lambda x, s=size, a=align, h=half: raw.ResizeBicubic(
+                images=x, size=s, align_corners=a, half_pixel_centers=h), normal(2, 5, 6, 3))
+        add(f"ResizeBicubic uint8 {align} {half}", lambda x, a=align, h=half: raw.ResizeBicubic(
+            images=x, size=[9, 4], align_corners=a, half_pixel_centers=h), ints(1, 6, 5, 3, low=0, high=255, dtype=np.uint8))
+    for align in [False, True]:
+        for size in [[10, 12], [3, 4], [5, 6], [2, 5], [1, 1]]:
+            add(f"ResizeArea {align} {size}", lambda x, s=size, a=align: raw.ResizeArea(images=x, size=s, align_corners=a),
+                normal(2, 5, 6, 3))
+    boxes = np.array([[0, 0, 1, 1], [0.1, 0.2, 0.7, 0.9], [0.8, 0.9, 0.2, 0.1], [-0.5, -0.2, 1.5, 1.25], [0.3, 0.3, 0.3, 0.3]],
+                     np.float32)
+    for method in ["bilinear", "nearest"]:
+        for size in [[4, 5], [1, 1], [1, 7], [14, 14]]:
+            add(f"CropAndResize {method} {size}", lambda x, b, i, s=size, m=method: raw.CropAndResize(
+                image=x, boxes=b, box_ind=i, crop_size=s, method=m, extrapolation_value=0.5), normal(3, 8, 9, 4), boxes,
+                np.array([0, 2, 1, 0, 2], np.int32))
+    add("CropAndResize uint8", lambda x, b, i: raw.CropAndResize(image=x, boxes=b, box_ind=i, crop_size=[3, 3]),
+        ints(1, 6, 5, 3, low=0, high=255, dtype=np.uint8), boxes, np.zeros(5, np.int32))
+    add("CropAndResize no boxes", lambda x, b, i: raw.CropAndResize(image=x, boxes=b, box_ind=i, crop_size=[3, 3]),
+        normal(1, 6, 5, 3), boxes[:0], np.zeros(0, np.int32))
+    for padding in ["SAME", "VALID"]:
+        for size, stride, rate in [([3, 3], [1, 1], [1, 1]), ([2, 3], [2, 1], [2, 1]), ([1, 1], [3, 3], [1, 1])]:
+            add(f"ExtractImagePatches {padding} {size} {stride} {rate}", lambda x, k=size, s=stride, r=rate, p=padding:
+                raw.ExtractImagePatches(images=x, ksizes=[1, *k, 1], strides=[1, *s, 1], rates=[1, *r, 1], padding=p),
+                normal(2, 7, 6, 3))
+        for kind in [tf.int64, tf.int32]:
+            for batch in [False, True]:
+                add(f"MaxPoolWithArgmax {padding} {kind.name} {batch}", lambda x, p=padding, k=kind, b=batch: [
+                    *raw.MaxPoolWithArgmax(input=x, ksize=[1, 3, 2, 1], strides=[1, 2, 2, 1], padding=p, Targmax=k,
+                                           include_batch_in_index=b)], ints(2, 7, 6, 3).astype(np.float32))
+        add(f"MaxPoolV2 {padding}", lambda x, k, s, p=padding: raw.MaxPoolV2(input=x, ksize=k, strides=s, padding=p),
+            normal(2, 7, 6, 3), np.array([1, 3, 2, 1], np.int32), np.array([1, 2, 1, 1], np.int32))
+
+
+def detections():
+    corners = random.uniform(0, 1, [60, 2]).astype(np.float32)
+    boxes = np.concatenate([corners, corners + random.uniform(-0.05, 0.4, [60, 2])], 1).astype(np.float32)
+    scores = random.permutation(60).astype(np.float32) / 60
+    tied = np.round(scores * 8) / 8
+    for most in [0, 5, 200]:
+        for similar in [0.0, 0.3, 1.0]:
+            add(f"NonMaxSuppression {most} {similar}", lambda b, s, m, o=similar: [
+                raw.NonMaxSuppression(boxes=b, scores=s, max_output_size=m, iou_threshold=o),
+                raw.NonMaxSuppressionV2(boxes=b, scores=s, max_output_size=m, iou_threshold=o),
+                raw.NonMaxSuppressionV3(boxes=b, scores=s, max_output_size=m, iou_threshold=o, score_threshold=0.4),
+                *raw.NonMaxSuppressionV4(boxes=b, scores=s, max_output_size=m, iou_threshold=o, score_threshold=0.4),
+                *raw.NonMaxSuppressionV4(boxes=b, scores=s, max_output_size=m, iou_threshold=o, score_threshold=0.2,
+                                         pad_to_max_output_size=True),
+                *raw.NonMaxSuppressionV5(boxes=b, scores=s, max_output_size=m, iou_threshold=o, score_threshold=0.2,
+                                         soft_nms_sigma=0.0, pad_to_max_output_size=True),
+                *raw.NonMaxSuppressionV5(boxes=b, scores=s, max_output_size=m, iou_threshold=o, score_threshold=0.2,
+                                         soft_nms_sigma=0.5)], boxes, scores, np.array(most, np.int32))
+    add("NonMaxSuppression of equal scores", lambda b, s: raw.NonMaxSuppressionV3(
+        boxes=b, scores=s, max_output_size=60, iou_threshold=0.3, score_threshold=0.2), boxes, tied)
+    add("NonMaxSuppression of none", lambda b, s: raw.NonMaxSuppressionV3(
+        boxes=b, scores=s, max_output_size=60, iou_threshold=0.3, score_threshold=0.2), boxes[:0], tied[:0])
+    add("NonMaxSuppressionWithOverlaps", lambda o, s: raw.NonMaxSuppressionWithOverlaps(
+        overlaps=o, scores=s, max_output_size=9, overlap_threshold=0.6, score_threshold=0.1),
+        random.uniform(0, 1, [60, 60]).astype(np.float32), scores)
+    many = random.permutation(2 * 60 * 3).astype(np.float32).reshape(2, 60, 3) / 360
+    several = (boxes[None, :, None] + random.uniform(-0.1, 0.1, [2, 60, 3, 4])).astype(np.float32)
+    for pads in [False, True]:
+        for clips in [False, True]:
+            for per_class, total in [(4, 10), (50, 200), (3, 100), (1, 5)]:
+                add(f"CombinedNonMaxSuppression {pads} {clips} {per_class} {total}", lambda b, q, s, n=per_class, t=total, o=dict(
+                    pad_per_class=pads, clip_boxes=clips): [*raw.CombinedNonMaxSuppression(
+                        boxes=b, scores=s, max_output_size_per_class=n, max_total_size=t, iou_threshold=0.4,
+                        score_threshold=0.3, **o), *raw.CombinedNonMaxSuppression(
+                        boxes=q, scores=s, max_output_size_per_class=n, max_total_size=t, iou_threshold=0.4,
+                        score_threshold=0.3, **o)], several[:, :, :1], several, many)
+
+
+def scattered():
+    rows = np.array([[2], [0], [2]], np.int32)
+    pairs = np.array([[[0, 1], [2, 3]], [[0, 1], [1, 0]]], np.int64)
+    for kind in [np.float32, np.int32]:
+        add(f"ScatterNd {kind.__name__}", lambda i, u, j, v: [
+            raw.ScatterNd(indices=i, updates=u, shape=[4, 3]), raw.ScatterNd(indices=j, updates=v, shape=tf.constant([3, 4], tf.int64))],
+            rows, ints(3, 3).astype(kind), pairs, ints(2, 2).astype(kind))
+        add(f"TensorScatter {kind.__name__}", lambda x, i, u, j, v: [op(tensor=x, indices=a, updates=b) for op in [
+            raw.TensorScatterAdd, raw.TensorScatterSub, raw.TensorScatterMin, raw.TensorScatterMax]
+            for a, b in [(i, u), (j, v)]] + [raw.TensorScatterUpdate(tensor=x, indices=i[:2], updates=u[:2])],
+            ints(3, 4).astype(kind), rows, ints(3, 4).astype(kind), pairs, ints(2, 2).astype(kind))
+    add("TensorScatterUpdate bool", lambda x, u: raw.TensorScatterUpdate(tensor=x, indices=[[1], [0]], updates=u),
+        bools(3, 4), bools(2, 4))
+    add("ScatterNd bool", lambda u: raw.ScatterNd(indices=[[1], [0], [1]], updates=u, shape=[3]), bools(3))
+    add("ScatterNd nothing", lambda u: raw.ScatterNd(indices=np.zeros([0, 1], np.int32), updates=u, shape=[3, 2]), normal(0, 2))
+    add("SparseToDense", lambda v, i: [
+        raw.SparseToDense(sparse_indices=i, output_shape=[4, 5], sparse_values=v, default_value=-1.0),
+        raw.SparseToDense(sparse_indices=[1, 3], output_shape=[4], sparse_values=v[:2], default_value=0.5),
+        raw.SparseToDense(sparse_indices=2, output_shape=[4], sparse_values=v[0], default_value=0.5)],
+        normal(3), np.array([[0, 1], [2, 3], [3, 0]], np.int32))
+    add("DynamicStitch", lambda a, b: [op(indices=[[0, 3], [2, 1], 3], data=[a, b, b[0]])
+                                       for op in [raw.DynamicStitch, raw.ParallelDynamicStitch]], normal(2, 3), normal(2, 3))
+    add("DynamicStitch scalars", lambda a: raw.DynamicStitch(indices=[1, 0], data=[a[0], a[1]]), ints(2))
+    ids = np.array([0, 0, 2, 2, 3], np.int32)
+    for kind in [np.float32, np.int64]:
+        x = ints(5, 3).astype(kind)
+        add(f"segments {kind.__name__}", lambda x, i: [op(data=x, segment_ids=i) for op in [
+            raw.SegmentSum, raw.SegmentProd, raw.SegmentMax, raw.SegmentMin, raw.SegmentMean]], x, ids)
+        add(f"unsorted segments {kind.__name__}", lambda x, i: [op(data=x, segment_ids=i, num_segments=6) for op in [
+            raw.UnsortedSegmentSum, raw.UnsortedSegmentProd, raw.UnsortedSegmentMax, raw.UnsortedSegmentMin]],
+            x, np.array([4, 0, -1, 4, 2], np.int32))
+    add("unsorted segments of two dimensions", lambda x, i: raw.UnsortedSegmentSum(data=x, segment_ids=i, num_segments=3),
+        normal(2, 3, 4), ints(2, 3, low=0, high=3))
+    for kind in [np.float32, np.int32, np.uint8, bool]:
+        for index in [tf.int32, tf.int64]:
+            x = (bools(20) if kind is bool else ints(20, low=0, high=6)).astype(kind)
+            add(f"Unique {kind.__name__} {index.name}", lambda x, k=index: [
+                *raw.Unique(x=x, out_idx=k), *raw.UniqueWithCounts(x=x, out_idx=k),
+                *raw.UniqueV2(x=x, axis=np.array([0], np.int32), out_idx=k)], x)
+            if kind is not bool:
+                add(f"ListDiff {kind.__name__} {index.name}", lambda x, y, k=index: [*raw.ListDiff(x=x, y=y, out_idx=k)],
+                    x, ints(3, low=0, high=6).astype(kind))
+
+
+def diagonals():
+    x = normal(2, 4, 5)
+    for below, above in [(0, 0), (-1, 0), (1, 2), (-1, -1), (4, 5), (0, -1)]:
+        add(f"MatrixBandPart {below} {above}", lambda x, y, b=below, a=above: [
+            raw.MatrixBandPart(input=x, num_lower=b, num_upper=a), raw.MatrixBandPart(input=y, num_lower=b, num_upper=a)],
+            x, bools(4, 5))
+    add("MatrixDiag", lambda x, y: [raw.MatrixDiag(diagonal=x), raw.MatrixDiag(diagonal=y), raw.MatrixDiagPart(input=y),
+                                    raw.MatrixSetDiag(input=x, diagonal=x[:, :, 0])], normal(2, 4, 4), ints(3, 2))
+    add("Diag", lambda x: [raw.Diag(diagonal=x), raw.DiagPart(input=raw.Diag(diagonal=x))], ints(3, 2))
+    for align in ["LEFT_RIGHT", "RIGHT_LEFT", "LEFT_LEFT", "RIGHT_RIGHT"]:
+        for k in [0, 2, -3, [-1, 1], [-3, -2], [1, 3], [-3, 4]]:
+            bounds = np.array(k, np.int32)
+            def forms(x, k=bounds, a=align):
+                part = raw.MatrixDiagPartV3(input=x, k=k, padding_value=np.float32(7), align=a)
+                return [part, raw.MatrixSetDiagV3(input=x * 2, diagonal=part, k=k, align=a), raw.MatrixDiagV3(
+                    diagonal=part, k=k, num_rows=-1, num_cols=-1, padding_value=np.float32(-2), align=a)]
+            add(f"MatrixDiagV3 {align} {k}", forms, x)
+    add("MatrixDiagV2", lambda x: [
+        raw.MatrixDiagPartV2(input=x, k=[-1, 1], padding_value=np.float32(7)),
+        raw.MatrixSetDiagV2(input=x, diagonal=x[:, :3, :4], k=[-1, 1]),
+        raw.MatrixDiagV2(diagonal=x[:, :2, :4], k=[0, 1], num_rows=4, num_cols=5, padding_value=np.float32(1)),
+        raw.MatrixDiagV2(diagonal=x[:, 0], k=1, num_rows=5, num_cols=9, padding_value=np.float32(1)),
+        raw.MatrixDiagV2(diagonal=x[:, 0], k=-1, num_rows=-1, num_cols=5, padding_value=np.float32(1))], x)
+    for count in [1, 2, 7]:
+        add(f"LinSpace {count}", lambda a, b, n=count: raw.LinSpace(start=a, stop=b, num=n),
+            np.float32(-1.25), np.float32(3.5))
+    add("LinSpace double", lambda a, b: raw.LinSpace(start=a, stop=b, num=5), np.float64(2), np.float64(-1))
+
+
+def global_normalization(scales, *inputs):
+    """The op as the graphs of its time have it: no later one may."""
+    graph_def = tf.GraphDef()
+    graph_def.versions.producer = 8
+    node = graph_def.node.add(name="norm", op="BatchNormWithGlobalNormalization")
+    for name in "tmvbg":
+        graph_def.node.add(name=name, op="Placeholder").attr["dtype"].type = 1
+        node.input.append(name)
+    node.attr["T"].type = 1
+    node.attr["variance_epsilon"].f = 0.001
+    node.attr["scale_after_normalization"].b = scales
+    return tf.import_graph_def(graph_def, dict(zip("tmvbg", inputs)), ["norm:0"], name="old")
+
+
+def cells():
+    batch, wide, units, time = 3, 6, 4, 6
+    x, cell, hidden = normal(batch, wide), normal(batch, units) * 4, normal(batch, units)
+    w, b = normal(wide + units, 4 * units), normal(4 * units)
+    peep = [normal(units) for _ in range(3)]
+    for peephole in [False, True]:
+        for clip in [-1.0, 0.5, 3.0]:
+            options = dict(cell_clip=clip, use_peephole=peephole)
+            names = ["w", "wci", "wcf", "wco", "b"]
+            add(f"LSTMBlockCell {peephole} {clip}", lambda x, c, h, *p, o=options: [*raw.LSTMBlockCell(
+                x=x, cs_prev=c, h_prev=h, forget_bias=0.75, **dict(zip(names, p)), **o)], x, cell, hidden, w, *peep, b)
+            for length in [0, 4, time]:
+                # Past the end TensorFlow clears the states alone.
+                add(f"BlockLSTM {peephole} {clip} {length}", lambda x, c, h, *p, o=options, n=length: [
+                    value if at % 7 in [1, 6] else value[:n] for at, value in enumerate([
+                        *raw.BlockLSTM(seq_len_max=tf.constant(n, tf.int64), x=x, cs_prev=c, h_prev=h, forget_bias=0.75,
+                                       **dict(zip(names, p)), **o),
+                        *raw.BlockLSTMV2(seq_len_max=tf.constant(n, tf.int64), x=x, cs_prev=c, h_prev=h,
+                                         **dict(zip(names, p)), **o)])], normal(time, batch, wide), cell, hidden, w, *peep, b,
+                    tolerance=5e-6)
+    add("GRUBlockCell", lambda x, h, *p: [*raw.GRUBlockCell(x=x, h_prev=h, w_ru=p[0], w_c=p[1], b_ru=p[2], b_c=p[3])],
+        x, hidden, normal(wide + units, 2 * units), normal(wide + units, units), normal(2 * units), normal(units))
+    for scales in [False, True]:
+        add(f"BatchNormWithGlobalNormalization {scales}", lambda *inputs, s=scales: global_normalization(s, *inputs),
+            normal(2, 3, 3, 4), normal(4), np.abs(normal(4)), normal(4), normal(4),
+            like=lambda x, m, v, b, g, s=scales: tf.nn.batch_normalization(x, m, v, b, g if s else None, 0.001))
+    add("passes", lambda x: [raw.GuaranteeConst(input=x), raw.DeepCopy(x=x)], normal(3))
+
+
 def fake_quantizers():
     values = np.concatenate([normal(4000) * 3, np.linspace(-7, 7, 3001, dtype=np.float32), [0, -0.0, 1e9, -1e9]])
     values = values.astype(np.float32)
@@ -455,7 +671,8 @@ def control_flow():
     add("loop scan", v1(scanned), normal(4, 2))
 
 
-for family in [convolutions, pools, elementwise, reductions, movements, orders, products_and_norms, fake_quantizers, control_flow]:
+for family in [convolutions, pools, elementwise, reductions, movements, orders, products_and_norms, volumes, images, detections,
+               scattered, diagonals, cells, fake_quantizers, control_flow]:
     family()
 
 

@@ -35,7 +35,7 @@ pub(super) fn entries(text: &str, tensors: &[(String, &RawValue)]) -> Result<Vec
         let [min, max] = ["min", "max"].map(|end| object.get(end).and_then(only_number));
         let (Some(min), Some(max)) = (min, max) else { continue };
         let tensor = if name.contains(':') { name.clone() } else { format!("{name}:0") };
-        entries.push(Entry { names: vec![tensor], ends: [min, max], bits: None, place });
+        entries.push(Entry { names: vec![tensor], is_pattern: false, ends: [min, max], bits: None, place });
     }
     Ok(entries)
 }

@@ -82,6 +82,7 @@ pub(super) fn entries(text: &str) -> Result<Vec<Entry>> {
         let place = format!("line {line}");
         entries.push(Entry {
             names: [node, tensor].into_iter().filter_map(cell).map(str::to_owned).collect(),
+            is_pattern: false,
             ends: [number(&record, min, &place)?, number(&record, max, &place)?],
             bits: cell(bits)
                 .map(|bits| bits.parse().map_err(|_| not_one(format!("{place}: '{bits}' bits"))))

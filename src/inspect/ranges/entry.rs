@@ -6,6 +6,8 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub names: Vec<String>,
+    /// Whether the name is a pattern that describes several.
+    pub is_pattern: bool,
     pub ends: [f64; 2],
     pub bits: Option<i64>,
     /// The line, or the number of the entry.

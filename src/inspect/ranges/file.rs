@@ -86,6 +86,7 @@ fn rows_of(text: &str, rows: &RawValue) -> Result<Vec<Entry>> {
         let place = format!("line {}", line_of(text, channel.get()));
         entries.push(Entry {
             names: row.node.into_iter().chain(row.tensor).collect(),
+            is_pattern: false,
             ends: [min, max],
             bits: row.bits,
             place,
@@ -108,7 +109,7 @@ fn checked(entries: &[Entry], strict: Strict) -> Result<GivenRanges> {
     let wrong =
         |place: &str, what: String, hint| Err(Error::new(ErrorKind::Options, format!("{place}: {what}")).hint(hint));
     let (mut given, mut first): (_, HashMap<String, String>) = (GivenRanges::default(), HashMap::new());
-    for Entry { names, ends: [min, max], bits, place } in entries {
+    for Entry { names, is_pattern, ends: [min, max], bits, place } in entries {
         let Some(name) = names.first() else {
             return wrong(place, "a range for nothing".to_owned(), "name a fake quantizer (node) or a tensor");
         };
@@ -131,7 +132,11 @@ fn checked(entries: &[Entry], strict: Strict) -> Result<GivenRanges> {
             return wrong(place, format!("'{name}' has a range already ({before})"), "give it one");
         }
         let (names, place, must_fit) = (names.clone(), place.clone(), strict == Strict::Yes);
-        given.add(GivenRange { names, ends, bits: *bits, place, must_fit });
+        let range = GivenRange { names, ends, bits: *bits, place, must_fit };
+        match range.names.first() {
+            Some(pattern) if *is_pattern => given.add_for_all(&pattern.clone(), range)?,
+            _ => given.add(range),
+        }
     }
     // Where ops were computed as one, the tensor is the last one's, which comes first or last.
     for Entry { names, .. } in entries {
@@ -203,6 +208,20 @@ mod tests {
         assert_eq!(ends(&read(binary).unwrap(), "op:0"), Some([-1.0, 1.0]));
     }
 
+    #[test]
+    fn patterns_and_channels_of_statistics_are_read() {
+        let text = "entries { name_regex: 'net/.*' params { min_max { min: -1 max: 1 } } }
+            entries { name: 'net/own' params { min_max { min: -2 max: 2 } } }
+            entries { name_regex: 'net/later' params { min_max { min: -9 max: 9 } } }
+            entries { name: 'channels' params { min_max { min: -3 max: 1 } } params { min_max { min: 0.5 max: 4 } } }";
+        let given = read(text.as_bytes()).unwrap();
+        assert_eq!((ends(&given, "net/a:0"), ends(&given, "net/later:0")), (Some([-1.0, 1.0]), Some([-1.0, 1.0])));
+        assert_eq!((ends(&given, "net/own:0"), ends(&given, "my/net/a:0")), (Some([-2.0, 2.0]), None));
+        assert_eq!(ends(&given, "channels:0"), Some([-3.0, 4.0]), "one range holds all");
+        let error = said("entries { name_regex: 'net/(' params { min_max { min: -1 max: 1 } } }");
+        assert!(error.starts_with("entry 1: 'net/(' is no pattern: "), "{error}");
+    }
+
     fn said(file: &str) -> String {
         read(file.as_bytes()).map(|_| ()).unwrap_err().to_string()
     }
@@ -230,7 +249,7 @@ mod tests {
         assert!(said(&table("y:0,0,1")).contains("line: 3"));
         assert_eq!(said(&table("x:0,0,1,8")), "line 3: 'x:0' has a range already (line 2)");
         assert_eq!(said(&table(",0,1,8")), "line 3: a range for nothing");
-        for other in ["", "[]", "{}", "{", "a,b\n1,2\n", "entries { nme: 'x' }", "entries { name_regex: 'x.*' }"] {
+        for other in ["", "[]", "{}", "{", "a,b\n1,2\n", "entries { nme: 'x' }", "entries { params { } }"] {
             assert!(said(other).starts_with("not a file of ranges"), "{other}: {}", said(other));
         }
     }

@@ -39,30 +39,39 @@ pub(super) fn entries_of_text(text: &str) -> Result<Vec<Entry>> {
     entries(&binary)
 }
 
-/// What such a message gives; tensors with a range for each channel are passed over.
+/// What such a message gives. Where there is a range for each channel, the one that holds all: an activation has one.
 pub(super) fn entries(binary: &[u8]) -> Result<Vec<Entry>> {
     let message = QuantizationInfo::decode(binary).map_err(not_one)?;
     let mut entries = Vec::new();
     for (index, params) in message.entries.into_iter().enumerate() {
         let place = format!("entry {}", index + 1);
-        let name = match params.name_oneof {
-            Some(NameOneof::Name(name)) => name,
-            Some(NameOneof::NameRegex(pattern)) => {
-                return Err(not_one(format!("{place}: the pattern '{pattern}' is no name of a tensor")));
-            }
+        let (name, is_pattern) = match params.name_oneof {
+            Some(NameOneof::Name(name)) => (name, false),
+            Some(NameOneof::NameRegex(pattern)) => (pattern, true),
             None => return Err(not_one(format!("{place} names no tensor"))),
         };
-        let ends = match &params.params[..] {
-            [PerAxisParams { params_oneof: Some(ParamsOneof::MinMax(ends)) }] => [ends.min, ends.max].map(f64::from),
-            [PerAxisParams { params_oneof: Some(ParamsOneof::AffineParams(_)) }] => {
-                return Err(not_one(format!("{place}: '{name}' has a scale instead of min and max")));
+        let mut whole: Option<[f64; 2]> = None;
+        for channel in &params.params {
+            match &channel.params_oneof {
+                Some(ParamsOneof::MinMax(ends)) => {
+                    let [min, max] = [ends.min, ends.max].map(f64::from);
+                    // What is no number stays to be told of.
+                    let union = |whole: [f64; 2]| {
+                        if min.is_nan() || max.is_nan() { [min, max] } else { [whole[0].min(min), whole[1].max(max)] }
+                    };
+                    whole = Some(whole.map_or([min, max], union));
+                }
+                Some(ParamsOneof::AffineParams(_)) => {
+                    return Err(not_one(format!("{place}: '{name}' has a scale instead of min and max")));
+                }
+                None => {}
             }
-            _ => continue,
-        };
+        }
+        let Some(ends) = whole else { continue };
         // Without a number, the name stands for the op's outputs.
-        let tensor = if name.contains(':') { name } else { format!("{name}:0") };
+        let tensor = if is_pattern || name.contains(':') { name } else { format!("{name}:0") };
         let bits = params.meta.map(|meta| i64::from(meta.num_bits)).filter(|&bits| bits != 0);
-        entries.push(Entry { names: vec![tensor], ends, bits, place });
+        entries.push(Entry { names: vec![tensor], is_pattern, ends, bits, place });
     }
     Ok(entries)
 }

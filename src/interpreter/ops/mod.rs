@@ -1,10 +1,13 @@
 //! The ops that the interpreter runs, a family of like ones a file, found by their names.
 
+mod bicubic;
 mod binary;
 mod blocks;
 mod cast;
 mod conv;
+mod crop;
 mod depthwise;
+mod diagonal;
 mod einsum;
 pub(super) mod fake_quant;
 mod framed;
@@ -12,20 +15,28 @@ mod gather;
 mod join;
 mod list;
 mod matmul;
+mod max_pool;
 mod norm;
 mod pad;
 mod pass;
 mod pool;
+mod recurrent;
 mod reduce;
 mod reorder;
-mod resize;
+pub(super) mod resize;
+mod scatter;
+mod segment;
 mod select;
 mod shape;
 mod slice;
 mod softmax;
+mod suppress;
+mod suppress_combined;
 mod tile;
 mod transposed_conv;
 mod unary;
+mod unique;
+mod volume;
 mod window;
 
 use std::sync::LazyLock;
@@ -35,31 +46,42 @@ use hashbrown::HashMap;
 use super::kernel::Op;
 
 const FAMILIES: &[&[Op]] = &[
+    bicubic::OPS,
     binary::OPS,
     blocks::OPS,
     cast::OPS,
     conv::OPS,
+    crop::OPS,
     depthwise::OPS,
+    diagonal::OPS,
     einsum::OPS,
     fake_quant::OPS,
     gather::OPS,
     join::OPS,
     list::OPS,
     matmul::OPS,
+    max_pool::OPS,
     norm::OPS,
     pad::OPS,
     pass::OPS,
     pool::OPS,
+    recurrent::OPS,
     reduce::OPS,
     reorder::OPS,
     resize::OPS,
+    scatter::OPS,
+    segment::OPS,
     select::OPS,
     shape::OPS,
     slice::OPS,
     softmax::OPS,
+    suppress::OPS,
+    suppress_combined::OPS,
     tile::OPS,
     transposed_conv::OPS,
     unary::OPS,
+    unique::OPS,
+    volume::OPS,
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Op>> =
@@ -72,7 +94,17 @@ pub(super) fn find(name: &str) -> Option<&'static Op> {
 
 /// Whether the op takes the elements of its second input as they lie in the file, aligned or not.
 pub(super) fn reads_stored(name: &str) -> bool {
-    matches!(name, "Conv2D" | "Conv2DBackpropInput" | "MatMul" | "BatchMatMul" | "BatchMatMulV2" | "BatchMatMulV3")
+    matches!(
+        name,
+        "Conv2D"
+            | "Conv2DBackpropInput"
+            | "Conv3D"
+            | "Conv3DBackpropInputV2"
+            | "MatMul"
+            | "BatchMatMul"
+            | "BatchMatMulV2"
+            | "BatchMatMulV3"
+    )
 }
 
 #[cfg(test)]

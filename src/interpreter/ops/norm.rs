@@ -1,4 +1,4 @@
-//! Normalizations: FusedBatchNorm in its three versions, and LRN.
+//! Normalizations: FusedBatchNorm in its three versions, the one before it, and LRN.
 
 use super::window::{from_channels_last, to_channels_last};
 use crate::error::Result;
@@ -121,9 +121,34 @@ fn local_response(node: &Attributes<'_>) -> Result<Kernel> {
     })
 }
 
+/// The batch norm of the first published networks: `(x - mean) / sqrt(variance + epsilon)`, scaled if it says so, `+ beta`.
+fn global_batch_norm(node: &Attributes<'_>) -> Result<Kernel> {
+    let (epsilon, scales) = (node.float("variance_epsilon", 0.0), node.bool("scale_after_normalization", false));
+    kernel(move |inputs, memory| {
+        let x = inputs.take(0)?;
+        let channels = x.dims().last().copied().unwrap_or_default();
+        let [mean, variance, beta, gamma] = [1, 2, 3, 4].map(|index| inputs.values::<f32>(index));
+        let (mean, variance, beta, gamma) = (mean?, variance?, beta?, gamma?);
+        let lengths = [mean.len(), variance.len(), beta.len()];
+        if lengths.iter().any(|&length| length != channels) || (scales && gamma.len() != channels) {
+            return Err(invalid(format!("a batch norm whose parameters are not {channels} numbers each")));
+        }
+        if x.values::<f32>().is_none() {
+            return Err(invalid("a batch norm of what is no 32-bit float"));
+        }
+        let factor = |channel: usize| {
+            let factor = 1.0 / (variance[channel] + epsilon).sqrt();
+            if scales { factor * gamma[channel] } else { factor }
+        };
+        let factors: Vec<f32> = (0..channels).map(factor).collect();
+        normalized(x, mean, &factors, beta, memory)
+    })
+}
+
 pub(super) const OPS: &[Op] = &[
     Op { name: "FusedBatchNorm", prepare: fused_batch_norm },
     Op { name: "FusedBatchNormV2", prepare: fused_batch_norm },
     Op { name: "FusedBatchNormV3", prepare: fused_batch_norm },
+    Op { name: "BatchNormWithGlobalNormalization", prepare: global_batch_norm },
     Op { name: "LRN", prepare: local_response },
 ];

@@ -11,5 +11,12 @@ macro_rules! pass {
 /// Every input becomes an output.
 const ALL: Op = Op { name: "IdentityN", prepare: |_| Ok(Box::new(|inputs, _| Ok(std::mem::take(&mut inputs.0)))) };
 
-pub(super) const OPS: &[Op] =
-    pass!["StopGradient", "PreventGradient", "CheckNumerics", "PlaceholderWithDefault", "Print"];
+pub(super) const OPS: &[Op] = pass![
+    "StopGradient",
+    "PreventGradient",
+    "CheckNumerics",
+    "PlaceholderWithDefault",
+    "Print",
+    "GuaranteeConst",
+    "DeepCopy"
+];

@@ -18,6 +18,13 @@ fn pool(node: &Attributes<'_>, average: bool) -> Result<Kernel> {
     })
 }
 
+/// The greatest of each window of that size.
+pub(super) fn greatest(x: Tensor, sizes: [usize; 2], window: &Window, memory: &mut Memory) -> Result<Tensor> {
+    let x = to_channels_last(x, window.channels_first, memory)?;
+    let out = with_number_type!(x, T => pooled::<T>(&x, sizes, window, false, memory))?;
+    from_channels_last(out, window.channels_first, memory)
+}
+
 fn pooled<T: Number>(
     x: &Tensor,
     sizes: [usize; 2],

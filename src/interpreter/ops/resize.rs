@@ -1,18 +1,19 @@
-//! ResizeBilinear and ResizeNearestNeighbor, in all their conventions.
+//! ResizeBilinear, ResizeNearestNeighbor and ResizeArea, in all their conventions.
 
 use crate::error::Result;
 use crate::interpreter::kernel::{Attributes, Inputs, Kernel, Op, invalid, kernel, size};
 use crate::interpreter::number::{Number, with_number_type};
 use crate::interpreter::tensor::{Tensor, element_count};
 
+/// How places of the result and of the image correspond.
 #[derive(Clone, Copy)]
-struct Convention {
-    align_corners: bool,
-    half_pixel_centers: bool,
+pub(super) struct Convention {
+    pub align_corners: bool,
+    pub half_pixel_centers: bool,
 }
 
 impl Convention {
-    fn of(node: &Attributes<'_>) -> Self {
+    pub(super) fn of(node: &Attributes<'_>) -> Self {
         Self {
             align_corners: node.bool("align_corners", false),
             half_pixel_centers: node.bool("half_pixel_centers", false),
@@ -20,13 +21,13 @@ impl Convention {
     }
 
     /// TensorFlow's `CalculateResizeScale`.
-    fn scale(self, from: usize, to: usize) -> f32 {
+    pub(super) fn scale(self, from: usize, to: usize) -> f32 {
         if self.align_corners && to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { from as f32 / to as f32 }
     }
 }
 
 /// The result's height and width, which are not zero unless the result is empty.
-fn target(inputs: &Inputs) -> Result<([usize; 4], [usize; 2])> {
+pub(super) fn target(inputs: &Inputs) -> Result<([usize; 4], [usize; 2])> {
     let dims = inputs.dims::<4>(0)?;
     let sizes = inputs.ints(1)?;
     let &[height, width] = sizes.as_slice() else { return Err(invalid("the new size is not two numbers")) };
@@ -40,10 +41,15 @@ fn target(inputs: &Inputs) -> Result<([usize; 4], [usize; 2])> {
 
 /// Which two places of an axis a place lies between, and how far from the first.
 #[derive(Clone, Copy)]
-struct Between {
-    lower: usize,
-    upper: usize,
-    way: f32,
+pub(crate) struct Between {
+    pub lower: usize,
+    pub upper: usize,
+    pub way: f32,
+}
+
+/// Those of all places, by the centres of pixels.
+pub(crate) fn by_centres(from: usize, to: usize) -> Vec<Between> {
+    between(from, to, Convention { align_corners: false, half_pixel_centers: true })
 }
 
 fn between(from: usize, to: usize, convention: Convention) -> Vec<Between> {
@@ -124,7 +130,62 @@ fn nearest_neighbor(node: &Attributes<'_>) -> Result<Kernel> {
     })
 }
 
+/// The places of an axis that a place of the result covers, and how much of each.
+fn covered(from: usize, to: usize, convention: Convention) -> Vec<Vec<(usize, f32)>> {
+    let scale = convention.scale(from, to);
+    let place = |at: usize| {
+        let (start, end) = (at as f32 * scale, (at + 1) as f32 * scale);
+        let seen = start.floor() as i64..end.ceil() as i64;
+        let share = |place: i64| {
+            let place = place as f32;
+            if place < start {
+                if place + 1.0 > end { scale } else { place + 1.0 - start }
+            } else if place + 1.0 > end {
+                end - place
+            } else {
+                1.0
+            }
+        };
+        seen.map(|place| (place.clamp(0, from as i64 - 1) as usize, share(place))).collect()
+    };
+    (0..to).map(place).collect()
+}
+
+/// The mean of what each pixel of the result covers.
+fn area(node: &Attributes<'_>) -> Result<Kernel> {
+    let convention = Convention { half_pixel_centers: false, ..Convention::of(node) };
+    kernel(move |inputs, memory| {
+        let ([batch, height, width, channels], to) = target(inputs)?;
+        let x = inputs.tensor(0)?;
+        let parts = (to[0] + to[1]).saturating_mul(2).saturating_add(height + width);
+        let _charge = memory.charge(parts.saturating_mul(2 * size_of::<(usize, f32)>()))?;
+        let (rows, columns) = (covered(height, to[0], convention), covered(width, to[1], convention));
+        let whole = convention.scale(height, to[0]) * convention.scale(width, to[1]);
+        let mut out = memory.unset::<f32>(batch * to[0] * to[1] * channels)?;
+        with_number_type!(x, T => {
+            let values = x.values::<T>().unwrap_or_default();
+            let mut pixels = out.chunks_exact_mut(channels);
+            for image in 0..batch {
+                for row in &rows {
+                    for (column, out) in columns.iter().zip(&mut pixels) {
+                        out.fill(0.0);
+                        for &(y, tall) in row {
+                            for &(x, wide) in column {
+                                let pixel = &values[((image * height + y) * width + x) * channels..][..channels];
+                                let share = tall * wide / whole;
+                                out.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value.to_f64() as f32 * share);
+                            }
+                        }
+                    }
+                }
+            }
+            Tensor::from_storage(vec![batch, to[0], to[1], channels], out)
+        })
+    })
+}
+
 pub(super) const OPS: &[Op] = &[
+    Op { name: "ResizeArea", prepare: area },
     Op { name: "ResizeBilinear", prepare: bilinear },
     Op { name: "ResizeNearestNeighbor", prepare: nearest_neighbor },
 ];

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::interpreter::kernel::{Attributes, Kernel, Op, axis, invalid, kernel, size};
 use crate::interpreter::memory::Memory;
-use crate::interpreter::number::{Number, with_number_type};
+use crate::interpreter::number::{Number, with_float_type, with_number_type};
 use crate::interpreter::tensor::{DType, Data, Tensor, element_count, with_values};
 
 /// A vector of sizes, of the type that the node asks for.
@@ -130,6 +130,27 @@ fn range(_: &Attributes<'_>) -> Result<Kernel> {
     })
 }
 
+fn lin_space(_: &Attributes<'_>) -> Result<Kernel> {
+    kernel(|inputs, memory| {
+        let start = inputs.tensor(0)?;
+        let count = size(inputs.int(2)?, "the number of values")?;
+        element_count(&[count])?;
+        if count == 0 {
+            return Err(invalid("no values between two"));
+        }
+        with_float_type!(start, T => {
+            let (start, stop) = (inputs.scalar::<T>(0)?, inputs.scalar::<T>(1)?);
+            let step = (stop - start) / T::from_i64(count as i64 - 1);
+            let value = |at: usize| match at {
+                0 => start,
+                at if at + 1 == count => stop,
+                at => start + step * T::from_i64(at as i64),
+            };
+            Tensor::from_storage(vec![count], memory.collect(count, (0..count).map(value))?)
+        })
+    })
+}
+
 fn ensure_shape(node: &Attributes<'_>) -> Result<Kernel> {
     let shape = node.graph.attr_shape(node.node, "shape").filter(|shape| !shape.unknown_rank);
     kernel(move |inputs, _| {
@@ -153,6 +174,7 @@ pub(super) const OPS: &[Op] = &[
     Op { name: "Fill", prepare: fill },
     Op { name: "ZerosLike", prepare: |_| like(false) },
     Op { name: "OnesLike", prepare: |_| like(true) },
+    Op { name: "LinSpace", prepare: lin_space },
     Op { name: "Range", prepare: range },
     Op { name: "EnsureShape", prepare: ensure_shape },
 ];

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::interpreter::{Limits, Plan, Session, Tensor};
+use crate::interpreter::{Limits, Plan, Session, Tensor, constant};
 
 /// Ops that make of constants a constant. Those that hold back, choose or draw values are not among them.
 fn computes(op: &str) -> bool {
@@ -65,8 +65,11 @@ impl Constants {
                 "Const" => true,
                 op if computes(op) => {
                     let mut inputs = graph.inputs(node);
+                    // What is computed in a loop's body of constants there is none: it takes the loop to compute it.
                     inputs.len() > 0
-                        && inputs.all(|input| input.tensor().is_some_and(|input| is_constant[input.node.index()]))
+                        && inputs.all(|input| {
+                            input.tensor().is_some_and(|input| is_constant[input.node.index()] && !waits(graph, input))
+                        })
                 }
                 _ => false,
             };
@@ -95,9 +98,22 @@ pub(crate) fn evaluate(
     if wanted.is_empty() {
         return Ok(HashMap::new());
     }
-    let plan = Plan::new(graph, &[], &wanted, limits)?;
-    let values = Session::new(&plan).run(&[], &mut |_, _| Ok(()))?;
-    Ok(wanted.into_iter().zip(values).collect())
+    let (in_loops, computed): (Vec<TensorRef>, Vec<TensorRef>) =
+        wanted.into_iter().partition(|&tensor| waits(graph, tensor));
+    let mut values: HashMap<TensorRef, Tensor> = HashMap::new();
+    for tensor in in_loops {
+        values.insert(tensor, constant(graph, tensor.node, limits)?);
+    }
+    if !computed.is_empty() {
+        let plan = Plan::new(graph, &[], &computed, limits)?;
+        values.extend(computed.iter().copied().zip(Session::new(&plan).run(&[], &mut |_, _| Ok(()))?));
+    }
+    Ok(values)
+}
+
+/// Whether it is a constant that waits for another node, as those in the bodies of loops do.
+fn waits(graph: &Graph, tensor: TensorRef) -> bool {
+    graph.op(tensor.node) == "Const" && graph.control_inputs(tensor.node).next().is_some()
 }
 
 #[cfg(test)]

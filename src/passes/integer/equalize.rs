@@ -28,6 +28,7 @@ use super::network::{Ends, Layer, weights};
 use super::new_nodes::constant;
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
+use crate::graph::loops::Loops;
 use crate::graph::op_class::canonical_op;
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
 use crate::interpreter::{Limits, Tensor};
@@ -122,7 +123,7 @@ struct Scales {
     made: Vec<f64>,
 }
 
-/// A layer with constant weights of its own.
+/// A layer with constant weights of its own, in no loop.
 struct Member {
     node: NodeId,
     kind: Layer,
@@ -184,11 +185,12 @@ pub(crate) fn equalize(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits
 }
 
 fn members(graph: &Graph, constants: &Constants, order: &[NodeId]) -> Vec<Member> {
+    let loops = Loops::new(graph, order);
     let member = |&node: &NodeId| {
         let kind = Layer::of(graph, node)?;
         let tensor = weights(graph, node)?;
         let is_constant = constants.contain(tensor.node) && graph.tensor_type(tensor) == Some(DataType::DtFloat);
-        (is_constant && !constants.contain(node)).then_some(Member { node, kind, tensor })
+        (is_constant && !constants.contain(node) && !loops.contain(node)).then_some(Member { node, kind, tensor })
     };
     order.iter().filter_map(member).collect()
 }

@@ -1,6 +1,6 @@
 //! Fake quantizers whose ranges are constants.
 
-use super::new_nodes::constant;
+use super::new_nodes::constant_at;
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
@@ -26,6 +26,8 @@ pub(crate) struct FakeQuant<'a> {
     pub per_channel: bool,
     pub bits: u8,
     pub narrow_range: bool,
+    /// In a loop's body, a node of it.
+    pub pivot: Option<NodeId>,
 }
 
 impl FakeQuant<'_> {
@@ -38,7 +40,7 @@ impl FakeQuant<'_> {
                 [number] if !self.per_channel => Value::Float(number),
                 _ => Value::Floats(&numbers),
             };
-            constant(graph, &format!("{name}/{what}"), &value)
+            constant_at(graph, &format!("{name}/{what}"), &value, self.pivot)
         };
         let (min, max) = (end("min", |range| range.min)?, end("max", |range| range.max)?);
         let op = if self.per_channel { "FakeQuantWithMinMaxVarsPerChannel" } else { "FakeQuantWithMinMaxVars" };
@@ -64,11 +66,21 @@ pub(crate) fn quantize(
     range: Range,
     bits: u8,
     is_output: bool,
+    pivot: Option<NodeId>,
 ) -> Result<NodeId> {
-    let readers: Vec<NodeId> = graph.tensor_consumers(tensor).collect();
+    // What a loop hands on unchanged stays so.
+    let hands_on = |reader: NodeId| graph.op(tensor.node) == "Switch" && graph.op(reader) == "NextIteration";
+    let readers: Vec<NodeId> = graph.tensor_consumers(tensor).filter(|&reader| !hands_on(reader)).collect();
     let name = quantizer_name(graph, tensor);
-    let quant =
-        FakeQuant { name: &name, input: tensor, ranges: &[range], per_channel: false, bits, narrow_range: false };
+    let quant = FakeQuant {
+        name: &name,
+        input: tensor,
+        ranges: &[range],
+        per_channel: false,
+        bits,
+        narrow_range: false,
+        pivot,
+    };
     let node = quant.insert(graph)?;
     graph.reroute(tensor, node.into(), &readers);
     if is_output {

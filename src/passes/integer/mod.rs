@@ -6,6 +6,7 @@
 
 pub(crate) mod bias;
 pub(crate) mod constants;
+pub(crate) mod early_bias;
 pub(crate) mod equalize;
 #[cfg(test)]
 mod equalize_tests;
@@ -13,6 +14,7 @@ pub(crate) mod fold;
 pub(crate) mod hard_swish;
 pub(crate) mod insert;
 pub(crate) mod kernels;
+pub(crate) mod loops;
 pub(crate) mod network;
 mod new_nodes;
 pub(crate) mod place;

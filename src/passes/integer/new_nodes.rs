@@ -14,10 +14,27 @@ pub(super) fn beside(node: &str, name: &str) -> String {
 
 /// Adds a Const whose name is free, or made so.
 pub(super) fn constant(graph: &mut Graph, name: &str, value: &Value<'_>) -> Result<TensorRef> {
+    constant_at(graph, name, value, None)
+}
+
+/// The same in the body of a loop, of which `pivot` is a node.
+pub(super) fn constant_at(
+    graph: &mut Graph,
+    name: &str,
+    value: &Value<'_>,
+    pivot: Option<NodeId>,
+) -> Result<TensorRef> {
     let mut attrs = Attrs::default();
     attrs.data_type("dtype", value.data_type()).tensor("value", value);
     let name = graph.free_name(name);
-    graph.insert(NewNode { name: &name, op: "Const", device: "", inputs: &[], attrs: attrs.as_bytes() }).map(Into::into)
+    let waits = pivot.map(Input::Control);
+    let new = NewNode { name: &name, op: "Const", device: "", inputs: waits.as_slice(), attrs: attrs.as_bytes() };
+    graph.insert(new).map(Into::into)
+}
+
+/// The node that a constant in a loop's body waits for.
+pub(super) fn pivot_of(graph: &Graph, node: NodeId) -> Option<NodeId> {
+    graph.control_inputs(node).next().filter(|_| graph.op(node) == "Const")
 }
 
 /// Gives the node another name; returns the one it had, for what takes its place.

@@ -53,7 +53,8 @@ pub(crate) fn place(
         let range = ranges.get(&group).copied().unwrap_or(OF_ZEROS);
         let name = graph.tensor_name(tensor);
         let op = graph.op(tensor.node).to_owned();
-        let node = quantize(graph, tensor, range, BITS, outputs.contains(&tensor))?;
+        let node =
+            quantize(graph, tensor, range, BITS, outputs.contains(&tensor), points.pivots.get(&tensor).copied())?;
         placed.push(ActivationRange {
             tensor: name,
             op,

@@ -10,9 +10,11 @@ use hashbrown::{HashMap, HashSet};
 use super::constants::Constants;
 use super::hard_swish::HardSwishes;
 use super::kernels::{Kernel, kernel, passes_on};
+use super::loops::{Bodies, Carried, variables};
 use super::network::{Ends, Layer};
+use super::new_nodes::pivot_of;
 use super::prelu::Prelus;
-use crate::graph::loops::Loops;
+use crate::error::Result;
 use crate::graph::op_class::{canonical_op, is_fake_quant};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
@@ -26,21 +28,41 @@ pub(crate) struct Points {
     pub constants: Vec<(TensorRef, usize)>,
     /// Nodes that no integer kernel computes.
     pub float: Vec<NodeId>,
-    /// Tensors in while-loops, which get none.
+    /// For tensors in the bodies of while-loops, a node there that new constants wait for.
+    pub pivots: HashMap<TensorRef, NodeId>,
+    /// Tensors in while-loops that get none: in their conditions, or where the loop has no such node.
     pub in_loops: usize,
 }
 
 /// Finds them. `inputs` are those of the network that are floats and get a range of their own.
-pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], outputs: &[TensorRef]) -> Points {
+///
+/// # Errors
+/// A graph that TensorFlow would not run.
+pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], outputs: &[TensorRef]) -> Result<Points> {
     let order = graph.run_order();
     let constants = Constants::of(graph, &order);
-    let loops = Loops::new(graph, &order);
+    let bodies = Bodies::of(graph)?;
     let (prelus, hard_swishes) = (Prelus::of(graph, &constants), HardSwishes::of(graph));
     let view = View { graph, ends: Ends::new(graph, outputs), constants: &constants };
     let mut points = Points::default();
     let live = graph.reached(fed.iter().map(|input| input.node), |node| graph.consumers(node));
     let is_fed: HashSet<NodeId> = fed.iter().map(|input| input.node).collect();
     let mut chosen: Vec<TensorRef> = inputs.to_vec();
+    let choose = |tensor: TensorRef, chosen: &mut Vec<TensorRef>, points: &mut Points| {
+        if bodies.contain(graph, tensor.node) {
+            let Some(pivot) = bodies.pivot(graph, tensor.node) else {
+                points.in_loops += 1;
+                return;
+            };
+            points.pivots.insert(tensor, pivot);
+        }
+        chosen.push(tensor);
+    };
+    let carried: HashMap<NodeId, TensorRef> = variables(graph)
+        .iter()
+        .filter(|variable| !variable.readers(graph).is_empty())
+        .map(|variable| (variable.switch, variable.in_body()))
+        .collect();
     for &node in order.iter().filter(|&&node| live[node.index()] && !is_fed.contains(&node)) {
         let op = graph.op(node);
         if prelus.contain(node) || hard_swishes.contain(node) {
@@ -49,21 +71,17 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
         if kernel(op) == Kernel::None {
             points.float.push(node);
         }
-        if graph.tensor_type(node.into()) != Some(DataType::DtFloat)
+        if !makes_float(graph, node)
             || passes_on(op)
             || kernel(op) == Kernel::Fixed
             || is_fake_quant(op)
-            || is_control_flow(op)
+            || is_control_flow(op) && op != "Exit" && !carried.contains_key(&node)
             || is_flow(op)
             || view.is_taken_in(node)
         {
             continue;
         }
-        if loops.contain(node) {
-            points.in_loops += 1;
-        } else {
-            chosen.push(node.into());
-        }
+        choose(carried.get(&node).copied().unwrap_or(node.into()), &mut chosen, &mut points);
     }
     let places: HashMap<TensorRef, usize> = chosen.iter().enumerate().map(|(place, &tensor)| (tensor, place)).collect();
     let mut groups = Groups((0..chosen.len()).collect());
@@ -86,11 +104,34 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
             points.constants.extend(beside.map(|&tensor| (tensor, first)));
         }
     }
+    // What a loop carries, and what a list holds, has one range: nothing is rounded on the way.
+    let handed_on = Carried::of(graph);
+    for (place, tensor) in chosen.iter().enumerate() {
+        for source in handed_on.sources(tensor.node) {
+            let source = sources[source.node.index()].unwrap_or(source);
+            if let Some(&other) = places.get(&source) {
+                groups.join(place, other);
+            }
+        }
+    }
     points.tensors = chosen.into_iter().enumerate().map(|(place, tensor)| (tensor, groups.of(place))).collect();
     points.constants.iter_mut().for_each(|(_, group)| *group = groups.of(*group));
     points.constants.sort_unstable();
     points.constants.dedup_by_key(|(tensor, _)| *tensor);
-    points
+    for (tensor, _) in &points.constants {
+        if let Some(pivot) = pivot_of(graph, tensor.node) {
+            points.pivots.insert(*tensor, pivot);
+        }
+    }
+    Ok(points)
+}
+
+/// Whether the node's first output is a float; elements of lists are what the list says.
+fn makes_float(graph: &Graph, node: NodeId) -> bool {
+    if matches!(graph.op(node), "TensorListGetItem" | "TensorListStack" | "TensorListGather") {
+        return graph.attr_type(node, "element_dtype") == Some(DataType::DtFloat as i32);
+    }
+    graph.tensor_type(node.into()) == Some(DataType::DtFloat)
 }
 
 fn is_control_flow(op: &str) -> bool {

@@ -1,6 +1,8 @@
 //! Small networks: what is folded, which tensors get a range, how weights are quantized.
 
+use super::early_bias::add_biases_early;
 use super::fold::{fold, tell_biases_apart};
+use super::loops::bring_in_constants;
 use super::points::points;
 use super::prelu::unify;
 use super::sums::write_as_adds;
@@ -150,7 +152,7 @@ fn a_chain_ends_where_channels_lie_elsewhere() {
 fn ranged(lines: &str, output: &str) -> Vec<String> {
     let graph = graph_of(lines);
     let (inputs, outputs) = (tensors(&graph, &["x"]), tensors(&graph, &[output]));
-    let points = points(&graph, &inputs, &inputs, &outputs);
+    let points = points(&graph, &inputs, &inputs, &outputs).unwrap();
     let told = points.tensors.iter().enumerate().map(|(place, &(tensor, group))| {
         format!("{}{}", graph.name(tensor.node), if place == group { "" } else { "*" })
     });
@@ -304,9 +306,118 @@ fn what_only_a_loop_s_back_edge_reaches_is_seen() {
         after = MatMul(left, w)";
     let graph = graph_of(lines);
     let (inputs, outputs) = (tensors(&graph, &["x"]), tensors(&graph, &["after"]));
-    let points = points(&graph, &inputs, &inputs, &outputs);
-    assert_eq!(points.in_loops, 2);
-    assert_eq!(ranged(lines, "after"), ["x", "after"]);
+    let points = points(&graph, &inputs, &inputs, &outputs).unwrap();
+    assert_eq!(points.in_loops, 2, "there is no node in the body that a constant could wait for");
+    assert_eq!(ranged(lines, "after"), ["x", "left", "after"]);
+}
+
+/// A recurrent network as freezing makes it of a while-loop: weights and bias are carried round unchanged.
+const RECURRENT: &str = "
+    x = Placeholder [1,4]
+    w = Const [4,4]
+    u = Const [4,4]
+    b = Const [4]
+    zeros = Const [1,4]
+    enter_state = Enter(zeros) frame_name=\"loop\"
+    enter_w = Enter(w) frame_name=\"loop\"
+    enter_b = Enter(b) frame_name=\"loop\"
+    enter_x = Enter(x) frame_name=\"loop\" is_constant=true
+    state = Merge(enter_state, next_state)
+    merge_w = Merge(enter_w, next_w)
+    merge_b = Merge(enter_b, next_b)
+    small = Const 4.0
+    limit = Enter(small) frame_name=\"loop\" is_constant=true
+    sizes = Max(state, axes)
+    zero = Const [0,1]i
+    axes = Enter(zero) frame_name=\"loop\" is_constant=true
+    less = Less(sizes, limit)
+    more = LoopCond(less)
+    switch = Switch(state, more)
+    switch_w = Switch(merge_w, more)
+    switch_b = Switch(merge_b, more)
+    pivot = Identity(switch:1)
+    next_w = NextIteration(switch_w:1)
+    next_b = NextIteration(switch_b:1)
+    product = MatMul(enter_x, switch_w:1)
+    recurrent = MatMul(switch:1, switch_w:1)
+    sum = AddV2(product, recurrent)
+    biased = BiasAdd(sum, switch_b:1)
+    act = Relu(biased)
+    next_state = NextIteration(act)
+    left = Exit(switch)
+    after = MatMul(left, u)";
+
+#[test]
+fn a_loop_s_weights_become_constants_in_its_body() {
+    let before = graph_of(RECURRENT);
+    let mut graph = before.clone();
+    assert_eq!(bring_in_constants(&mut graph, &Limits::default()).unwrap(), 2);
+    assert_eq!(
+        changes(&before, &graph),
+        "product = MatMul(enter_x, w/inside)\n\
+         recurrent = MatMul(switch:1, w/inside)\n\
+         biased = BiasAdd(sum, b/inside)\n"
+    );
+    let waits_for_pivot = |name: &str| graph.control_inputs(graph.find(name).unwrap()).eq(graph.find("pivot"));
+    assert!(waits_for_pivot("w/inside") && waits_for_pivot("b/inside"));
+    let x = Tensor::new(&[1, 4], vec![0.5f32, 0.25, -0.5, 1.0]).unwrap();
+    assert_eq!(run(&before, "after", &x), run(&graph, "after", &x));
+    assert_eq!(bring_in_constants(&mut graph, &Limits::default()).unwrap(), 0, "there is nothing left to bring in");
+
+    // With the bias at the layer itself, the same is computed, and each tensor of the body has a range.
+    let outputs = tensors(&graph, &["after"]);
+    let after = run(&graph, "after", &x);
+    assert_eq!(add_biases_early(&mut graph, &outputs).unwrap(), 1);
+    assert_eq!(run(&graph, "after", &x), after);
+    let inputs = tensors(&graph, &["x"]);
+    let points = points(&graph, &inputs, &inputs, &outputs).unwrap();
+    let told: Vec<String> = points
+        .tensors
+        .iter()
+        .map(|&(tensor, group)| format!("{} {}", graph.tensor_name(tensor), graph.name(points.tensors[group].0.node)))
+        .collect();
+    let in_body = ["product/biased:0", "recurrent:0", "switch:1", "left:0", "act:0"];
+    assert!(in_body.iter().all(|name| told.iter().any(|told| told.starts_with(name))), "{told:?}");
+    let group = |name: &str| {
+        let tensor = graph.find_tensor(name).unwrap();
+        points.tensors.iter().find(|(other, _)| *other == tensor).map(|(_, group)| *group)
+    };
+    assert_eq!((group("switch:1"), group("left")), (group("act"), group("act")), "one range all the way round");
+    let pivot = graph.find("pivot");
+    let of = |name: &str| points.pivots.get(&graph.find_tensor(name).unwrap()).copied();
+    assert_eq!((of("act"), of("switch:1"), of("after")), (pivot, pivot, None));
+}
+
+#[test]
+fn a_bias_behind_the_sum_of_two_layers_goes_to_one_of_them() {
+    let lines = "
+        x = Placeholder [1,4]
+        w = Const [4,3]
+        b = Const [3]
+        one = Const 1.0
+        first = MatMul(x, w)
+        second = MatMul(x, w)
+        sum = AddV2(first, second)
+        biased = BiasAdd(sum, b)
+        third = MatMul(x, w)
+        fourth = MatMul(x, w)
+        shared = AddV2(third, fourth)
+        other = BiasAdd(shared, b)
+        fifth = MatMul(x, w)
+        scalar = AddV2(fifth, third)
+        shifted = AddV2(scalar, one)
+        all = AddV2(biased, other)
+        more = AddV2(shared, shifted)
+        done = AddV2(all, more)";
+    let before = graph_of(lines);
+    let mut graph = before.clone();
+    let outputs = tensors(&graph, &["done"]);
+    assert_eq!(add_biases_early(&mut graph, &outputs).unwrap(), 1);
+    let x = Tensor::new(&[1, 4], vec![0.5f32, 0.25, -0.5, 1.0]).unwrap();
+    assert_eq!(run(&before, "done", &x), run(&graph, "done", &x));
+    assert_eq!(run(&before, "biased", &x), run(&graph, "biased", &x));
+    let names: Vec<String> = graph.data_inputs(graph.find("biased").unwrap()).map(|t| graph.tensor_name(t)).collect();
+    assert_eq!(names, ["first/biased:0", "second:0"]);
 }
 
 #[test]

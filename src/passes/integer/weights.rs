@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::constants::{Constants, evaluate};
 use super::insert::{FakeQuant, Range};
 use super::network::{Layer, weights};
-use super::new_nodes::{beside, constant};
+use super::new_nodes::{beside, constant_at, pivot_of};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::op_class::is_weight_quantizer;
@@ -181,14 +181,16 @@ fn insert(
     let name = beside(&layer_name, "weights_quant");
     let flat = (per_channel && layer == Layer::Depthwise).then(|| flattened(value.dims())).flatten();
     let mut input = tensor;
+    let pivot = pivot_of(graph, tensor.node);
     if let Some([flat, _]) = &flat {
-        input = reshape(graph, &format!("{name}/flat"), input, flat)?;
+        input = reshape(graph, &format!("{name}/flat"), input, flat, pivot)?;
     }
-    let quant = FakeQuant { name: &name, input, ranges, per_channel, bits, narrow_range: how != Weights::Asymmetric };
+    let quant =
+        FakeQuant { name: &name, input, ranges, per_channel, bits, narrow_range: how != Weights::Asymmetric, pivot };
     let node = quant.insert(graph)?;
     let mut output = TensorRef::from(node);
     if let Some([_, dims]) = &flat {
-        output = reshape(graph, &format!("{name}/shaped"), output, dims)?;
+        output = reshape(graph, &format!("{name}/shaped"), output, dims, pivot)?;
     }
     graph.reroute(tensor, output, readers);
     let told = QuantizedWeights {
@@ -213,8 +215,8 @@ fn flattened(dims: &[usize]) -> Option<[[i32; 4]; 2]> {
     Some([[height, width, 1, channels.checked_mul(multiplier)?], numbers])
 }
 
-fn reshape(graph: &mut Graph, name: &str, input: TensorRef, dims: &[i32]) -> Result<TensorRef> {
-    let shape = constant(graph, &format!("{name}/shape"), &Value::Int32s(dims))?;
+fn reshape(graph: &mut Graph, name: &str, input: TensorRef, dims: &[i32], pivot: Option<NodeId>) -> Result<TensorRef> {
+    let shape = constant_at(graph, &format!("{name}/shape"), &Value::Int32s(dims), pivot)?;
     let mut attrs = Attrs::default();
     attrs.data_type("T", DataType::DtFloat).data_type("Tshape", DataType::DtInt32);
     let inputs = [Input::Data(input), Input::Data(shape)];

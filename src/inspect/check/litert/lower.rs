@@ -67,11 +67,11 @@ fn is_alias(op: &str) -> bool {
     )
 }
 
-struct Lowering<'g> {
-    program: Program<'g>,
+pub(super) struct Lowering<'g> {
+    pub program: Program<'g>,
     constants: Vec<bool>,
     outputs: HashSet<TensorRef>,
-    known: HashMap<TensorRef, ValueId>,
+    pub known: HashMap<TensorRef, ValueId>,
     /// The fake quantizers on a value, by what they do.
     numbers: HashMap<(ValueId, QuantKey), ValueId>,
     /// The ends of ranges that are computed of constants.
@@ -108,7 +108,7 @@ impl<'g> Lowering<'g> {
     }
 
     /// What a tensor is, if it is one of floats.
-    fn value(&mut self, tensor: TensorRef) -> Option<ValueId> {
+    pub(super) fn value(&mut self, tensor: TensorRef) -> Option<ValueId> {
         if let Some(&known) = self.known.get(&tensor) {
             return Some(known);
         }
@@ -139,7 +139,9 @@ impl<'g> Lowering<'g> {
         let graph = self.program.graph;
         let op = graph.op(node);
         let first = graph.data_input(node, 0);
-        if is_fake_quant(op) {
+        if self.of_loop(node) {
+            // Control flow is no op.
+        } else if is_fake_quant(op) {
             self.fake_quant(node);
         } else if is_alias(op) {
             for (port, input) in (0u32..).zip(graph.data_inputs(node).collect::<Vec<_>>()) {
@@ -224,7 +226,7 @@ impl<'g> Lowering<'g> {
     }
 
     /// An op that makes what the node makes.
-    fn whole(&mut self, node: NodeId, kind: &'g str, inputs: Vec<ValueId>) -> usize {
+    pub(super) fn whole(&mut self, node: NodeId, kind: &'g str, inputs: Vec<ValueId>) -> usize {
         let op = self.program.push(node, kind, inputs);
         let ports = self.program.graph.uses(node).filter_map(|usage| usage.input.tensor());
         let mut ports: Vec<TensorRef> = ports.chain([node.into()]).collect();

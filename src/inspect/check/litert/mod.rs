@@ -10,6 +10,7 @@ mod converter;
 mod fuse;
 mod judge;
 mod lower;
+mod lower_loops;
 mod names;
 mod patterns;
 mod program;

@@ -1,0 +1,215 @@
+//! While-loops of single nodes (Enter, Merge, Switch, NextIteration, Exit), as converters to integers want them.
+//!
+//! # What it does
+//! Weights and biases that a loop carries round unchanged become constants in its body, where layers read them as they do
+//! outside. [`Bodies`] says where in a loop a new constant belongs, and [`Carried`] where what a loop carries comes from.
+//!
+//! # What it leaves alone
+//! Numbers that are no floats: steps and limits decide how often a loop runs.
+//!
+//! # Example
+//! `enter = Enter(w); merge = Merge(enter, next); switch = Switch(merge, cond); next = NextIteration(switch:1);
+//! product = MatMul(x, switch:1)` becomes `product = MatMul(x, w/inside)`, where `w/inside = Const(^pivot)`.
+
+use hashbrown::HashMap;
+
+use super::constants::{Constants, evaluate};
+use super::new_nodes::constant_at;
+use crate::error::Result;
+use crate::graph::attr::Tensor as Value;
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::interpreter::{FrameId, Frames, Limits, Tensor};
+use crate::proto::tensorflow::DataType;
+
+/// Which loop each node is in, and the node of each loop's body that constants of it wait for.
+#[derive(Debug)]
+pub(crate) struct Bodies {
+    frames: Frames,
+    pivots: HashMap<FrameId, NodeId>,
+}
+
+impl Bodies {
+    /// Finds them; loops that TensorFlow would not run are an error.
+    pub(crate) fn of(graph: &Graph) -> Result<Self> {
+        let frames = Frames::of(graph)?;
+        let mut pivots = HashMap::new();
+        for node in graph.ids().filter(|&node| graph.op(node) == "Identity") {
+            let Some(read) = graph.data_input(node, 0).filter(|read| read.port == 1) else { continue };
+            if is_of_loop(graph, read.node) {
+                pivots.entry(frames.inside(node)).or_insert(node);
+            }
+        }
+        Ok(Self { frames, pivots })
+    }
+
+    /// Whether what the node makes is in a loop.
+    pub(crate) fn contain(&self, graph: &Graph, node: NodeId) -> bool {
+        self.frames.leads_to(graph, node) != FrameId::ROOT
+    }
+
+    /// What a constant beside what that node makes waits for: nothing outside of loops.
+    pub(crate) fn pivot(&self, graph: &Graph, node: NodeId) -> Option<NodeId> {
+        self.pivots.get(&self.frames.leads_to(graph, node)).copied()
+    }
+}
+
+/// Whether the node is the Switch by which a loop goes on or ends.
+fn is_of_loop(graph: &Graph, node: NodeId) -> bool {
+    graph.op(node) == "Switch" && graph.data_input(node, 1).is_some_and(|cond| graph.op(cond.node) == "LoopCond")
+}
+
+/// A variable of a loop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Variable {
+    /// What decides whether it goes round again.
+    pub switch: NodeId,
+    /// What comes in.
+    pub first: TensorRef,
+    /// What comes round.
+    pub next: TensorRef,
+}
+
+impl Variable {
+    /// What the body reads.
+    pub(crate) fn in_body(&self) -> TensorRef {
+        TensorRef { node: self.switch, port: 1 }
+    }
+
+    /// The variable of a Switch of a loop.
+    fn of(graph: &Graph, switch: NodeId) -> Option<Self> {
+        if !is_of_loop(graph, switch) {
+            return None;
+        }
+        let merge = graph.data_input(switch, 0).filter(|merge| graph.op(merge.node) == "Merge")?.node;
+        let (a, b) = (graph.data_input(merge, 0)?.node, graph.data_input(merge, 1)?.node);
+        let (enter, next) = if graph.op(a) == "Enter" { (a, b) } else { (b, a) };
+        if graph.op(enter) != "Enter" || graph.op(next) != "NextIteration" {
+            return None;
+        }
+        Some(Self { switch, first: graph.data_input(enter, 0)?, next: graph.data_input(next, 0)? })
+    }
+
+    /// Whether it is the same all along.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.next == self.in_body()
+    }
+
+    /// The nodes of the body that read it, other than to hand it on.
+    pub(crate) fn readers(&self, graph: &Graph) -> Vec<NodeId> {
+        graph.tensor_consumers(self.in_body()).filter(|&reader| graph.op(reader) != "NextIteration").collect()
+    }
+}
+
+/// The variables of all loops.
+pub(crate) fn variables(graph: &Graph) -> Vec<Variable> {
+    graph.ids().filter_map(|node| Variable::of(graph, node)).collect()
+}
+
+/// Loops nested deeper keep what they carry.
+const MAX_DEPTH: usize = 8;
+
+/// Puts constants that loops carry into their bodies; says how many.
+///
+/// # Errors
+/// Those of evaluating constants and of inserting nodes; a graph that TensorFlow would not run.
+pub(crate) fn bring_in_constants(graph: &mut Graph, limits: &Limits) -> Result<usize> {
+    let mut brought = 0;
+    // What is in an outer loop's body now may be carried by an inner one.
+    for _ in 0..MAX_DEPTH {
+        let constants = Constants::of(graph, &graph.run_order());
+        let carried: Vec<Variable> = variables(graph)
+            .into_iter()
+            .filter(|variable| {
+                variable.is_unchanged()
+                    && constants.contain(variable.first.node)
+                    && graph.tensor_type(variable.first) == Some(DataType::DtFloat)
+                    && !variable.readers(graph).is_empty()
+            })
+            .collect();
+        if carried.is_empty() {
+            break;
+        }
+        let bodies = Bodies::of(graph)?;
+        let values = evaluate(graph, carried.iter().map(|variable| variable.first), limits)?;
+        let before = brought;
+        for variable in carried {
+            let Some(pivot) = bodies.pivot(graph, variable.switch) else { continue };
+            let Some(value) = values.get(&variable.first) else { continue };
+            let (Some(numbers), readers) = (value.values::<f32>(), variable.readers(graph)) else { continue };
+            let dims = dims_of(value);
+            let name = format!("{}/inside", graph.name(variable.first.node));
+            let inside = constant_at(graph, &name, &Value::Shaped(numbers, &dims), Some(pivot))?;
+            graph.reroute(variable.in_body(), inside, &readers);
+            brought += 1;
+        }
+        if brought == before {
+            break;
+        }
+    }
+    Ok(brought)
+}
+
+fn dims_of(tensor: &Tensor) -> Vec<i64> {
+    tensor.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect()
+}
+
+/// Steps back from a list's handle to where its elements come from, at most.
+const MAX_STEPS: usize = 64;
+
+/// Where what loops carry, and what lists hold, comes from.
+#[derive(Debug)]
+pub(crate) struct Carried<'g> {
+    graph: &'g Graph,
+    by_switch: HashMap<NodeId, Variable>,
+}
+
+impl<'g> Carried<'g> {
+    pub(crate) fn of(graph: &'g Graph) -> Self {
+        let by_switch = variables(graph).into_iter().map(|variable| (variable.switch, variable)).collect();
+        Self { graph, by_switch }
+    }
+
+    /// The tensors of which a node hands one on: that of a list, or that which a loop brought in or came round with.
+    pub(crate) fn sources(&self, node: NodeId) -> Vec<TensorRef> {
+        match self.graph.op(node) {
+            "TensorListGetItem" | "TensorListStack" | "TensorListGather" => self.elements(node),
+            "Exit" => self.graph.data_input(node, 0).map_or_else(Vec::new, |read| self.sources(read.node)),
+            "Switch" => self.by_switch.get(&node).map_or_else(Vec::new, |variable| vec![variable.first, variable.next]),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What was put into the list that a node reads.
+    fn elements(&self, node: NodeId) -> Vec<TensorRef> {
+        let mut found = Vec::new();
+        let mut open: Vec<TensorRef> = self.graph.data_input(node, 0).into_iter().collect();
+        let mut seen: Vec<TensorRef> = Vec::new();
+        while let Some(handle) = open.pop() {
+            if seen.contains(&handle) || seen.len() > MAX_STEPS {
+                continue;
+            }
+            seen.push(handle);
+            match self.graph.op(handle.node) {
+                "TensorListFromTensor" => found.extend(self.graph.data_input(handle.node, 0)),
+                "TensorListSetItem" => {
+                    found.extend(self.graph.data_input(handle.node, 2));
+                    open.extend(self.graph.data_input(handle.node, 0));
+                }
+                "TensorListPushBack" => {
+                    found.extend(self.graph.data_input(handle.node, 1));
+                    open.extend(self.graph.data_input(handle.node, 0));
+                }
+                "Switch" => {
+                    if let Some(variable) = self.by_switch.get(&handle.node) {
+                        open.extend([variable.first, variable.next]);
+                    }
+                }
+                "Exit" | "Identity" | "Enter" | "NextIteration" | "TensorListResize" => {
+                    open.extend(self.graph.data_input(handle.node, 0));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
