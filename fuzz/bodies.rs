@@ -6,7 +6,7 @@
 #[path = "one_op.rs"]
 mod one_op;
 #[path = "../tests/support/random/mod.rs"]
-mod random;
+pub mod random;
 
 use bytes::Bytes;
 use one_op::one_op;

@@ -5,9 +5,8 @@
 #[allow(dead_code)] // of the bodies, what they have in common is used
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
-#[path = "support/random/mod.rs"]
-mod random;
 
+use bodies::random;
 use bytes::Bytes;
 use proptest::prelude::*;
 use tfquant::MessageKind;

@@ -137,7 +137,7 @@ fn free_name(b: &Builder<'_>, insertion: &Insertion<'_>) -> Option<String> {
     if is_free(insertion.name) {
         return None;
     }
-    (1..).map(|suffix| format!("{}_{suffix}", insertion.name)).find(|name| is_free(name))
+    (1..=u32::MAX).map(|suffix| format!("{}_{suffix}", insertion.name)).find(|name| is_free(name))
 }
 
 impl Terms<'_> {
