@@ -45,7 +45,7 @@ fn says_what_was_fed_and_sets_every_range() {
     let rows = ranges["ranges"].as_array().unwrap();
     assert_eq!(rows.len(), 14);
     assert!(rows.iter().all(|row| row["source"] == "constant"));
-    let weights = rows.iter().filter(|row| row["node"].as_str().unwrap().ends_with("weights_quant"));
+    let weights = rows.iter().filter(|row| row["node"].as_str().unwrap().ends_with("/wq"));
     assert!(weights.flat_map(|row| row["channels"].as_array().unwrap()).all(|range| range["zero_point"] == 128));
 
     let again = at(&folder, "again.pb");

@@ -28,7 +28,7 @@ def frozen(folder, dtype):
 def weight_ranges(tfquant, model):
     """Lower and upper ends of each channel, of the only fake quantizer of weights."""
     told = subprocess.check_output([str(tfquant.binary), "ranges", str(model), "--json"])
-    rows = [row for row in json.loads(told)["ranges"] if "weights" in row["node"]]
+    rows = [row for row in json.loads(told)["ranges"] if row["weights"]]
     assert len(rows) == 1
     return np.array([[each["min"], each["max"]] for each in rows[0]["channels"]], np.float32)
 

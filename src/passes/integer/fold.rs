@@ -383,7 +383,7 @@ fn fold_chain(
         before = scaled.into();
     }
     let new = if old.is_some() {
-        let bias = constant(graph, &beside(&name, "bias"), &Value::Floats(&told_apart(narrowed(&affine.shift))))?;
+        let bias = constant(graph, &beside(&told.node, "bias"), &Value::Floats(&told_apart(narrowed(&affine.shift))))?;
         add_node(graph, &name, "BiasAdd", &device, [before, bias], Some(chain.channels.name()))?
     } else {
         let shift = along_channels(graph, chain, &format!("{name}/shift"), &affine.shift)?;

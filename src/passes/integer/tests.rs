@@ -78,7 +78,7 @@ fn a_batch_norm_goes_into_the_weights_of_its_layer() {
     assert_eq!(
         changes(&graph_of(&lines), &graph),
         "conv = Conv2D(x, conv/folded)\nnorm/unfolded = FusedBatchNormV3(biased, gamma, beta, mean, variance)\n\
-         norm = BiasAdd(conv, norm/bias)\n"
+         norm = BiasAdd(conv, conv/bias)\n"
     );
 }
 
@@ -244,9 +244,9 @@ fn a_bias_that_is_one_number_is_told_apart() {
         changes(&before, &graph),
         "conv = Conv2D(x, conv/folded)\n\
          shifted/unfolded = AddV2(biased, three)\n\
-         shifted = BiasAdd(conv, shifted/bias)\n"
+         shifted = BiasAdd(conv, conv/bias)\n"
     );
-    let bias = run(&graph, "shifted/bias", &image(2));
+    let bias = run(&graph, "conv/bias", &image(2));
     assert_eq!(bias, [3.0, 3.0f32.next_up()]);
 }
 
@@ -439,14 +439,14 @@ fn weights_are_quantized_as_their_kernels_want_it() {
     assert!(told.iter().all(|weights| weights.min.to_bits() == (-1.0f32).to_bits()));
     assert_eq!(
         changes(&before, &graph),
-        "conv = Conv2D(x, conv/weights_quant)\n\
-         deep = DepthwiseConv2dNative(conv, deep/weights_quant/shaped)\n\
-         product = MatMul(deep, product/weights_quant)\n\
-         conv/weights_quant = FakeQuantWithMinMaxVarsPerChannel(w)\n\
-         deep/weights_quant/flat = Reshape(d, deep/weights_quant/flat/shape)\n\
-         deep/weights_quant = FakeQuantWithMinMaxVarsPerChannel(deep/weights_quant/flat)\n\
-         deep/weights_quant/shaped = Reshape(deep/weights_quant, deep/weights_quant/shaped/shape)\n\
-         product/weights_quant = FakeQuantWithMinMaxVars(m)\n"
+        "conv = Conv2D(x, conv/wq)\n\
+         deep = DepthwiseConv2dNative(conv, deep/wq/shaped)\n\
+         product = MatMul(deep, product/wq)\n\
+         conv/wq = FakeQuantWithMinMaxVarsPerChannel(w)\n\
+         deep/wq/flat = Reshape(d, deep/wq/flat/shape)\n\
+         deep/wq = FakeQuantWithMinMaxVarsPerChannel(deep/wq/flat)\n\
+         deep/wq/shaped = Reshape(deep/wq, deep/wq/shaped/shape)\n\
+         product/wq = FakeQuantWithMinMaxVars(m)\n"
     );
     let litert = quantize(&mut before.clone(), rules(Some(Target::LitertInt8)), &|_| true, &Limits::default()).unwrap();
     assert_eq!((litert.quantized.len(), &litert.left[..]), (2, &["product".to_owned()][..]));

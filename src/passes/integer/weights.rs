@@ -178,7 +178,7 @@ fn insert(
 ) -> Result<Option<QuantizedWeights>> {
     let Some(&first) = readers.first().filter(|_| !ranges.is_empty()) else { return Ok(None) };
     let (layer_name, op) = (graph.name(first).to_owned(), graph.op(first).to_owned());
-    let name = beside(&layer_name, "weights_quant");
+    let name = beside(&layer_name, "wq");
     let flat = (per_channel && layer == Layer::Depthwise).then(|| flattened(value.dims())).flatten();
     let mut input = tensor;
     let pivot = pivot_of(graph, tensor.node);
