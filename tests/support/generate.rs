@@ -4,6 +4,7 @@
 
 #![allow(dead_code)] // every test uses its part
 
+#[allow(clippy::duplicate_mod)] // each of those who make graphs can be had without the others
 #[path = "builder.rs"]
 mod builder;
 
