@@ -38,12 +38,12 @@ pub fn mutate(message: &[u8], choices: &mut Unstructured) -> Vec<u8> {
 
 fn read(message: &[u8], level: usize) -> Option<Vec<Field>> {
     let field = |field: tfquant::internals::Field| {
-        let value = if !field.is_message(field.number) {
-            Value::Number(message[field.span()].to_vec())
-        } else {
+        let value = if field.is_message(field.number) {
             let bytes = &message[field.value()];
             let inner = if level < MOST_LEVELS && !bytes.is_empty() { read(bytes, level + 1) } else { None };
             inner.map_or_else(|| Value::Bytes(bytes.to_vec()), Value::Message)
+        } else {
+            Value::Number(message[field.span()].to_vec())
         };
         Field { number: field.number, value }
     };
