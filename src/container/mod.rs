@@ -132,7 +132,7 @@ impl Model {
     pub(crate) fn only(
         &self,
         keep: impl Fn(NodeId) -> bool,
-        collections: &[(&str, Vec<u8>)],
+        collections: &[(&str, Splice)],
         without: Option<u32>,
     ) -> Result<Self> {
         let graph = self.graph.only(keep);

@@ -9,7 +9,7 @@ use std::str;
 use bytes::Bytes;
 
 use super::name::{InputName, parse_input};
-use super::{Graph, Input, NodeId, Span, TensorRef, length};
+use super::{Graph, Input, NameHash, NodeId, Span, TensorRef, length};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::{Field, Fields, WireError, last_bytes, messages};
 
@@ -39,39 +39,46 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         return Err(Error::new(ErrorKind::TooLarge, "the graph is larger than 4 GiB")
             .hint("protobuf ends at 2 GiB - 1; keep the weights in a checkpoint instead of in the graph"));
     }
-    let mut graph = Graph {
-        source,
-        nodes: Vec::new(),
-        original_count: 0,
-        insertion_point: 0,
-        function_count: 0,
-        edges: Vec::new(),
-        text: String::new(),
-        attrs: Vec::new(),
-        words: super::Words::default(),
-        given_attrs: hashbrown::HashMap::new(),
-        contents: hashbrown::HashMap::new(),
-        index: super::HashIndex::default(),
-        hasher: super::NameHasher::default(),
-    };
+    let mut graph = Graph { source, ..Graph::default() };
     let source = graph.source.clone();
-    let mut inputs = Vec::new();
+    make_room(&mut graph, &source);
+    let mut reader = Reader::default();
     for entry in Fields::new(&source) {
-        let entry = entry?;
-        if entry.is_message(field::GRAPH_NODE) {
-            read_node(&mut graph, &source, entry, &mut inputs)?;
-            graph.insertion_point = entry.end;
-        } else if entry.is_message(field::GRAPH_LIBRARY) {
-            graph.function_count += count_functions(&source[entry.value()])?;
+        if let Err(error) = reader.read(&mut graph, &source, entry) {
+            // What is wrong with a name before comes first.
+            reader.index_names(&mut graph)?;
+            return Err(error);
         }
     }
+    reader.index_names(&mut graph)?;
     if graph.nodes.is_empty() {
         graph.insertion_point = source.len();
     }
     graph.original_count = graph.nodes.len();
-    read_inputs(&mut graph, &source, &inputs)?;
+    read_inputs(&mut graph, &source, &reader.inputs)?;
     Ok(graph)
 }
+
+/// Room for as many nodes as there seem to be, so that nothing is moved while it grows.
+fn make_room(graph: &mut Graph, source: &[u8]) {
+    let (mut nodes, mut text) = (0, 0);
+    for entry in Fields::new(source).map_while(std::result::Result::ok) {
+        match &source[entry.value()] {
+            [0x0a, length @ ..0x80, _, _, _, _, ..] if entry.is_message(field::GRAPH_NODE) => {
+                nodes += 1;
+                text += usize::from(*length);
+            }
+            _ => nodes += usize::from(entry.is_message(field::GRAPH_NODE) && entry.value().len() >= SMALLEST_NODE),
+        }
+    }
+    // Without the room, there is the error that the nodes are worth.
+    if graph.nodes.try_reserve_exact(nodes).is_ok() && graph.text.try_reserve_exact(text).is_ok() {
+        graph.index = super::HashIndex::with_capacity(nodes);
+    }
+}
+
+/// A name and an op of one letter each.
+const SMALLEST_NODE: usize = 6;
 
 impl Graph {
     /// The functions of the graph's library: name and encoded FunctionDef, in file order.
@@ -97,49 +104,81 @@ fn count_functions(library: &[u8]) -> Result<usize, WireError> {
     Fields::new(library).try_fold(0, |count, field| Ok(count + usize::from(field?.is_message(field::LIBRARY_FUNCTION))))
 }
 
-/// Adds a node without its inputs, which may name nodes that are still to come; where they are spelled enters `inputs`.
-#[allow(clippy::cast_possible_truncation)] // a header has at most 20 bytes
-fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Vec<(NodeId, Span)>) -> Result<()> {
-    let body = &source[entry.value()];
-    let node = NodeId(length(graph.nodes.len()));
-    let (mut name, mut op, mut device) = ("", "", "");
-    for part in Fields::new(body) {
-        let part = part.map_err(|error| error.shifted(entry.value_start))?;
-        let value = entry.value_start + part.value_start..entry.value_start + part.end;
-        let target = match part.number {
-            field::NODE_NAME => &mut name,
-            field::NODE_OP => &mut op,
-            field::NODE_DEVICE => &mut device,
-            field::NODE_INPUT if part.is_message(part.number) => {
-                inputs.push((node, Span::new(value.start, value.len())));
-                continue;
-            }
-            field::NODE_ATTR if part.is_message(part.number) => continue,
-            field::NODE_INPUT | field::NODE_ATTR => return Err(wrong_kind(entry.value_start + part.start)),
-            _ => continue,
-        };
-        if !part.is_message(part.number) {
-            return Err(wrong_kind(entry.value_start + part.start));
+/// So many names are looked up at once.
+const AT_ONCE: usize = 64;
+
+/// Reads nodes one after the other, without resolving what inputs they name: these may be still to come.
+#[derive(Default)]
+struct Reader {
+    /// Where inputs are spelled, in the order of their nodes.
+    inputs: Vec<(NodeId, Span)>,
+    /// Nodes whose names are not in the index yet.
+    unindexed: Vec<(NameHash, NodeId)>,
+}
+
+impl Reader {
+    fn read(&mut self, graph: &mut Graph, source: &[u8], entry: Result<Field, WireError>) -> Result<()> {
+        let entry = entry?;
+        if entry.is_message(field::GRAPH_NODE) {
+            self.read_node(graph, source, entry)?;
+            graph.insertion_point = entry.end;
+        } else if entry.is_message(field::GRAPH_LIBRARY) {
+            graph.function_count += count_functions(&source[entry.value()])?;
         }
-        *target = text(source, value)?;
+        Ok(())
     }
-    if name.is_empty() || op.is_empty() {
-        let what = if name.is_empty() { "a node without a name" } else { "a node without an op" };
-        return Err(Error::new(ErrorKind::InvalidGraph, format!("{what} at byte {}", entry.start))
-            .in_node(name, op)
-            .hint("this is not a GraphDef that TensorFlow wrote; check which file you passed"));
+
+    #[allow(clippy::cast_possible_truncation)] // a header has at most 20 bytes
+    fn read_node(&mut self, graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
+        let body = &source[entry.value()];
+        let node = NodeId(length(graph.nodes.len()));
+        let (mut name, mut op, mut device) = ("", "", "");
+        for part in Fields::new(body) {
+            let part = part.map_err(|error| error.shifted(entry.value_start))?;
+            let value = entry.value_start + part.value_start..entry.value_start + part.end;
+            let target = match part.number {
+                field::NODE_NAME => &mut name,
+                field::NODE_OP => &mut op,
+                field::NODE_DEVICE => &mut device,
+                field::NODE_INPUT if part.is_message(part.number) => {
+                    self.inputs.push((node, Span::new(value.start, value.len())));
+                    continue;
+                }
+                field::NODE_ATTR if part.is_message(part.number) => continue,
+                field::NODE_INPUT | field::NODE_ATTR => return Err(wrong_kind(entry.value_start + part.start)),
+                _ => continue,
+            };
+            if !part.is_message(part.number) {
+                return Err(wrong_kind(entry.value_start + part.start));
+            }
+            *target = text(source, value)?;
+        }
+        if name.is_empty() || op.is_empty() {
+            let what = if name.is_empty() { "a node without a name" } else { "a node without an op" };
+            return Err(Error::new(ErrorKind::InvalidGraph, format!("{what} at byte {}", entry.start))
+                .in_node(name, op)
+                .hint("this is not a GraphDef that TensorFlow wrote; check which file you passed"));
+        }
+        let raw = Span::new(entry.value_start, body.len());
+        let header_len = (entry.value_start - entry.start) as u8;
+        self.unindexed.push((graph.hash(name), node));
+        graph.push_node([name, op, device], raw, header_len);
+        if self.unindexed.len() == AT_ONCE { self.index_names(graph) } else { Ok(()) }
     }
-    let raw = Span::new(entry.value_start, body.len());
-    let header_len = (entry.value_start - entry.start) as u8;
-    let hash = graph.hash(name);
-    if let Some(taken) = graph.find_hashed(hash, name) {
-        return Err(graph
-            .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
-            .hint("node names must be unique; export the graph again"));
+
+    /// Puts the names of the last nodes into the index, which has each but once.
+    fn index_names(&mut self, graph: &mut Graph) -> Result<()> {
+        graph.index.bring_near(self.unindexed.iter().map(|&(hash, _)| hash));
+        for (hash, node) in self.unindexed.drain(..) {
+            if let Some(taken) = graph.find_hashed(hash, graph.name(node)) {
+                return Err(graph
+                    .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
+                    .hint("node names must be unique; export the graph again"));
+            }
+            graph.index.insert(hash, node.0);
+        }
+        Ok(())
     }
-    let id = graph.push_node(hash, [name, op, device], raw, header_len);
-    graph.index.insert(hash, id.0);
-    Ok(())
 }
 
 fn wrong_kind(offset: usize) -> Error {
@@ -154,21 +193,61 @@ fn text(source: &[u8], range: Range<usize>) -> Result<&str, WireError> {
 
 /// Resolves all inputs, which are in the order of their nodes.
 fn read_inputs(graph: &mut Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Result<()> {
-    for of_node in inputs.chunk_by(|(a, _), (b, _)| a == b) {
-        let node = of_node[0].0;
-        graph.nodes[node.index()].first_input = length(graph.edges.len());
-        for (_, spelled) in of_node {
-            let input = resolve(graph, node, text(source, spelled.range())?)?;
-            graph.push_edge(node, input);
+    graph.edges.reserve_exact(inputs.len());
+    let mut last = None;
+    let mut some = Vec::with_capacity(AT_ONCE);
+    for of_nodes in inputs.chunks(AT_ONCE) {
+        some.clear();
+        let mut wrong = Ok(());
+        for &(node, spelled) in of_nodes {
+            match text(source, spelled.range()) {
+                Ok(spelled) => some.push(Spelled::of(graph, node, spelled)),
+                Err(error) => wrong = wrong.and(Err(error)),
+            }
+            if wrong.is_err() {
+                break;
+            }
         }
+        graph.index.bring_near(some.iter().map(|spelled| spelled.hash));
+        for spelled in &some {
+            if last != Some(spelled.node) {
+                last = Some(spelled.node);
+                graph.nodes[spelled.node.index()].first_input = length(graph.edges.len());
+            }
+            let input = resolve(graph, spelled)?;
+            graph.push_edge(spelled.node, input);
+        }
+        wrong?;
     }
     Ok(())
 }
 
-fn resolve(graph: &Graph, node: NodeId, spelled: &str) -> Result<Input> {
-    let input = match parse_input(spelled) {
-        Some(InputName::Data(name, port)) => graph.find(name).map(|node| Input::Data(TensorRef { node, port })),
-        Some(InputName::Control(name)) => graph.find(name).map(Input::Control),
+/// An input of a node, as the file has it.
+struct Spelled<'a> {
+    node: NodeId,
+    text: &'a str,
+    name: Option<InputName<'a>>,
+    /// The hash of the name of the node that is meant.
+    hash: NameHash,
+}
+
+impl<'a> Spelled<'a> {
+    fn of(graph: &Graph, node: NodeId, text: &'a str) -> Self {
+        let name = parse_input(text);
+        let hash = match name {
+            Some(InputName::Data(name, _) | InputName::Control(name)) => graph.hash(name),
+            None => NameHash::default(),
+        };
+        Self { node, text, name, hash }
+    }
+}
+
+fn resolve(graph: &Graph, &Spelled { node, text: spelled, name, hash }: &Spelled<'_>) -> Result<Input> {
+    let input = match name {
+        Some(InputName::Data(name, port)) => {
+            graph.find_hashed(hash, name).map(|node| Input::Data(TensorRef { node, port }))
+        }
+        Some(InputName::Control(name)) => graph.find_hashed(hash, name).map(Input::Control),
         None => {
             let what = format!("the input '{spelled}' is no tensor name");
             return Err(graph.error(ErrorKind::InvalidGraph, what, node).hint("an input is node, node:port or ^node"));

@@ -12,7 +12,7 @@ use crate::options::{Common, Generation, RewriteOptions};
 use crate::passes::decisions::{BatchNorm, Quantized};
 use crate::passes::topology::fold::Folded;
 use crate::passes::{constant_ranges, names, output_names, topology};
-use crate::report::{ChosenRules, Output, Report, Summary};
+use crate::report::{ChosenRules, Names, Output, Report, Summary};
 
 /// Runs the passes over the model's graph. What the file has become is not told yet.
 ///
@@ -132,7 +132,7 @@ fn report_of(
     batch_norms: Vec<BatchNorm>,
     quantized: Quantized,
 ) -> Report {
-    let names = |nodes: &[NodeId]| nodes.iter().map(|&node| graph.name(node)).collect();
+    let names = |nodes: &[NodeId]| Names::of(graph, nodes);
     let folded = batch_norms.iter().filter(|batch_norm| batch_norm.is_folded()).count();
     Report {
         schema_version: SCHEMA_VERSION,
