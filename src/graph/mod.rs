@@ -83,6 +83,7 @@ pub(crate) fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
 impl Input {
     /// The node at the other end.
     #[must_use]
+    #[inline]
     pub fn node(self) -> NodeId {
         match self {
             Self::Data(tensor) => tensor.node,
@@ -92,6 +93,7 @@ impl Input {
 
     /// The tensor, unless this is a control input.
     #[must_use]
+    #[inline]
     pub fn tensor(self) -> Option<TensorRef> {
         match self {
             Self::Data(tensor) => Some(tensor),
@@ -365,6 +367,7 @@ impl Graph {
 
     /// The node's name.
     #[must_use]
+    #[inline]
     pub fn name(&self, node: NodeId) -> &str {
         match self.place(node) {
             Place::Alone(place) => &self.text[self.nodes[place].name.range()],
@@ -372,6 +375,7 @@ impl Graph {
         }
     }
 
+    #[inline]
     fn place(&self, node: NodeId) -> Place {
         self.stamps.place(node)
     }
@@ -421,6 +425,7 @@ impl Graph {
     }
 
     /// Op and device, as words.
+    #[inline]
     fn words_of(&self, node: NodeId) -> [u32; 2] {
         match self.place(node) {
             Place::Alone(place) => [self.nodes[place].op, self.nodes[place].device],
@@ -430,6 +435,7 @@ impl Graph {
 
     /// The node's op, such as `Conv2D`.
     #[must_use]
+    #[inline]
     pub fn op(&self, node: NodeId) -> &str {
         &self.words.list[self.words_of(node)[0] as usize].text
     }
@@ -484,6 +490,7 @@ impl Graph {
         name
     }
 
+    #[inline]
     fn input_count(&self, node: NodeId) -> usize {
         match self.place(node) {
             Place::Alone(place) => self.nodes[place].input_count as usize,
@@ -493,10 +500,17 @@ impl Graph {
 
     /// All inputs of the node, in slot order.
     pub fn inputs(&self, node: NodeId) -> impl DoubleEndedIterator<Item = Input> + ExactSizeIterator + '_ {
-        let place = self.place(node);
-        (0..self.input_count(node)).map(move |slot| match place {
-            Place::Alone(place) => self.edges[self.nodes[place].first_input as usize + slot].input(),
-            Place::Stamped(stamp, inside) => self.stamped_input(stamp, inside, slot),
+        let (edges, stamped, count) = match self.place(node) {
+            Place::Alone(place) => {
+                let Node { first_input, input_count, .. } = self.nodes[place];
+                let edges = &self.edges[first_input as usize..(first_input + input_count) as usize];
+                (edges, None, edges.len())
+            }
+            Place::Stamped(stamp, inside) => (&[][..], Some((stamp, inside)), self.stamps.input_count(stamp, inside)),
+        };
+        (0..count).map(move |slot| match stamped {
+            None => edges[slot].input(),
+            Some((stamp, inside)) => self.stamped_input(stamp, inside, slot),
         })
     }
 
@@ -804,7 +818,9 @@ impl Graph {
         // Under its old hash the index still leads to the node, which no longer has that name.
         self.index.insert(hash, node.0);
         let readers: Vec<NodeId> = self.waiting_nodes(node).collect();
-        readers.into_iter().for_each(|reader| self.was_edited(reader));
+        for reader in readers {
+            self.was_edited(reader);
+        }
         Ok(())
     }
 
@@ -873,6 +889,7 @@ impl<T> PerOp<T> {
 const MAX_GROWN_BYTES: usize = u32::MAX as usize;
 
 impl Edge {
+    #[inline]
     fn input(self) -> Input {
         if self.port == CONTROL {
             Input::Control(NodeId(self.from))

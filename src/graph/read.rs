@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::name::{InputName, parse_input};
 use super::{Graph, Input, NameHash, NodeId, Span, TensorRef, length};
 use crate::error::{Error, ErrorKind, Result};
+use crate::threads::both;
 use crate::wire::{Field, Fields, WireError, last_bytes, messages};
 
 /// Field numbers of GraphDef and NodeDef.
@@ -41,44 +42,18 @@ pub fn parse(source: Bytes) -> Result<Graph> {
     }
     let mut graph = Graph { source, ..Graph::default() };
     let source = graph.source.clone();
-    make_room(&mut graph, &source);
-    let mut reader = Reader::default();
-    for entry in Fields::new(&source) {
-        if let Err(error) = reader.read(&mut graph, &source, entry) {
-            // What is wrong with a name before comes first.
-            reader.index_names(&mut graph)?;
-            return Err(error);
-        }
-    }
-    reader.index_names(&mut graph)?;
+    let mut inputs = Vec::new();
+    let read = Fields::new(&source).try_for_each(|entry| read_entry(&mut graph, &source, entry, &mut inputs));
+    // What is wrong with a name before comes first.
+    index_names(&mut graph)?;
+    read?;
     if graph.nodes.is_empty() {
         graph.insertion_point = source.len();
     }
     graph.original_count = graph.nodes.len();
-    read_inputs(&mut graph, &source, &reader.inputs)?;
+    read_inputs(&mut graph, &source, &inputs)?;
     Ok(graph)
 }
-
-/// Room for as many nodes as there seem to be, so that nothing is moved while it grows.
-fn make_room(graph: &mut Graph, source: &[u8]) {
-    let (mut nodes, mut text) = (0, 0);
-    for entry in Fields::new(source).map_while(std::result::Result::ok) {
-        match &source[entry.value()] {
-            [0x0a, length @ ..0x80, _, _, _, _, ..] if entry.is_message(field::GRAPH_NODE) => {
-                nodes += 1;
-                text += usize::from(*length);
-            }
-            _ => nodes += usize::from(entry.is_message(field::GRAPH_NODE) && entry.value().len() >= SMALLEST_NODE),
-        }
-    }
-    // Without the room, there is the error that the nodes are worth.
-    if graph.nodes.try_reserve_exact(nodes).is_ok() && graph.text.try_reserve_exact(text).is_ok() {
-        graph.index = super::HashIndex::with_capacity(nodes);
-    }
-}
-
-/// A name and an op of one letter each.
-const SMALLEST_NODE: usize = 6;
 
 impl Graph {
     /// The functions of the graph's library: name and encoded FunctionDef, in file order.
@@ -104,72 +79,71 @@ fn count_functions(library: &[u8]) -> Result<usize, WireError> {
     Fields::new(library).try_fold(0, |count, field| Ok(count + usize::from(field?.is_message(field::LIBRARY_FUNCTION))))
 }
 
+/// Where the inputs of nodes are spelled, in the order of the nodes.
+type Inputs = Vec<(NodeId, Span)>;
+
+fn read_entry(graph: &mut Graph, source: &[u8], entry: Result<Field, WireError>, inputs: &mut Inputs) -> Result<()> {
+    let entry = entry?;
+    if entry.is_message(field::GRAPH_NODE) {
+        read_node(graph, source, entry, inputs)?;
+        graph.insertion_point = entry.end;
+    } else if entry.is_message(field::GRAPH_LIBRARY) {
+        graph.function_count += count_functions(&source[entry.value()])?;
+    }
+    Ok(())
+}
+
+/// Adds a node without its inputs, which may name nodes that are still to come; where they are spelled enters `inputs`.
+#[allow(clippy::cast_possible_truncation)] // a header has at most 20 bytes
+fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Inputs) -> Result<()> {
+    let body = &source[entry.value()];
+    let node = NodeId(length(graph.nodes.len()));
+    let (mut name, mut op, mut device) = ("", "", "");
+    for part in Fields::new(body) {
+        let part = part.map_err(|error| error.shifted(entry.value_start))?;
+        let value = entry.value_start + part.value_start..entry.value_start + part.end;
+        let target = match part.number {
+            field::NODE_NAME => &mut name,
+            field::NODE_OP => &mut op,
+            field::NODE_DEVICE => &mut device,
+            field::NODE_INPUT if part.is_message(part.number) => {
+                inputs.push((node, Span::new(value.start, value.len())));
+                continue;
+            }
+            field::NODE_ATTR if part.is_message(part.number) => continue,
+            field::NODE_INPUT | field::NODE_ATTR => return Err(wrong_kind(entry.value_start + part.start)),
+            _ => continue,
+        };
+        if !part.is_message(part.number) {
+            return Err(wrong_kind(entry.value_start + part.start));
+        }
+        *target = text(source, value)?;
+    }
+    if name.is_empty() || op.is_empty() {
+        let what = if name.is_empty() { "a node without a name" } else { "a node without an op" };
+        return Err(Error::new(ErrorKind::InvalidGraph, format!("{what} at byte {}", entry.start))
+            .in_node(name, op)
+            .hint("this is not a GraphDef that TensorFlow wrote; check which file you passed"));
+    }
+    let raw = Span::new(entry.value_start, body.len());
+    let header_len = (entry.value_start - entry.start) as u8;
+    graph.push_node([name, op, device], raw, header_len);
+    Ok(())
+}
+
 /// So many names are looked up at once.
 const AT_ONCE: usize = 64;
 
-/// Reads nodes one after the other, without resolving what inputs they name: these may be still to come.
-#[derive(Default)]
-struct Reader {
-    /// Where inputs are spelled, in the order of their nodes.
-    inputs: Vec<(NodeId, Span)>,
-    /// Nodes whose names are not in the index yet.
-    unindexed: Vec<(NameHash, NodeId)>,
-}
-
-impl Reader {
-    fn read(&mut self, graph: &mut Graph, source: &[u8], entry: Result<Field, WireError>) -> Result<()> {
-        let entry = entry?;
-        if entry.is_message(field::GRAPH_NODE) {
-            self.read_node(graph, source, entry)?;
-            graph.insertion_point = entry.end;
-        } else if entry.is_message(field::GRAPH_LIBRARY) {
-            graph.function_count += count_functions(&source[entry.value()])?;
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::cast_possible_truncation)] // a header has at most 20 bytes
-    fn read_node(&mut self, graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
-        let body = &source[entry.value()];
-        let node = NodeId(length(graph.nodes.len()));
-        let (mut name, mut op, mut device) = ("", "", "");
-        for part in Fields::new(body) {
-            let part = part.map_err(|error| error.shifted(entry.value_start))?;
-            let value = entry.value_start + part.value_start..entry.value_start + part.end;
-            let target = match part.number {
-                field::NODE_NAME => &mut name,
-                field::NODE_OP => &mut op,
-                field::NODE_DEVICE => &mut device,
-                field::NODE_INPUT if part.is_message(part.number) => {
-                    self.inputs.push((node, Span::new(value.start, value.len())));
-                    continue;
-                }
-                field::NODE_ATTR if part.is_message(part.number) => continue,
-                field::NODE_INPUT | field::NODE_ATTR => return Err(wrong_kind(entry.value_start + part.start)),
-                _ => continue,
-            };
-            if !part.is_message(part.number) {
-                return Err(wrong_kind(entry.value_start + part.start));
-            }
-            *target = text(source, value)?;
-        }
-        if name.is_empty() || op.is_empty() {
-            let what = if name.is_empty() { "a node without a name" } else { "a node without an op" };
-            return Err(Error::new(ErrorKind::InvalidGraph, format!("{what} at byte {}", entry.start))
-                .in_node(name, op)
-                .hint("this is not a GraphDef that TensorFlow wrote; check which file you passed"));
-        }
-        let raw = Span::new(entry.value_start, body.len());
-        let header_len = (entry.value_start - entry.start) as u8;
-        self.unindexed.push((graph.hash(name), node));
-        graph.push_node([name, op, device], raw, header_len);
-        if self.unindexed.len() == AT_ONCE { self.index_names(graph) } else { Ok(()) }
-    }
-
-    /// Puts the names of the last nodes into the index, which has each but once.
-    fn index_names(&mut self, graph: &mut Graph) -> Result<()> {
-        graph.index.bring_near(self.unindexed.iter().map(|&(hash, _)| hash));
-        for (hash, node) in self.unindexed.drain(..) {
+/// Puts the names of all nodes into the index, which has each but once.
+fn index_names(graph: &mut Graph) -> Result<()> {
+    graph.index = super::HashIndex::with_capacity(graph.nodes.len());
+    let mut hashes = Vec::with_capacity(AT_ONCE);
+    for first in (0..graph.nodes.len()).step_by(AT_ONCE) {
+        let nodes = first..graph.nodes.len().min(first + AT_ONCE);
+        hashes.clear();
+        hashes.extend(nodes.map(|node| NodeId(length(node))).map(|node| (graph.hash(graph.name(node)), node)));
+        graph.index.bring_near(hashes.iter().map(|&(hash, _)| hash));
+        for &(hash, node) in &hashes {
             if let Some(taken) = graph.find_hashed(hash, graph.name(node)) {
                 return Err(graph
                     .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
@@ -177,8 +151,8 @@ impl Reader {
             }
             graph.index.insert(hash, node.0);
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn wrong_kind(offset: usize) -> Error {
@@ -193,33 +167,55 @@ fn text(source: &[u8], range: Range<usize>) -> Result<&str, WireError> {
 
 /// Resolves all inputs, which are in the order of their nodes.
 fn read_inputs(graph: &mut Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Result<()> {
+    let [first, second] = resolve_halves(graph, source, inputs);
     graph.edges.reserve_exact(inputs.len());
     let mut last = None;
+    let resolved = first?.into_iter().chain(second?);
+    for (&(node, _), input) in inputs.iter().zip(resolved) {
+        if last != Some(node) {
+            last = Some(node);
+            graph.nodes[node.index()].first_input = length(graph.edges.len());
+        }
+        graph.push_edge(node, input);
+    }
+    Ok(())
+}
+
+/// So many inputs are worth a thread of their own.
+const MANY_INPUTS: usize = 1 << 16;
+
+/// Resolves the inputs of a large graph on two threads.
+fn resolve_halves(graph: &Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> [Result<Vec<Input>>; 2] {
+    let resolve = |inputs| resolve_all(graph, source, inputs);
+    if inputs.len() < MANY_INPUTS {
+        return [resolve(inputs), Ok(Vec::new())];
+    }
+    let (first, second) = inputs.split_at(inputs.len() / 2);
+    both(|| resolve(first), || resolve(second)).into()
+}
+
+fn resolve_all(graph: &Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Result<Vec<Input>> {
+    let mut resolved = Vec::with_capacity(inputs.len());
     let mut some = Vec::with_capacity(AT_ONCE);
-    for of_nodes in inputs.chunks(AT_ONCE) {
+    for inputs in inputs.chunks(AT_ONCE) {
         some.clear();
         let mut wrong = Ok(());
-        for &(node, spelled) in of_nodes {
+        for &(node, spelled) in inputs {
             match text(source, spelled.range()) {
                 Ok(spelled) => some.push(Spelled::of(graph, node, spelled)),
-                Err(error) => wrong = wrong.and(Err(error)),
-            }
-            if wrong.is_err() {
-                break;
+                Err(error) => {
+                    wrong = Err(error);
+                    break;
+                }
             }
         }
         graph.index.bring_near(some.iter().map(|spelled| spelled.hash));
         for spelled in &some {
-            if last != Some(spelled.node) {
-                last = Some(spelled.node);
-                graph.nodes[spelled.node.index()].first_input = length(graph.edges.len());
-            }
-            let input = resolve(graph, spelled)?;
-            graph.push_edge(spelled.node, input);
+            resolved.push(resolve(graph, spelled)?);
         }
         wrong?;
     }
-    Ok(())
+    Ok(resolved)
 }
 
 /// An input of a node, as the file has it.

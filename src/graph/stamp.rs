@@ -144,10 +144,15 @@ impl Template {
 
 impl Stamps {
     /// The stamp that a node is in, and which of its nodes it is; or where in the list of nodes it is.
+    #[inline]
     pub(super) fn place(&self, node: NodeId) -> Place {
-        if self.first.first().is_none_or(|&first| node.0 < first) {
-            return Place::Alone(node.index());
+        match self.first.first() {
+            Some(&first) if first <= node.0 => self.place_behind_first(node),
+            _ => Place::Alone(node.index()),
         }
+    }
+
+    fn place_behind_first(&self, node: NodeId) -> Place {
         let stamp = self.last_before(node);
         let inside = (node.0 - self.first[stamp]) as usize;
         if inside < self.template(stamp).nodes.len() {
@@ -324,7 +329,7 @@ impl Graph {
             return None;
         }
         let scopes = name.match_indices('/').map(|(end, _)| &name[..end]).filter(|scope| is_stampable(scope));
-        scopes.filter_map(|scope| self.find_below(self.hash(scope), scope, name)).next()
+        scopes.map(|scope| (self.hash(scope), scope)).find_map(|(hash, scope)| self.find_below(hash, scope, name))
     }
 
     fn find_below(&self, hash: NameHash, scope: &str, name: &str) -> Option<NodeId> {

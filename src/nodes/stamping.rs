@@ -41,6 +41,7 @@ struct Made {
 
 /// All that a fake quantizer's nodes depend on, but for the two names.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // those of a fake quantizer
 struct Kind {
     rank: Option<usize>,
     initial_range: [u32; 2],
@@ -174,11 +175,11 @@ impl Builder<'_> {
         builder.resource_variables = self.resource_variables;
         let blanks = Blanks { scope: Order::of(quantizer.scope).blank(), input: INPUT_BLANK };
         let quantizer = FakeQuant { scope: blanks.scope, input: input.into(), ..*quantizer };
-        let quantized = quantizer.insert_nodes(&mut builder)?;
+        let made = quantizer.insert_nodes(&mut builder)?;
         let variables = builder.variables;
         let Some(template) = Template::learn(self.graph, &graph, &blanks) else { return Ok(None) };
         let Some(collections) = collections.to_template(&blanks) else { return Ok(None) };
-        Ok(Some(Made { template: self.graph.keep_template(template), quantized, variables, collections }))
+        Ok(Some(Made { template: self.graph.keep_template(template), quantized: made, variables, collections }))
     }
 }
 
