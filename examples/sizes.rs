@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ] {
             let options = RewriteOptions { rules, ..RewriteOptions::default() };
             let runs = (100_000 / size).clamp(3, 21);
-            let run = median((0..runs).map(|_| run(bytes, &options)).collect::<Result<_, _>>()?);
+            let run = median(&(0..runs).map(|_| run(bytes, &options)).collect::<Result<Vec<_>, _>>()?);
             writeln!(out, "{}", row(size, name, &run))?;
         }
     }
@@ -99,7 +99,7 @@ fn run(bytes: &Bytes, options: &RewriteOptions) -> tfquant::Result<Run> {
 }
 
 /// A run whose stages took as long as in the middle one of these.
-fn median(runs: Vec<Run>) -> Run {
+fn median(runs: &[Run]) -> Run {
     let of = |stage: fn(&Seconds) -> f64| {
         let mut seconds: Vec<f64> = runs.iter().map(|run| stage(&run.seconds)).collect();
         seconds.sort_by(f64::total_cmp);
