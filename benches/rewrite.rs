@@ -31,12 +31,23 @@ fn by_topology() -> RewriteOptions {
     RewriteOptions { rules: Rules::Topology(TopologyOnly::default()), ..by_names() }
 }
 
-/// The three stages of one input under one set of options, by nodes a second.
+/// Nodes and bytes that a stage is told to go through.
+fn amount(nodes: usize, bytes: usize) -> Throughput {
+    Throughput::ElementsAndBytes { elements: nodes as u64, bytes: bytes as u64 }
+}
+
+/// The three stages of one input under one set of options, by nodes and bytes a second: those that are read, or those that
+/// are written.
 fn stages(criterion: &mut Criterion, name: &str, size: usize, bytes: &Bytes, options: &RewriteOptions) {
     let mut group = criterion.benchmark_group(name);
     let model = open(bytes);
-    group.throughput(Throughput::Elements(model.graph.len() as u64)).sample_size(10);
+    let mut rewritten = model.clone();
+    rewrite(&mut rewritten, options).unwrap();
+    let mut out = Vec::new();
+    write(&rewritten, &mut out);
+    group.throughput(amount(model.graph.len(), bytes.len())).sample_size(10);
     group.bench_function(BenchmarkId::new("read", size), |bencher| bencher.iter(|| open(black_box(bytes))));
+    group.throughput(amount(rewritten.graph.len(), out.len()));
     group.bench_function(BenchmarkId::new("rewrite", size), |bencher| {
         let run = |mut model: Model| {
             let report = rewrite(&mut model, options).unwrap().report;
@@ -44,9 +55,6 @@ fn stages(criterion: &mut Criterion, name: &str, size: usize, bytes: &Bytes, opt
         };
         bencher.iter_batched(|| model.clone(), run, BatchSize::PerIteration);
     });
-    let mut rewritten = model.clone();
-    rewrite(&mut rewritten, options).unwrap();
-    let mut out = Vec::new();
     group.bench_function(BenchmarkId::new("write", size), |bencher| {
         bencher.iter(|| {
             out.clear();

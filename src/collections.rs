@@ -11,9 +11,11 @@ use hashbrown::HashSet;
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::pattern::{Blanks, Layout, Lengths, NAMES, Pattern, VARIABLE_DEFS};
+use crate::graph::write::Splice;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::VariableDef;
-use crate::wire::{self, Fields, put_bytes, put_header};
+use crate::wire::{self, Fields, put_bytes};
 
 /// All variables: `tf.GraphKeys.GLOBAL_VARIABLES`.
 pub(crate) const GLOBAL_VARIABLES: &str = "variables";
@@ -51,7 +53,46 @@ enum Kind {
 #[derive(Debug, Clone)]
 struct Addition {
     kind: Kind,
-    values: Vec<Vec<u8>>,
+    /// The values, each as the field of a list: most of them in pieces that no longer grow, the last ones.
+    pieces: Vec<Bytes>,
+    last: Vec<u8>,
+}
+
+/// What lists grow to before they are put aside: a long one would be copied again and again.
+const PIECE_BYTES: usize = 1 << 20;
+
+impl Addition {
+    fn new(kind: Kind) -> Self {
+        Self { kind, pieces: Vec::new(), last: Vec::new() }
+    }
+
+    /// Where to add a value.
+    fn list(&mut self) -> &mut Vec<u8> {
+        if self.last.len() >= PIECE_BYTES {
+            let full = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8));
+            self.pieces.push(full.into());
+        }
+        &mut self.last
+    }
+
+    fn values(&self) -> impl Iterator<Item = &[u8]> {
+        let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([self.last.as_slice()]);
+        pieces.flat_map(|piece| wire::messages(piece, field::LIST_VALUE))
+    }
+
+    /// Puts all values behind those that a list holds.
+    fn append_to(&self, list: &mut Splice) {
+        self.pieces.iter().for_each(|piece| list.part(piece.clone().into()));
+        list.bytes(self.last.clone());
+    }
+}
+
+/// What the same passes add to collections, but for the names in it.
+#[derive(Debug)]
+pub(crate) struct CollectionTemplate {
+    lists: Vec<(String, Kind, Pattern)>,
+    /// The lists for scopes of this length: most scopes are as long as the one before.
+    layouts: (usize, Vec<Layout>),
 }
 
 /// The collections of a graph, as they were and with what was added.
@@ -116,11 +157,11 @@ impl Collections {
     pub fn all_names(&self, key: &str) -> Vec<String> {
         let mut names = self.tensor_names(key);
         if let Some(added) = self.added.get(key) {
-            let name = |value: &Vec<u8>| match added.kind {
-                Kind::Nodes => String::from_utf8(value.clone()).ok(),
-                Kind::Messages => VariableDef::decode(value.as_slice()).ok().map(|variable| variable.variable_name),
+            let name = |value: &[u8]| match added.kind {
+                Kind::Nodes => String::from_utf8(value.to_vec()).ok(),
+                Kind::Messages => VariableDef::decode(value).ok().map(|variable| variable.variable_name),
             };
-            names.extend(added.values.iter().filter_map(name));
+            names.extend(added.values().filter_map(name));
         }
         names
     }
@@ -141,32 +182,66 @@ impl Collections {
         if is_stored_whole {
             self.add_message(key, &variable);
         } else {
-            self.add(key, Kind::Nodes, variable.variable_name.into_bytes());
+            self.add(key, Kind::Nodes, variable.variable_name.as_bytes());
         }
     }
 
     /// Adds an encoded message.
     pub fn add_message(&mut self, key: &str, message: &impl Message) {
         if self.kept {
-            self.add(key, Kind::Messages, message.encode_to_vec());
+            self.add(key, Kind::Messages, &message.encode_to_vec());
         }
     }
 
     /// Adds an op by its name.
     pub fn add_op(&mut self, graph: &Graph, key: &str, node: NodeId) {
-        self.add(key, Kind::Nodes, graph.name(node).into());
+        self.add(key, Kind::Nodes, graph.owned_name(node).as_bytes());
     }
 
     /// Adds a tensor by its name.
     pub fn add_tensor(&mut self, graph: &Graph, key: &str, tensor: TensorRef) {
-        self.add(key, Kind::Nodes, graph.tensor_name(tensor).into_bytes());
+        self.add(key, Kind::Nodes, graph.tensor_name(tensor).as_bytes());
     }
 
-    fn add(&mut self, key: &str, kind: Kind, value: Vec<u8>) {
-        match self.added.get_mut(key) {
-            Some(addition) => addition.values.push(value),
-            None => drop(self.added.insert(key.to_owned(), Addition { kind, values: vec![value] })),
+    fn add(&mut self, key: &str, kind: Kind, value: &[u8]) {
+        put_bytes(self.list_of(key, kind), field::LIST_VALUE, value);
+    }
+
+    /// The list that is added to a collection.
+    fn list_of(&mut self, key: &str, kind: Kind) -> &mut Vec<u8> {
+        self.added.entry(key.to_owned()).or_insert_with(|| Addition::new(kind)).list()
+    }
+
+    /// Collections of the same sort with nothing in them.
+    pub(crate) fn without_values(&self) -> Self {
+        Self { kept: self.kept, ..Self::default() }
+    }
+
+    /// What was added, with blanks for names; `None` if there are blanks where none are looked for.
+    pub(crate) fn to_template(&self, blanks: &Blanks<'_>) -> Option<CollectionTemplate> {
+        let lists = self.added.iter().map(|(key, addition)| {
+            let content = if addition.kind == Kind::Nodes { NAMES } else { VARIABLE_DEFS };
+            Some((key.clone(), addition.kind, Pattern::of(&addition.last, content, blanks)?))
+        });
+        Some(CollectionTemplate { lists: lists.collect::<Option<_>>()?, layouts: (0, Vec::new()) })
+    }
+
+    /// Adds what a template says, for names below that scope.
+    pub(crate) fn add_by(&mut self, template: &mut CollectionTemplate, scope: &str) {
+        let CollectionTemplate { lists, layouts: (scope_len, layouts) } = template;
+        if *scope_len != scope.len() {
+            let lengths = Lengths { scope: scope.len(), input: 0 };
+            *scope_len = scope.len();
+            *layouts = lists.iter().map(|(_, _, pattern)| pattern.layout(lengths)).collect();
         }
+        for ((key, kind, _), layout) in lists.iter().zip(layouts) {
+            layout.fill(&Blanks { scope, input: "" }, self.list_of(key, *kind));
+        }
+    }
+
+    /// Whether the name of one of the file's global variables holds that text.
+    pub(crate) fn has_global_variable_with(&self, text: &str) -> bool {
+        self.global_variables.iter().any(|name| name.contains(text))
     }
 
     /// Takes all additions back.
@@ -179,33 +254,32 @@ impl Collections {
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] when a collection of the file stores values of another kind under that key.
-    pub fn changed(&self) -> Result<Vec<(&str, Vec<u8>)>> {
+    pub fn changed(&self) -> Result<Vec<(&str, Splice)>> {
         self.added.iter().map(|(key, addition)| Ok((key.as_str(), self.extended(key, addition)?))).collect()
     }
 
-    fn extended(&self, key: &str, addition: &Addition) -> Result<Vec<u8>> {
+    fn extended(&self, key: &str, addition: &Addition) -> Result<Splice> {
         let original = self.original.get(key).map_or(&[][..], |bytes| bytes);
         let other = if addition.kind == Kind::Nodes { Kind::Messages } else { Kind::Nodes };
         if lists(original, other).any(|list| values(original, list).next().is_some()) {
             let what = format!("the collection '{key}' holds values of another kind than variables and update ops");
             return Err(Error::new(ErrorKind::Refused, what).hint("choose another collection with --vars-collection"));
         }
-        let mut list = Vec::new();
+        let mut list = Splice::default();
         for range in lists(original, addition.kind) {
-            list.extend_from_slice(&original[range]);
+            list.bytes(original[range].to_vec());
         }
-        for value in &addition.values {
-            put_bytes(&mut list, field::LIST_VALUE, value);
-        }
+        addition.append_to(&mut list);
         let mut encoded = Vec::new();
         for part in Fields::new(original).map_while(Result::ok) {
             if !part.is_message(addition.kind.number()) && !part.is_message(other.number()) {
                 encoded.extend_from_slice(&original[part.span()]);
             }
         }
-        put_header(&mut encoded, addition.kind.number(), list.len());
-        encoded.append(&mut list);
-        Ok(encoded)
+        let mut definition = Splice::default();
+        definition.bytes(encoded);
+        definition.message(addition.kind.number(), list);
+        Ok(definition)
     }
 }
 
@@ -248,6 +322,7 @@ pub(crate) fn map_entry(entry: &[u8]) -> Option<(&str, Range<usize>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::write::SpliceInput;
 
     fn collection(number: u32, values: &[&[u8]]) -> Bytes {
         let mut list = Vec::new();
@@ -263,17 +338,20 @@ mod tests {
     #[test]
     fn additions_follow_what_was_there() {
         let mut collections = Collections::new(BTreeMap::from([("ops".to_owned(), collection(1, &[b"a"]))]));
-        collections.add("ops", Kind::Nodes, b"b".to_vec());
-        let changed = collections.changed().unwrap();
-        let again = Collections::new(BTreeMap::from([("ops".to_owned(), Bytes::from(changed[0].1.clone()))]));
+        collections.add("ops", Kind::Nodes, b"b");
+        let [(_, changed)] = &collections.changed().unwrap()[..] else { panic!() };
+        let mut definition = Vec::new();
+        let nothing = SpliceInput { bytes: &[], file: None };
+        changed.write_to(&mut definition, &nothing, &Graph::default()).unwrap();
+        let again = Collections::new(BTreeMap::from([("ops".to_owned(), Bytes::from(definition.clone()))]));
         assert_eq!(again.tensor_names("ops"), ["a", "b"]);
-        assert_eq!(wire::last_varint(&changed[0].1, 77), Some(1), "unknown fields stay");
+        assert_eq!(wire::last_varint(&definition, 77), Some(1), "unknown fields stay");
     }
 
     #[test]
     fn a_collection_of_another_kind_is_refused() {
         let mut collections = Collections::new(BTreeMap::from([("ops".to_owned(), collection(2, &[b"a"]))]));
-        collections.add("ops", Kind::Nodes, b"b".to_vec());
+        collections.add("ops", Kind::Nodes, b"b");
         assert_eq!(collections.changed().unwrap_err().kind(), ErrorKind::Refused);
     }
 

@@ -47,6 +47,7 @@ pub mod report;
 mod rewrite;
 pub mod samples;
 pub mod source;
+mod threads;
 mod wire;
 
 pub use container::{Encoded, Encoding, MessageKind, Model, OpenOptions};

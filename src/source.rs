@@ -122,7 +122,14 @@ fn read_exact_at(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
 impl From<Vec<u8>> for Part {
     /// Bytes that are in no file.
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes: bytes.into(), file: None, offset: 0 }
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<Bytes> for Part {
+    /// Bytes that are in no file.
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, file: None, offset: 0 }
     }
 }
 

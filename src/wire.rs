@@ -38,18 +38,21 @@ pub struct Field {
 
 impl Field {
     /// The range of the value's own bytes.
+    #[inline]
     #[must_use]
     pub fn value(&self) -> Range<usize> {
         self.value_start..self.end
     }
 
     /// The whole field: tag, length and value.
+    #[inline]
     #[must_use]
     pub fn span(&self) -> Range<usize> {
         self.start..self.end
     }
 
     /// Whether this is the length-delimited field of that number.
+    #[inline]
     #[must_use]
     pub fn is_message(&self, number: u32) -> bool {
         self.number == number && self.wire_type == WireType::Length

@@ -14,6 +14,7 @@ use crate::document::to_json;
 use crate::inspect::diff::{self, Diff};
 use crate::page::PageData;
 use crate::source::{self, Source};
+use crate::threads::both;
 
 /// What `tfquant diff` is told.
 #[derive(Debug, Args)]
@@ -50,7 +51,8 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode> {
 
 /// Opens both and compares them.
 pub fn compare(args: &DiffArgs, a: &Source, b: &Source) -> crate::Result<(Model, Model, Diff)> {
-    let (a, b) = (open(a, &args.input)?, open(b, &args.input)?);
+    let (a, b) = both(|| open(a, &args.input), || open(b, &args.input));
+    let (a, b) = (a?, b?);
     let diff = diff::diff(&a, &b, [&a.path, &b.path], args.scope.as_deref())?;
     Ok((a, b, diff))
 }

@@ -76,7 +76,7 @@ impl MetaGraph {
     }
 
     /// The message with the graph as it is now and the changed collections.
-    pub(super) fn to_splice(&self, graph: &Graph, collections: &[(&str, Vec<u8>)]) -> Splice {
+    pub(super) fn to_splice(&self, graph: &Graph, collections: &[(&str, Splice)]) -> Splice {
         let mut graph_field = Splice::default();
         if graph.has_changes() {
             graph_field.message(field::GRAPH_DEF, graph.to_splice().shifted(self.graph.start));
@@ -91,7 +91,7 @@ impl MetaGraph {
         &self,
         bytes: &[u8],
         graph: Splice,
-        collections: &[(&str, Vec<u8>)],
+        collections: &[(&str, Splice)],
         without: Option<u32>,
     ) -> Splice {
         let mut graph_field = Splice::default();
@@ -107,14 +107,13 @@ impl MetaGraph {
     fn edited(
         &self,
         graph_field: Splice,
-        collections: &[(&str, Vec<u8>)],
+        collections: &[(&str, Splice)],
         mut edits: Vec<(Range<usize>, Splice)>,
     ) -> Splice {
         edits.push((self.graph_entry.clone(), graph_field));
         let mut new_collections = Splice::default();
         for (key, definition) in collections {
-            let mut field = Splice::default();
-            field.bytes(collection_entry(key, definition));
+            let field = collection_entry(key, definition);
             match self.collection_entries.iter().rev().find(|(known, ..)| known == key) {
                 Some((_, entry, _)) => edits.push((entry.clone(), field)),
                 None => new_collections.splice(field),
@@ -134,11 +133,13 @@ impl MetaGraph {
     }
 }
 
-fn collection_entry(key: &str, definition: &[u8]) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(definition.len() + key.len() + 16);
-    put_bytes(&mut entry, 1, key.as_bytes());
-    put_bytes(&mut entry, 2, definition);
-    let mut field = Vec::with_capacity(entry.len() + 8);
-    put_bytes(&mut field, field::COLLECTION_DEF, &entry);
+fn collection_entry(key: &str, definition: &Splice) -> Splice {
+    let mut spelled = Vec::new();
+    put_bytes(&mut spelled, 1, key.as_bytes());
+    let mut entry = Splice::default();
+    entry.bytes(spelled);
+    entry.message(2, definition.clone());
+    let mut field = Splice::default();
+    field.message(field::COLLECTION_DEF, entry);
     field
 }

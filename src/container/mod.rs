@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, NodeId, read, verify};
 use crate::source::{self, Part, Source};
+use crate::threads::both;
 pub(crate) use ends::Ends;
 use meta_graph::MetaGraph;
 pub(crate) use signatures::{DEFAULT_SIGNATURE, Signatures};
@@ -84,6 +85,9 @@ enum Enclosing {
     NewSavedModel(Vec<u8>, Vec<u8>),
 }
 
+/// A file of so many bytes is worth a second thread.
+const MANY_BYTES: usize = 8 << 20;
+
 /// The largest message that protobuf implementations read.
 const MAX_OUTPUT_BYTES: u64 = i32::MAX as u64;
 
@@ -104,20 +108,29 @@ impl Model {
             Encoding::Text => parse_text(&bytes, kind)?,
         };
         let mut other_tag_sets = Vec::new();
-        let (graph_range, collections, enclosing) = match kind {
-            MessageKind::GraphDef => (0..bytes.len(), Collections::default(), Enclosing::Nothing),
+        let (graph_range, enclosing) = match kind {
+            MessageKind::GraphDef => (0..bytes.len(), Enclosing::Nothing),
             MessageKind::MetaGraphDef => {
                 let meta = MetaGraph::find(&bytes, 0..bytes.len())?;
-                (meta.graph.clone(), meta.collections(&bytes), Enclosing::MetaGraph(meta))
+                (meta.graph.clone(), Enclosing::MetaGraph(meta))
             }
             MessageKind::SavedModel => {
                 let (entry, others) = saved_model::choose(&bytes, &options.tag_set)?;
                 other_tag_sets = others;
                 let meta = MetaGraph::find(&bytes, entry.meta_graph.clone())?;
-                (meta.graph.clone(), meta.collections(&bytes), Enclosing::SavedModel(entry, meta))
+                (meta.graph.clone(), Enclosing::SavedModel(entry, meta))
             }
         };
-        let graph = read::parse(bytes.slice(graph_range))?;
+        let collections = || match &enclosing {
+            Enclosing::MetaGraph(meta) | Enclosing::SavedModel(_, meta) => meta.collections(&bytes),
+            Enclosing::Nothing | Enclosing::NewSavedModel(..) => Collections::default(),
+        };
+        let (graph, collections) = if bytes.len() < MANY_BYTES {
+            (read::parse(bytes.slice(graph_range)), collections())
+        } else {
+            both(|| read::parse(bytes.slice(graph_range)), collections)
+        };
+        let graph = graph?;
         verify::check_acyclic(&graph)?;
         let ends = Ends::find(&graph, &options.inputs, &options.outputs)?;
         let path = String::new();
@@ -132,7 +145,7 @@ impl Model {
     pub(crate) fn only(
         &self,
         keep: impl Fn(NodeId) -> bool,
-        collections: &[(&str, Vec<u8>)],
+        collections: &[(&str, Splice)],
         without: Option<u32>,
     ) -> Result<Self> {
         let graph = self.graph.only(keep);

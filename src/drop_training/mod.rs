@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Printable, Result};
 use crate::graph::ends::ranked_ends;
 use crate::graph::op_class::is_variable;
 use crate::graph::training::{Gradients, is_saving};
+use crate::graph::write::Splice;
 use crate::graph::{Graph, NodeId};
 use crate::wire::{Fields, last_bytes};
 
@@ -101,7 +102,7 @@ pub(crate) fn drop_training(model: &Model, is_training: bool) -> Result<(Model, 
         let (definition, lost) = collections::without(key, definition, &is_dropped);
         if lost > 0 {
             dropped.collections.insert(key.to_owned(), lost);
-            changed.push((key, definition));
+            changed.push((key, Splice::from(definition)));
         }
     }
     let kept = model.only(|node| keep.contains(node), &changed, without_saver.then_some(SAVER_DEF))?;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::read::field;
+use super::stamp::Place;
 use super::{Graph, NodeId};
 use crate::proto::tensorflow::{AttrValue, DataType, TensorProto, TensorShapeProto, attr_value::Value};
 use crate::source::Part;
@@ -21,8 +22,11 @@ impl Graph {
 
     /// The NodeDef's fields of an original node, the attribute fields of an inserted one.
     pub(crate) fn body(&self, node: NodeId) -> &[u8] {
-        let raw = self.nodes[node.index()].raw.range();
-        if self.is_original(node) { &self.source[raw] } else { &self.attrs[raw] }
+        match self.place(node) {
+            Place::Alone(place) if self.is_original(node) => &self.source[self.nodes[place].raw.range()],
+            Place::Alone(place) => &self.attrs[self.nodes[place].raw.range()],
+            Place::Stamped(stamp, inside) => self.stamped_attrs(stamp, inside),
+        }
     }
 
     /// The attributes of an inserted node as they were encoded; of an original node, whose attributes lie between other

@@ -60,6 +60,13 @@ impl HashIndex {
         None
     }
 
+    /// Brings to the processor what looking these hashes up will need: for many at once, the waits overlap.
+    pub(super) fn bring_near(&self, hashes: impl Iterator<Item = NameHash>) {
+        if !self.slots.is_empty() {
+            std::hint::black_box(hashes.fold(0, |all, hash| all ^ self.slots[self.first_slot(hash)]));
+        }
+    }
+
     /// As [`Self::insert`], for a hash that was not looked up just now: its slot is far away. Going for many slots at
     /// once, the waits overlap.
     pub(crate) fn insert_unseen(&mut self, hash: NameHash, place: u32) {

@@ -14,11 +14,13 @@ pub(crate) mod loops;
 pub mod name;
 pub(crate) mod op_class;
 pub(crate) mod order;
+pub(crate) mod pattern;
 mod reach;
 pub(crate) mod read;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod shape;
+pub(crate) mod stamp;
 pub(crate) mod tensor;
 pub(crate) mod training;
 pub(crate) mod verify;
@@ -33,6 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::Part;
 use index::NameHasher;
 pub(crate) use index::{HashIndex, NameHash, NameSet};
+use stamp::{Place, Stamps};
 
 /// A node, by its place in the graph's arena: file order first, then order of insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +83,7 @@ pub(crate) fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
 impl Input {
     /// The node at the other end.
     #[must_use]
+    #[inline]
     pub fn node(self) -> NodeId {
         match self {
             Self::Data(tensor) => tensor.node,
@@ -89,6 +93,7 @@ impl Input {
 
     /// The tensor, unless this is a control input.
     #[must_use]
+    #[inline]
     pub fn tensor(self) -> Option<TensorRef> {
         match self {
             Self::Data(tensor) => Some(tensor),
@@ -135,8 +140,8 @@ struct Node {
     device: u32,
     first_input: u32,
     input_count: u32,
-    first_consumer: u32,
-    last_consumer: u32,
+    /// The first and last edge that leads from it.
+    consumers: [u32; 2],
     /// Bytes of tag and length before the body.
     header_len: u8,
     edited: bool,
@@ -157,7 +162,7 @@ struct Edge {
 }
 
 /// A GraphDef being rewritten.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Graph {
     source: Bytes,
     nodes: Vec<Node>,
@@ -177,6 +182,8 @@ pub struct Graph {
     contents: HashMap<NodeId, Vec<Part>>,
     index: HashIndex,
     hasher: NameHasher,
+    /// Nodes that are inserted many times.
+    stamps: Stamps,
 }
 
 /// An attribute that an original node was given: its name, and its AttrValue encoded.
@@ -240,13 +247,18 @@ impl Graph {
     /// How many nodes there are now.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.nodes.len() + self.stamps.count
     }
 
     /// Whether there are no nodes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.len() == 0
+    }
+
+    /// The names of all nodes that are no stamp's, one after the other.
+    pub(crate) fn names_text(&self) -> &str {
+        &self.text
     }
 
     /// How many nodes came from the file.
@@ -276,7 +288,7 @@ impl Graph {
     /// Whether anything differs from what the file holds.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.nodes.len() > self.original_count || self.nodes.iter().any(|node| node.edited)
+        self.len() > self.original_count || self.nodes.iter().any(|node| node.edited)
     }
 
     /// How many nodes of each op were inserted.
@@ -286,6 +298,7 @@ impl Graph {
         for node in &self.nodes[self.original_count..] {
             counts[node.op as usize] += 1;
         }
+        self.stamps.count_ops(&mut counts);
         let ops = self.words.list.iter().map(|word| &*word.text);
         ops.zip(counts).filter(|&(_, count)| count > 0).collect()
     }
@@ -293,13 +306,13 @@ impl Graph {
     /// All nodes in order: the file's, then the inserted ones.
     #[allow(clippy::cast_possible_truncation)] // node ids are u32 by construction
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<> {
-        (0..self.nodes.len() as u32).map(NodeId)
+        (0..self.len() as u32).map(NodeId)
     }
 
     /// The nodes inserted since there were `count` nodes.
     #[allow(clippy::cast_possible_truncation)] // as above
     pub fn ids_from(&self, count: usize) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
-        (count as u32..self.nodes.len() as u32).map(NodeId)
+        (count as u32..self.len() as u32).map(NodeId)
     }
 
     /// The node of that name.
@@ -340,7 +353,11 @@ impl Graph {
 
     /// As [`Graph::find`], for a name whose hash is known.
     pub(crate) fn find_hashed(&self, hash: NameHash, name: &str) -> Option<NodeId> {
-        self.index.find(hash, |node| self.name(NodeId(node)) == name).map(NodeId)
+        let is_it = |node| match self.alone(NodeId(node)) {
+            Some(node) => &self.text[node.name.range()] == name,
+            None => false,
+        };
+        self.index.find(hash, is_it).map(NodeId).or_else(|| self.find_stamped(name))
     }
 
     /// The hash of a name, for the tables that find names.
@@ -350,14 +367,77 @@ impl Graph {
 
     /// The node's name.
     #[must_use]
+    #[inline]
     pub fn name(&self, node: NodeId) -> &str {
-        &self.text[self.nodes[node.index()].name.range()]
+        match self.place(node) {
+            Place::Alone(place) => &self.text[self.nodes[place].name.range()],
+            Place::Stamped(stamp, inside) => self.stamped_name(stamp, inside),
+        }
+    }
+
+    #[inline]
+    fn place(&self, node: NodeId) -> Place {
+        self.stamps.place(node)
+    }
+
+    /// How long the node's name is.
+    fn name_len(&self, node: NodeId) -> usize {
+        match self.place(node) {
+            Place::Alone(place) => self.nodes[place].name.len as usize,
+            Place::Stamped(stamp, inside) => self.stamped_name_len(stamp, inside),
+        }
+    }
+
+    /// Appends the node's name, which need not be a text of its own for that.
+    pub(crate) fn put_name(&self, node: NodeId, out: &mut Vec<u8>) {
+        match self.place(node) {
+            Place::Alone(place) => out.extend_from_slice(self.text[self.nodes[place].name.range()].as_bytes()),
+            Place::Stamped(stamp, inside) => self.put_stamped_name(stamp, inside, out),
+        }
+    }
+
+    /// A copy of the node's name.
+    pub(crate) fn owned_name(&self, node: NodeId) -> String {
+        let mut name = Vec::with_capacity(self.name_len(node));
+        self.put_name(node, &mut name);
+        String::from_utf8(name).unwrap_or_default()
+    }
+
+    /// What `fact` says of the node's name, which need not be a text of its own for longer.
+    pub(crate) fn with_name<T>(&self, node: NodeId, fact: impl FnOnce(&str) -> T) -> T {
+        if self.is_stamped(node) { fact(&self.owned_name(node)) } else { fact(self.name(node)) }
+    }
+
+    /// The node's name, or of a stamped node the scope that it is below, which ends in `_quant`.
+    pub(crate) fn name_or_scope(&self, node: NodeId) -> &str {
+        match self.place(node) {
+            Place::Alone(place) => &self.text[self.nodes[place].name.range()],
+            Place::Stamped(stamp, _) => self.scope_of(stamp),
+        }
+    }
+
+    /// Whether the node has that name.
+    pub(crate) fn is_named(&self, node: NodeId, name: &str) -> bool {
+        match self.place(node) {
+            Place::Alone(place) => &self.text[self.nodes[place].name.range()] == name,
+            Place::Stamped(stamp, inside) => self.stamped_name_reads(stamp, inside, name),
+        }
+    }
+
+    /// Op and device, as words.
+    #[inline]
+    fn words_of(&self, node: NodeId) -> [u32; 2] {
+        match self.place(node) {
+            Place::Alone(place) => [self.nodes[place].op, self.nodes[place].device],
+            Place::Stamped(stamp, inside) => self.stamps.words(stamp, inside),
+        }
     }
 
     /// The node's op, such as `Conv2D`.
     #[must_use]
+    #[inline]
     pub fn op(&self, node: NodeId) -> &str {
-        &self.words.list[self.nodes[node.index()].op as usize].text
+        &self.words.list[self.words_of(node)[0] as usize].text
     }
 
     /// Finds out something about ops, once for each op of the graph however many nodes have it.
@@ -370,6 +450,7 @@ impl Graph {
     pub fn op_counts(&self) -> BTreeMap<&str, usize> {
         let mut counts = vec![0usize; self.words.list.len()];
         self.nodes.iter().for_each(|node| counts[node.op as usize] += 1);
+        self.stamps.count_ops(&mut counts);
         let counts = self.words.list.iter().zip(counts).filter(|&(_, count)| count > 0);
         counts.map(|(word, count)| (&*word.text, count)).collect()
     }
@@ -377,7 +458,7 @@ impl Graph {
     /// Whether the node closes a while-loop, so that its output may lead back to its input.
     #[must_use]
     pub fn closes_loop(&self, node: NodeId) -> bool {
-        self.words.list[self.nodes[node.index()].op as usize].closes_loop
+        self.words.list[self.words_of(node)[0] as usize].closes_loop
     }
 
     /// Whether any op closes a while-loop; no, only if there is none.
@@ -388,7 +469,7 @@ impl Graph {
     /// The node's requested device, mostly empty.
     #[must_use]
     pub fn device(&self, node: NodeId) -> &str {
-        &self.words.list[self.nodes[node.index()].device as usize].text
+        &self.words.list[self.words_of(node)[1] as usize].text
     }
 
     /// An error about this node: `<what> in node 'name' (Op)`.
@@ -400,8 +481,7 @@ impl Graph {
     /// The tensor's name: `node:port`.
     #[must_use]
     pub fn tensor_name(&self, tensor: TensorRef) -> String {
-        let mut name = String::with_capacity(self.name(tensor.node).len() + 2);
-        name.push_str(self.name(tensor.node));
+        let mut name = self.owned_name(tensor.node);
         name.push(':');
         match tensor.port {
             0 => name.push('0'),
@@ -410,14 +490,28 @@ impl Graph {
         name
     }
 
-    fn edges_of(&self, node: NodeId) -> &[Edge] {
-        let node = &self.nodes[node.index()];
-        &self.edges[node.first_input as usize..(node.first_input + node.input_count) as usize]
+    #[inline]
+    fn input_count(&self, node: NodeId) -> usize {
+        match self.place(node) {
+            Place::Alone(place) => self.nodes[place].input_count as usize,
+            Place::Stamped(stamp, inside) => self.stamps.input_count(stamp, inside),
+        }
     }
 
     /// All inputs of the node, in slot order.
     pub fn inputs(&self, node: NodeId) -> impl DoubleEndedIterator<Item = Input> + ExactSizeIterator + '_ {
-        self.edges_of(node).iter().map(|edge| edge.input())
+        let (edges, stamped, count) = match self.place(node) {
+            Place::Alone(place) => {
+                let Node { first_input, input_count, .. } = self.nodes[place];
+                let edges = &self.edges[first_input as usize..(first_input + input_count) as usize];
+                (edges, None, edges.len())
+            }
+            Place::Stamped(stamp, inside) => (&[][..], Some((stamp, inside)), self.stamps.input_count(stamp, inside)),
+        };
+        (0..count).map(move |slot| match stamped {
+            None => edges[slot].input(),
+            Some((stamp, inside)) => self.stamped_input(stamp, inside, slot),
+        })
     }
 
     /// The tensors the node reads, in order.
@@ -441,19 +535,56 @@ impl Graph {
 
     /// Every use of the node's outputs, control edges included, in the order in which the edges came to be.
     pub fn uses(&self, node: NodeId) -> impl Iterator<Item = Use> + '_ {
-        self.edges_from(node).map(|(index, edge)| {
-            let slot = index - self.nodes[edge.consumer as usize].first_input;
-            Use { consumer: NodeId(edge.consumer), slot: slot as usize, input: edge.input() }
-        })
+        let slot = |index: u32, edge: Edge| match self.place(NodeId(edge.consumer)) {
+            Place::Alone(place) => index - self.nodes[place].first_input,
+            Place::Stamped(stamp, _) => self.stamps.slot_of(stamp, index),
+        };
+        let inside = self.uses_in_stamp(node).map(|(consumer, slot)| {
+            let slot = slot as usize;
+            Use { consumer, slot, input: self.input(consumer, slot) }
+        });
+        inside.chain(self.edges_from(node).map(move |(index, edge)| Use {
+            consumer: NodeId(edge.consumer),
+            slot: slot(index, edge) as usize,
+            input: edge.input(),
+        }))
+    }
+
+    /// What an input slot that there is holds.
+    fn input(&self, node: NodeId, slot: usize) -> Input {
+        match self.place(node) {
+            Place::Alone(place) => self.edges[self.nodes[place].first_input as usize + slot].input(),
+            Place::Stamped(stamp, inside) => self.stamped_input(stamp, inside, slot),
+        }
+    }
+
+    /// Where a node of a stamp is used in the same stamp.
+    fn uses_in_stamp(&self, node: NodeId) -> impl Iterator<Item = (NodeId, u32)> + '_ {
+        let uses = match self.place(node) {
+            Place::Alone(_) => None,
+            Place::Stamped(stamp, inside) => Some(self.uses_inside(stamp, inside)),
+        };
+        uses.into_iter().flatten()
     }
 
     /// The nodes that read or wait for this node, once for each input slot.
     pub(super) fn waiting_nodes(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
-        self.edges_from(node).map(|(_, edge)| NodeId(edge.consumer))
+        let outside = self.edges_from(node).map(|(_, edge)| NodeId(edge.consumer));
+        self.uses_in_stamp(node).map(|(consumer, _)| consumer).chain(outside)
     }
 
+    /// The edges from the node; of one in a stamp, those that lead out of it.
     fn edges_from(&self, node: NodeId) -> impl Iterator<Item = (u32, Edge)> + '_ {
-        let mut next = self.nodes[node.index()].first_consumer;
+        let first = match self.place(node) {
+            Place::Alone(place) => self.nodes[place].consumers[0],
+            Place::Stamped(stamp, _) => self.stamps.ends(stamp, node)[0],
+        };
+        self.edges_after(first)
+    }
+
+    /// The edges of a list from one on.
+    fn edges_after(&self, first: u32) -> impl Iterator<Item = (u32, Edge)> + '_ {
+        let mut next = first;
         std::iter::from_fn(move || {
             let index = next;
             let edge = *self.edges.get(index as usize)?;
@@ -489,13 +620,11 @@ impl Graph {
     /// As [`Graph::insert`], for a name that is known to be free and its hash; `looked_up` says whether that was found
     /// out by looking it up in this graph.
     pub(crate) fn insert_new(&mut self, hash: NameHash, new: NewNode<'_>, looked_up: bool) -> Result<NodeId> {
-        if self.text.len() + self.attrs.len() + self.source.len() > MAX_GROWN_BYTES {
-            return Err(Error::new(ErrorKind::TooLarge, "the rewritten graph would not fit any file")
-                .hint("a protobuf file ends at 2 GiB - 1; rewrite a part of the layers (--include, --exclude)"));
-        }
+        self.check_size()?;
         let raw = Span::new(self.attrs.len(), new.attrs.len());
         self.attrs.extend_from_slice(new.attrs);
-        let id = self.push_node(hash, [new.name, new.op, new.device], raw, 0);
+        debug_assert!(self.find_hashed(hash, new.name).is_none(), "'{}' is taken", new.name);
+        let id = self.push_node([new.name, new.op, new.device], raw, 0);
         if looked_up {
             self.index.insert(hash, id.0);
         } else {
@@ -507,11 +636,18 @@ impl Graph {
         Ok(id)
     }
 
+    fn check_size(&self) -> Result<()> {
+        if self.text.len() + self.attrs.len() + self.source.len() + self.stamps.spared > MAX_GROWN_BYTES {
+            return Err(Error::new(ErrorKind::TooLarge, "the rewritten graph would not fit any file")
+                .hint("a protobuf file ends at 2 GiB - 1; rewrite a part of the layers (--include, --exclude)"));
+        }
+        Ok(())
+    }
+
     /// Appends a node without inputs, whose name is free: name, op and device. The index is the caller's to keep.
     #[allow(clippy::cast_possible_truncation)] // ids and edges are fewer than the bytes they come from
-    fn push_node(&mut self, hash: NameHash, [name, op, device]: [&str; 3], raw: Span, header_len: u8) -> NodeId {
-        debug_assert!(self.find_hashed(hash, name).is_none(), "'{name}' is taken");
-        let id = NodeId(self.nodes.len() as u32);
+    fn push_node(&mut self, [name, op, device]: [&str; 3], raw: Span, header_len: u8) -> NodeId {
+        let id = NodeId(self.len() as u32);
         self.nodes.push(Node {
             name: Span::new(self.text.len(), name.len()),
             raw,
@@ -519,8 +655,7 @@ impl Graph {
             device: self.words.intern(device),
             first_input: self.edges.len() as u32,
             input_count: 0,
-            first_consumer: NONE,
-            last_consumer: NONE,
+            consumers: [NONE; 2],
             header_len,
             edited: false,
             renamed: false,
@@ -535,30 +670,47 @@ impl Graph {
         let (from, port) = input.encode();
         let edge = self.edges.len() as u32;
         self.edges.push(Edge { from, port, consumer: consumer.0, next: NONE, previous: NONE });
-        self.nodes[consumer.index()].input_count += 1;
+        if let Some(node) = self.alone_mut(consumer) {
+            node.input_count += 1;
+        }
         self.link(edge);
     }
 
-    fn link(&mut self, edge: u32) {
-        let producer = &mut self.nodes[self.edges[edge as usize].from as usize];
-        let last = std::mem::replace(&mut producer.last_consumer, edge);
-        if last == NONE {
-            producer.first_consumer = edge;
-        } else {
-            self.edges[last as usize].next = edge;
+    fn alone_mut(&mut self, node: NodeId) -> Option<&mut Node> {
+        match self.place(node) {
+            Place::Alone(place) => Some(&mut self.nodes[place]),
+            Place::Stamped(..) => None,
         }
-        self.edges[edge as usize].previous = last;
+    }
+
+    /// The first and last edge from a node; of one in a stamp, of those that lead out of it.
+    fn ends_mut(&mut self, node: NodeId) -> &mut [u32; 2] {
+        match self.place(node) {
+            Place::Alone(place) => &mut self.nodes[place].consumers,
+            Place::Stamped(stamp, _) => self.stamps.ends_mut(stamp, node),
+        }
+    }
+
+    fn link(&mut self, edge: u32) {
+        let [first, last] = self.ends_mut(NodeId(self.edges[edge as usize].from));
+        let before = std::mem::replace(last, edge);
+        if before == NONE {
+            *first = edge;
+        } else {
+            self.edges[before as usize].next = edge;
+        }
+        self.edges[edge as usize].previous = before;
         self.edges[edge as usize].next = NONE;
     }
 
     fn unlink(&mut self, edge: u32) {
         let Edge { from, next, previous, .. } = self.edges[edge as usize];
-        let producer = &mut self.nodes[from as usize];
+        let [first, last] = self.ends_mut(NodeId(from));
         if previous == NONE {
-            producer.first_consumer = next;
+            *first = next;
         }
         if next == NONE {
-            producer.last_consumer = previous;
+            *last = previous;
         }
         if let Some(previous) = self.edges.get_mut(previous as usize) {
             previous.next = next;
@@ -571,15 +723,16 @@ impl Graph {
     /// Puts `input` into an input slot of the node.
     ///
     /// # Panics
-    /// If the node has no such slot; slots come from [`Graph::inputs`] or [`Graph::uses`].
+    /// If the node has no such slot, or is of a stamp; slots come from [`Graph::inputs`] or [`Graph::uses`].
     #[allow(clippy::cast_possible_truncation)] // as in `push_node`
     pub fn set_input(&mut self, node: NodeId, slot: usize, input: Input) {
-        assert!(slot < self.nodes[node.index()].input_count as usize, "no such input slot");
-        let edge = self.nodes[node.index()].first_input + slot as u32;
+        let Some(&Node { first_input, input_count, .. }) = self.alone(node) else { return stamped() };
+        assert!(slot < input_count as usize, "no such input slot");
+        let edge = first_input + slot as u32;
         self.unlink(edge);
         (self.edges[edge as usize].from, self.edges[edge as usize].port) = input.encode();
         self.link(edge);
-        self.nodes[node.index()].edited = true;
+        self.was_edited(node);
     }
 
     /// Makes the node wait for `others` too, behind the inputs it has. Nodes it waits for already are left out.
@@ -597,15 +750,23 @@ impl Graph {
     /// Gives the node other inputs than it had.
     #[allow(clippy::cast_possible_truncation)] // as in `push_node`
     pub fn replace_inputs(&mut self, node: NodeId, inputs: &[Input]) {
-        let Node { first_input, input_count, .. } = self.nodes[node.index()];
+        let Some(&Node { first_input, input_count, .. }) = self.alone(node) else { return stamped() };
         for edge in first_input..first_input + input_count {
             self.unlink(edge);
         }
-        self.nodes[node.index()].first_input = self.edges.len() as u32;
-        self.nodes[node.index()].input_count = 0;
-        self.nodes[node.index()].edited = true;
+        let first_input = self.edges.len() as u32;
+        if let Some(node) = self.alone_mut(node) {
+            (node.first_input, node.input_count) = (first_input, 0);
+        }
+        self.was_edited(node);
         for &input in inputs {
             self.push_edge(node, input);
+        }
+    }
+
+    fn was_edited(&mut self, node: NodeId) {
+        if let Some(node) = self.alone_mut(node) {
+            node.edited = true;
         }
     }
 
@@ -630,7 +791,11 @@ impl Graph {
         if self.attrs.len() + attrs.len() > MAX_GROWN_BYTES {
             return Err(Error::new(ErrorKind::TooLarge, "the graph has outgrown every file"));
         }
-        self.nodes[node.index()].raw = Span::new(self.attrs.len(), attrs.len());
+        let raw = Span::new(self.attrs.len(), attrs.len());
+        match self.alone_mut(node) {
+            Some(node) => node.raw = raw,
+            None => stamped(),
+        }
         self.attrs.extend_from_slice(attrs);
         Ok(())
     }
@@ -654,7 +819,7 @@ impl Graph {
         self.index.insert(hash, node.0);
         let readers: Vec<NodeId> = self.waiting_nodes(node).collect();
         for reader in readers {
-            self.nodes[reader.index()].edited = true;
+            self.was_edited(reader);
         }
         Ok(())
     }
@@ -692,8 +857,8 @@ impl Graph {
     pub fn reroute(&mut self, from: TensorRef, to: TensorRef, consumers: &[NodeId]) -> usize {
         let mut rerouted = 0;
         for &consumer in consumers {
-            for slot in 0..self.nodes[consumer.index()].input_count as usize {
-                if self.edges_of(consumer)[slot].input() == Input::Data(from) {
+            for slot in 0..self.input_count(consumer) {
+                if self.input(consumer, slot) == Input::Data(from) {
                     self.set_input(consumer, slot, Input::Data(to));
                     rerouted += 1;
                 }
@@ -716,7 +881,7 @@ pub(crate) struct PerOp<T>(Vec<T>);
 impl<T> PerOp<T> {
     /// What there is to know of the node's op.
     pub(crate) fn of(&self, graph: &Graph, node: NodeId) -> &T {
-        &self.0[graph.nodes[node.index()].op as usize]
+        &self.0[graph.words_of(node)[0] as usize]
     }
 }
 
@@ -724,6 +889,7 @@ impl<T> PerOp<T> {
 const MAX_GROWN_BYTES: usize = u32::MAX as usize;
 
 impl Edge {
+    #[inline]
     fn input(self) -> Input {
         if self.port == CONTROL {
             Input::Control(NodeId(self.from))
@@ -740,6 +906,11 @@ impl Input {
             Self::Control(node) => (node.0, CONTROL),
         }
     }
+}
+
+/// Nodes of a stamp are as they are: a pass decides about them before it inserts them.
+fn stamped() {
+    debug_assert!(false, "a node of a stamp was to be changed");
 }
 
 /// A length or place within one buffer, which never reaches 4 GiB.

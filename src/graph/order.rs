@@ -8,7 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Graph, Input, NodeId};
+use super::stamp::Place;
+use super::{Graph, Input, NodeId, length};
 
 impl Graph {
     /// Every node behind all it reads or waits for, except through a while-loop's NextIteration. What is on a cycle that
@@ -47,6 +48,45 @@ impl Graph {
             }
         }
         (order, waiting)
+    }
+
+    /// Whether every node stands behind all it reads or waits for.
+    pub(super) fn reads_what_comes_before(&self) -> bool {
+        self.edges.iter().all(|edge| edge.from < edge.consumer)
+    }
+
+    /// Whether all nodes can be put in an order in which they run, where each stamp is run as a whole: within one, nodes
+    /// are in such an order. If not, there may be one all the same, in which stamps are taken apart.
+    pub(super) fn run_with_stamps_whole(&self) -> bool {
+        if self.may_have_loops() {
+            return false;
+        }
+        let alone = self.nodes.len();
+        let unit = |node: u32| match self.place(NodeId(node)) {
+            Place::Alone(place) => place,
+            Place::Stamped(stamp, _) => alone + stamp,
+        };
+        let mut waiting: Vec<u32> = self.nodes.iter().map(|node| node.input_count).collect();
+        waiting.extend((0..self.stamps.len()).map(|stamp| length(self.stamps.read_count(stamp))));
+        let mut ready: Vec<usize> = (0..waiting.len()).filter(|&unit| waiting[unit] == 0).collect();
+        let mut run = 0;
+        while let Some(next) = ready.pop() {
+            run += 1;
+            let mut done = |first: u32| {
+                for (_, edge) in self.edges_after(first) {
+                    let consumer = unit(edge.consumer);
+                    waiting[consumer] -= 1;
+                    if waiting[consumer] == 0 {
+                        ready.push(consumer);
+                    }
+                }
+            };
+            match self.nodes.get(next) {
+                Some(node) => done(node.consumers[0]),
+                None => self.stamps.first_edges_outside(next - alone).for_each(done),
+            }
+        }
+        run == waiting.len()
     }
 
     /// All nodes: the file's in the order of their import, then the inserted ones.

@@ -9,8 +9,9 @@ use std::str;
 use bytes::Bytes;
 
 use super::name::{InputName, parse_input};
-use super::{Graph, Input, NodeId, Span, TensorRef, length};
+use super::{Graph, Input, NameHash, NodeId, Span, TensorRef, length};
 use crate::error::{Error, ErrorKind, Result};
+use crate::threads::both;
 use crate::wire::{Field, Fields, WireError, last_bytes, messages};
 
 /// Field numbers of GraphDef and NodeDef.
@@ -39,32 +40,13 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         return Err(Error::new(ErrorKind::TooLarge, "the graph is larger than 4 GiB")
             .hint("protobuf ends at 2 GiB - 1; keep the weights in a checkpoint instead of in the graph"));
     }
-    let mut graph = Graph {
-        source,
-        nodes: Vec::new(),
-        original_count: 0,
-        insertion_point: 0,
-        function_count: 0,
-        edges: Vec::new(),
-        text: String::new(),
-        attrs: Vec::new(),
-        words: super::Words::default(),
-        given_attrs: hashbrown::HashMap::new(),
-        contents: hashbrown::HashMap::new(),
-        index: super::HashIndex::default(),
-        hasher: super::NameHasher::default(),
-    };
+    let mut graph = Graph { source, ..Graph::default() };
     let source = graph.source.clone();
     let mut inputs = Vec::new();
-    for entry in Fields::new(&source) {
-        let entry = entry?;
-        if entry.is_message(field::GRAPH_NODE) {
-            read_node(&mut graph, &source, entry, &mut inputs)?;
-            graph.insertion_point = entry.end;
-        } else if entry.is_message(field::GRAPH_LIBRARY) {
-            graph.function_count += count_functions(&source[entry.value()])?;
-        }
-    }
+    let read = Fields::new(&source).try_for_each(|entry| read_entry(&mut graph, &source, entry, &mut inputs));
+    // What is wrong with a name before comes first.
+    index_names(&mut graph)?;
+    read?;
     if graph.nodes.is_empty() {
         graph.insertion_point = source.len();
     }
@@ -97,9 +79,23 @@ fn count_functions(library: &[u8]) -> Result<usize, WireError> {
     Fields::new(library).try_fold(0, |count, field| Ok(count + usize::from(field?.is_message(field::LIBRARY_FUNCTION))))
 }
 
+/// Where the inputs of nodes are spelled, in the order of the nodes.
+type Inputs = Vec<(NodeId, Span)>;
+
+fn read_entry(graph: &mut Graph, source: &[u8], entry: Result<Field, WireError>, inputs: &mut Inputs) -> Result<()> {
+    let entry = entry?;
+    if entry.is_message(field::GRAPH_NODE) {
+        read_node(graph, source, entry, inputs)?;
+        graph.insertion_point = entry.end;
+    } else if entry.is_message(field::GRAPH_LIBRARY) {
+        graph.function_count += count_functions(&source[entry.value()])?;
+    }
+    Ok(())
+}
+
 /// Adds a node without its inputs, which may name nodes that are still to come; where they are spelled enters `inputs`.
 #[allow(clippy::cast_possible_truncation)] // a header has at most 20 bytes
-fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Vec<(NodeId, Span)>) -> Result<()> {
+fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Inputs) -> Result<()> {
     let body = &source[entry.value()];
     let node = NodeId(length(graph.nodes.len()));
     let (mut name, mut op, mut device) = ("", "", "");
@@ -131,14 +127,31 @@ fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Vec<(N
     }
     let raw = Span::new(entry.value_start, body.len());
     let header_len = (entry.value_start - entry.start) as u8;
-    let hash = graph.hash(name);
-    if let Some(taken) = graph.find_hashed(hash, name) {
-        return Err(graph
-            .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
-            .hint("node names must be unique; export the graph again"));
+    graph.push_node([name, op, device], raw, header_len);
+    Ok(())
+}
+
+/// So many names are looked up at once.
+const AT_ONCE: usize = 64;
+
+/// Puts the names of all nodes into the index, which has each but once.
+fn index_names(graph: &mut Graph) -> Result<()> {
+    graph.index = super::HashIndex::with_capacity(graph.nodes.len());
+    let mut hashes = Vec::with_capacity(AT_ONCE);
+    for first in (0..graph.nodes.len()).step_by(AT_ONCE) {
+        let nodes = first..graph.nodes.len().min(first + AT_ONCE);
+        hashes.clear();
+        hashes.extend(nodes.map(|node| NodeId(length(node))).map(|node| (graph.hash(graph.name(node)), node)));
+        graph.index.bring_near(hashes.iter().map(|&(hash, _)| hash));
+        for &(hash, node) in &hashes {
+            if let Some(taken) = graph.find_hashed(hash, graph.name(node)) {
+                return Err(graph
+                    .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
+                    .hint("node names must be unique; export the graph again"));
+            }
+            graph.index.insert(hash, node.0);
+        }
     }
-    let id = graph.push_node(hash, [name, op, device], raw, header_len);
-    graph.index.insert(hash, id.0);
     Ok(())
 }
 
@@ -154,21 +167,83 @@ fn text(source: &[u8], range: Range<usize>) -> Result<&str, WireError> {
 
 /// Resolves all inputs, which are in the order of their nodes.
 fn read_inputs(graph: &mut Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Result<()> {
-    for of_node in inputs.chunk_by(|(a, _), (b, _)| a == b) {
-        let node = of_node[0].0;
-        graph.nodes[node.index()].first_input = length(graph.edges.len());
-        for (_, spelled) in of_node {
-            let input = resolve(graph, node, text(source, spelled.range())?)?;
-            graph.push_edge(node, input);
+    let [first, second] = resolve_halves(graph, source, inputs);
+    graph.edges.reserve_exact(inputs.len());
+    let mut last = None;
+    let resolved = first?.into_iter().chain(second?);
+    for (&(node, _), input) in inputs.iter().zip(resolved) {
+        if last != Some(node) {
+            last = Some(node);
+            graph.nodes[node.index()].first_input = length(graph.edges.len());
         }
+        graph.push_edge(node, input);
     }
     Ok(())
 }
 
-fn resolve(graph: &Graph, node: NodeId, spelled: &str) -> Result<Input> {
-    let input = match parse_input(spelled) {
-        Some(InputName::Data(name, port)) => graph.find(name).map(|node| Input::Data(TensorRef { node, port })),
-        Some(InputName::Control(name)) => graph.find(name).map(Input::Control),
+/// So many inputs are worth a thread of their own.
+const MANY_INPUTS: usize = 1 << 16;
+
+/// Resolves the inputs of a large graph on two threads.
+fn resolve_halves(graph: &Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> [Result<Vec<Input>>; 2] {
+    let resolve = |inputs| resolve_all(graph, source, inputs);
+    if inputs.len() < MANY_INPUTS {
+        return [resolve(inputs), Ok(Vec::new())];
+    }
+    let (first, second) = inputs.split_at(inputs.len() / 2);
+    both(|| resolve(first), || resolve(second)).into()
+}
+
+fn resolve_all(graph: &Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Result<Vec<Input>> {
+    let mut resolved = Vec::with_capacity(inputs.len());
+    let mut some = Vec::with_capacity(AT_ONCE);
+    for inputs in inputs.chunks(AT_ONCE) {
+        some.clear();
+        let mut wrong = Ok(());
+        for &(node, spelled) in inputs {
+            match text(source, spelled.range()) {
+                Ok(spelled) => some.push(Spelled::of(graph, node, spelled)),
+                Err(error) => {
+                    wrong = Err(error);
+                    break;
+                }
+            }
+        }
+        graph.index.bring_near(some.iter().map(|spelled| spelled.hash));
+        for spelled in &some {
+            resolved.push(resolve(graph, spelled)?);
+        }
+        wrong?;
+    }
+    Ok(resolved)
+}
+
+/// An input of a node, as the file has it.
+struct Spelled<'a> {
+    node: NodeId,
+    text: &'a str,
+    name: Option<InputName<'a>>,
+    /// The hash of the name of the node that is meant.
+    hash: NameHash,
+}
+
+impl<'a> Spelled<'a> {
+    fn of(graph: &Graph, node: NodeId, text: &'a str) -> Self {
+        let name = parse_input(text);
+        let hash = match name {
+            Some(InputName::Data(name, _) | InputName::Control(name)) => graph.hash(name),
+            None => NameHash::default(),
+        };
+        Self { node, text, name, hash }
+    }
+}
+
+fn resolve(graph: &Graph, &Spelled { node, text: spelled, name, hash }: &Spelled<'_>) -> Result<Input> {
+    let input = match name {
+        Some(InputName::Data(name, port)) => {
+            graph.find_hashed(hash, name).map(|node| Input::Data(TensorRef { node, port }))
+        }
+        Some(InputName::Control(name)) => graph.find_hashed(hash, name).map(Input::Control),
         None => {
             let what = format!("the input '{spelled}' is no tensor name");
             return Err(graph.error(ErrorKind::InvalidGraph, what, node).hint("an input is node, node:port or ^node"));

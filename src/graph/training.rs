@@ -174,8 +174,8 @@ pub(crate) fn unsaved_variables(graph: &Graph) -> Option<Unsaved> {
     }
     // What a metric counts up is local to a run: no Saver saves it.
     let is_metric = |node: NodeId| graph.consumers(node).any(|reader| graph.op(reader).starts_with("AssignAdd"));
-    let is_missed =
-        |&node: &NodeId| is_variable(graph.op(node)) && !names_saved.contains(graph.name(node)) && !is_metric(node);
+    let is_saved = |node| graph.with_name(node, |name| names_saved.contains(name));
+    let is_missed = |&node: &NodeId| is_variable(graph.op(node)) && !is_saved(node) && !is_metric(node);
     let variables: Vec<NodeId> = graph.ids().filter(is_missed).collect();
     (!variables.is_empty()).then_some(Unsaved { saver, variables })
 }

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use super::name::{InputName, parse_input};
 use super::read::field;
-use super::{CONTROL, Edge, GivenAttr, Graph, NodeId};
+use super::stamp::Layouts;
+use super::{GivenAttr, Graph, Input, NodeId};
 use crate::source::Part;
 use crate::wire::{self, Field, Fields, put_bytes, put_header, put_varint};
 
@@ -31,6 +32,15 @@ enum Chunk {
 pub struct Splice {
     chunks: Vec<Chunk>,
     len: u64,
+}
+
+impl From<Vec<u8>> for Splice {
+    /// New bytes alone.
+    fn from(bytes: Vec<u8>) -> Self {
+        let mut splice = Self::default();
+        splice.bytes(bytes);
+        splice
+    }
 }
 
 impl Splice {
@@ -74,7 +84,7 @@ impl Splice {
     }
 
     /// Goes on with a range of another file.
-    fn part(&mut self, part: Part) {
+    pub(crate) fn part(&mut self, part: Part) {
         self.len += part.bytes.len() as u64;
         self.chunks.push(Chunk::Part(part));
     }
@@ -137,17 +147,7 @@ impl Splice {
                     input.copy_at(start, &(0..part.bytes.len()), out)?;
                 }
                 Chunk::Part(part) => part.read_to(&mut pending)?,
-                Chunk::InsertedNodes(_) => {
-                    let mut body = Vec::new();
-                    for node in graph.ids_from(graph.original_count) {
-                        body.clear();
-                        graph.encode_inserted_body(node, &mut body);
-                        put_bytes(&mut pending, field::GRAPH_NODE, &body);
-                        if pending.len() >= FLUSH_BYTES {
-                            flush(&mut pending, out)?;
-                        }
-                    }
-                }
+                Chunk::InsertedNodes(_) => graph.write_inserted(&mut pending, out)?,
             }
             if pending.len() >= FLUSH_BYTES {
                 flush(&mut pending, out)?;
@@ -224,12 +224,58 @@ impl Graph {
             copied = entry.end;
         }
         splice.source(copied..self.insertion_point);
-        let inserted = self.ids_from(self.original_count).map(|node| self.inserted_len(node) as u64).sum();
+        let mut layouts = Layouts::default();
+        let stamped: u64 = (0..self.stamps.len()).map(|stamp| self.layout_of(stamp, &mut layouts).len() as u64).sum();
+        let alone: u64 = self.inserted_alone().map(|node| self.inserted_len(node) as u64).sum();
+        let inserted = stamped + alone;
         if inserted > 0 {
             splice.inserted_nodes(inserted);
         }
         splice.source(self.insertion_point..self.source.len());
         splice
+    }
+
+    /// The inserted nodes that are no stamp's.
+    fn inserted_alone(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.inserted().filter_map(|inserted| match inserted {
+            Inserted::Alone(node) => Some(node),
+            Inserted::Stamp(_) => None,
+        })
+    }
+
+    /// What was inserted, in order.
+    fn inserted(&self) -> impl Iterator<Item = Inserted> + '_ {
+        let mut stamps = self.stamps_between().peekable();
+        let mut alone = self.original_count;
+        let mut stamped = 0;
+        std::iter::from_fn(move || {
+            if let Some((stamp, _)) = stamps.next_if(|&(_, before)| before == alone) {
+                stamped = self.stamped_through(stamp);
+                return Some(Inserted::Stamp(stamp));
+            }
+            let next = NodeId(super::length(alone + stamped));
+            alone += 1;
+            (alone <= self.nodes.len()).then_some(Inserted::Alone(next))
+        })
+    }
+
+    fn write_inserted(&self, pending: &mut Vec<u8>, out: &mut impl Sink) -> io::Result<()> {
+        let mut layouts = Layouts::default();
+        let mut body = Vec::new();
+        for inserted in self.inserted() {
+            match inserted {
+                Inserted::Alone(node) => {
+                    body.clear();
+                    self.encode_inserted_body(node, &mut body);
+                    put_bytes(pending, field::GRAPH_NODE, &body);
+                }
+                Inserted::Stamp(stamp) => self.encode_stamp(stamp, &mut layouts, pending),
+            }
+            if pending.len() >= FLUSH_BYTES {
+                flush(pending, out)?;
+            }
+        }
+        Ok(())
     }
 
     /// The GraphDef as it was read, without some of its nodes.
@@ -295,10 +341,10 @@ impl Graph {
         let before = fields().take_while(|part| !comes_after(part)).filter(|part| !is_old_name(part));
         before.for_each(|part| encoded.extend_from_slice(&body[part.span()]));
         let mut spelled = fields().filter(is_input).map(|part| &body[part.value()]);
-        for edge in self.edges_of(node) {
+        for input in self.inputs(node) {
             match spelled.next() {
-                Some(spelled) if self.spells(spelled, *edge) => put_bytes(encoded, field::NODE_INPUT, spelled),
-                _ => self.put_input(*edge, encoded),
+                Some(spelled) if self.spells(spelled, input) => put_bytes(encoded, field::NODE_INPUT, spelled),
+                _ => self.put_input(input, encoded),
             }
         }
         for part in fields().skip_while(|part| !comes_after(part)) {
@@ -319,22 +365,21 @@ impl Graph {
         }
     }
 
-    /// Whether an input's spelling in the file (`a` or `a:0`) still says what the edge says.
-    fn spells(&self, spelled: &[u8], edge: Edge) -> bool {
-        let producer = self.name(NodeId(edge.from));
-        match std::str::from_utf8(spelled).ok().and_then(parse_input) {
-            Some(InputName::Data(name, port)) => edge.port == port && name == producer,
-            Some(InputName::Control(name)) => edge.port == CONTROL && name == producer,
-            None => false,
+    /// Whether an input's spelling in the file (`a` or `a:0`) still says what it is.
+    fn spells(&self, spelled: &[u8], input: Input) -> bool {
+        match (std::str::from_utf8(spelled).ok().and_then(parse_input), input) {
+            (Some(InputName::Data(name, port)), Input::Data(tensor)) => {
+                tensor.port == port && self.is_named(tensor.node, name)
+            }
+            (Some(InputName::Control(name)), Input::Control(node)) => self.is_named(node, name),
+            _ => false,
         }
     }
 
     fn encode_inserted_body(&self, node: NodeId, out: &mut Vec<u8>) {
         put_bytes(out, field::NODE_NAME, self.name(node).as_bytes());
         put_bytes(out, field::NODE_OP, self.op(node).as_bytes());
-        for edge in self.edges_of(node) {
-            self.put_input(*edge, out);
-        }
+        self.inputs(node).for_each(|input| self.put_input(input, out));
         if !self.device(node).is_empty() {
             put_bytes(out, field::NODE_DEVICE, self.device(node).as_bytes());
         }
@@ -347,39 +392,45 @@ impl Graph {
 
     fn inserted_body_len(&self, node: NodeId) -> usize {
         let device = self.device(node).len();
-        let inputs: usize = self.edges_of(node).iter().map(|edge| wire::field_len(self.input_len(*edge))).sum();
-        wire::field_len(self.name(node).len())
+        let inputs: usize = self.inputs(node).map(|input| wire::field_len(self.input_len(input))).sum();
+        wire::field_len(self.name_len(node))
             + wire::field_len(self.op(node).len())
             + inputs
             + if device == 0 { 0 } else { wire::field_len(device) }
             + self.body(node).len()
     }
 
-    fn input_len(&self, edge: Edge) -> usize {
-        let name = self.nodes[edge.from as usize].name.len as usize;
-        match edge.port {
-            0 => name,
-            CONTROL => name + 1,
-            port => name + 2 + port.ilog10() as usize,
+    fn input_len(&self, input: Input) -> usize {
+        let name = self.name_len(input.node());
+        match input {
+            Input::Data(tensor) if tensor.port == 0 => name,
+            Input::Data(tensor) => name + 2 + tensor.port.ilog10() as usize,
+            Input::Control(_) => name + 1,
         }
     }
 
-    fn put_input(&self, edge: Edge, out: &mut Vec<u8>) {
-        put_header(out, field::NODE_INPUT, self.input_len(edge));
-        let name = self.name(NodeId(edge.from)).as_bytes();
-        match edge.port {
-            0 => out.extend_from_slice(name),
-            CONTROL => {
-                out.push(b'^');
-                out.extend_from_slice(name);
+    fn put_input(&self, input: Input, out: &mut Vec<u8>) {
+        put_header(out, field::NODE_INPUT, self.input_len(input));
+        match input {
+            Input::Data(tensor) => {
+                self.put_name(tensor.node, out);
+                if tensor.port > 0 {
+                    out.push(b':');
+                    out.extend_from_slice(tensor.port.to_string().as_bytes());
+                }
             }
-            port => {
-                out.extend_from_slice(name);
-                out.push(b':');
-                out.extend_from_slice(port.to_string().as_bytes());
+            Input::Control(node) => {
+                out.push(b'^');
+                self.put_name(node, out);
             }
         }
     }
+}
+
+/// What was inserted at once.
+enum Inserted {
+    Alone(NodeId),
+    Stamp(usize),
 }
 
 fn bytes_of(contents: &[Part]) -> usize {

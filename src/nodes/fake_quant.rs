@@ -79,6 +79,14 @@ impl FakeQuant<'_> {
     /// # Errors
     /// [`crate::error::ErrorKind::Refused`] if a range variable of that name was made before.
     pub(crate) fn insert(&self, builder: &mut Builder<'_>) -> Result<Quantized> {
+        match builder.stamp(self)? {
+            Some(quantized) => Ok(quantized),
+            None => self.insert_nodes(builder),
+        }
+    }
+
+    /// Adds the nodes one by one.
+    pub(super) fn insert_nodes(&self, builder: &mut Builder<'_>) -> Result<Quantized> {
         match builder.dialect {
             Dialect::V1_5 => builder.name_scope(self.scope, |b| self.insert_in(b, self.scope)),
             Dialect::V1_15 => builder.variable_scope(self.scope, |b, scope| self.insert_in(b, scope)),

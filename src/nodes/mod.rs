@@ -17,6 +17,7 @@ mod names;
 mod ops;
 mod quantization_step;
 mod scope;
+mod stamping;
 mod update;
 mod variable;
 
@@ -34,6 +35,7 @@ use crate::graph::attr::Attrs;
 use crate::graph::loops::Loops;
 use crate::graph::{Graph, Input, NameHash, NameSet, NewNode, NodeId, TensorRef};
 use colocation::Colocation;
+use stamping::Stamping;
 
 /// Inserts nodes into a graph, with TensorFlow's naming.
 pub(crate) struct Builder<'g> {
@@ -50,6 +52,7 @@ pub(crate) struct Builder<'g> {
     /// The nodes there were at first, in the order TensorFlow makes them in.
     originals: Vec<NodeId>,
     names: NamesInUse,
+    stamping: Stamping,
     /// The names of the variables made so far, as they were asked for.
     variable_names: NameSet,
     /// How often each variable scope was opened since its parent was closed.
@@ -82,6 +85,7 @@ impl<'g> Builder<'g> {
     pub(crate) fn new(graph: &'g mut Graph, collections: &'g mut Collections, dialect: Dialect) -> Self {
         let names = NamesInUse::new(graph, dialect.names_ignore_case());
         let originals = graph.import_order();
+        let stamping = Stamping::new(graph);
         Self {
             graph,
             collections,
@@ -90,6 +94,7 @@ impl<'g> Builder<'g> {
             resource_variables: false,
             originals,
             names,
+            stamping,
             variable_names: NameSet::default(),
             variable_scopes: BTreeMap::new(),
             scope: String::new(),

@@ -54,6 +54,15 @@ impl NamesInUse {
         hash
     }
 
+    /// Takes a name for a scope, if it is free as it is; says whether it was.
+    pub(crate) fn take_if_free(&mut self, graph: &Graph, name: &str) -> bool {
+        let (hash, uses) = self.look_up(graph, name);
+        if uses == 0 {
+            self.remember(graph, hash, name, 1);
+        }
+        uses == 0
+    }
+
     /// To be told of each node that is inserted; `unique` is what [`Self::make_unique`] returned for its name just now,
     /// if it did.
     pub(crate) fn note_inserted(&mut self, graph: &Graph, unique: Option<NameHash>, node: NodeId) {

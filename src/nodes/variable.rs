@@ -79,7 +79,9 @@ impl Builder<'_> {
     /// # Errors
     /// [`ErrorKind::Refused`] when this builder made a variable of that name before.
     pub(crate) fn check_variable_is_new(&self, name: &str) -> Result<()> {
-        if !self.variable_names.contains(self.graph.hash(name), name) {
+        let is_stamped = |node: NodeId| self.graph.is_stamped(node) && is_variable(self.graph.op(node));
+        let is_known = self.variable_names.contains(self.graph.hash(name), name);
+        if !is_known && !self.graph.find_stamped(name).is_some_and(is_stamped) {
             return Ok(());
         }
         let what = format!("the variable '{name}' exists already: two layers share a scope");

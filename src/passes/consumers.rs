@@ -29,15 +29,17 @@ impl Consumers {
     #[must_use]
     #[allow(clippy::cast_possible_truncation)] // edges are counted in 32 bits
     pub(crate) fn new(graph: &Graph) -> Self {
-        let skipped: Vec<bool> = graph.ids().map(|node| is_skipped(graph.name(node))).collect();
+        let skipped: Vec<bool> = graph.ids().map(|node| is_skipped(graph.name_or_scope(node))).collect();
         let mut starts = Vec::with_capacity(graph.len() + 1);
         let mut consumers = Vec::new();
         for node in graph.ids() {
             let start = consumers.len();
             starts.push(start as u32);
             consumers.extend(graph.consumers(node).filter(|consumer| !skipped[consumer.index()]));
-            consumers[start..].sort_unstable();
-            dedup_from(&mut consumers, start);
+            if consumers.len() > start + 1 {
+                consumers[start..].sort_unstable();
+                dedup_from(&mut consumers, start);
+            }
         }
         starts.push(consumers.len() as u32);
         Self { starts, consumers }

@@ -145,7 +145,7 @@ impl<'o> Inserter<'o> {
         let rewired = b.graph.reroute(input, output, consumers);
         self.inputs_rewired += rewired;
         self.quantized.push([input, output]);
-        let name = |node: NodeId| b.graph.name(node).to_owned();
+        let name = |node: NodeId| b.graph.owned_name(node);
         let fake_quant = InsertedFakeQuant {
             node: name(quantized.node),
             role: insertion.role,

@@ -2,6 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::graph::{Graph, NodeId};
+
 /// Names in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
@@ -11,6 +13,17 @@ pub struct Names {
 }
 
 impl Names {
+    /// The names of these nodes.
+    pub(crate) fn of(graph: &Graph, nodes: &[NodeId]) -> Self {
+        let mut text = Vec::new();
+        let mut ends = Vec::with_capacity(nodes.len());
+        for &node in nodes {
+            graph.put_name(node, &mut text);
+            ends.push(text.len());
+        }
+        Self { text: String::from_utf8(text).unwrap_or_default(), ends }
+    }
+
     /// The names, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());

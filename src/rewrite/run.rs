@@ -1,8 +1,5 @@
 //! A rewrite by one generation of rules: its passes, the nodes that gather what they made, and the report.
 
-use std::panic::resume_unwind;
-use std::thread;
-
 use super::warnings;
 use crate::container::Model;
 use crate::document::SCHEMA_VERSION;
@@ -12,14 +9,17 @@ use crate::options::{Common, Generation, RewriteOptions};
 use crate::passes::decisions::{BatchNorm, Quantized};
 use crate::passes::topology::fold::Folded;
 use crate::passes::{constant_ranges, names, output_names, topology};
-use crate::report::{ChosenRules, Output, Report, Summary};
+use crate::report::{ChosenRules, Names, Output, Report, Summary};
+use crate::threads::both;
 
 /// Runs the passes over the model's graph. What the file has become is not told yet.
 ///
 /// # Errors
 /// Those of the passes; [`ErrorKind::Options`] if the name of a gathering op is taken. The model is then of no use.
 pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Generation<'_>) -> Result<Report> {
-    let mut warnings = warnings::before(model);
+    let model_before = &*model;
+    let outputs = || if options.quantize.is_some() { model_before.outputs() } else { Vec::new() };
+    let (mut warnings, outputs) = both(|| warnings::before(model_before), outputs);
     let settled;
     let generation = match generation {
         Generation::Names(_) => generation,
@@ -38,7 +38,6 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     let before_inputs = model.before_inputs();
     let selection = selection.without(before_inputs.iter().map(|&node| model.graph.name(node)));
     let common = &Common { selection, ..options.common.clone() };
-    let outputs = if options.quantize.is_some() { model.outputs() } else { Vec::new() };
     let mut builder = generation.builder(&mut model.graph, &mut model.collections);
     if matches!(generation, Generation::Topology(only) if only.reference_only) {
         builder.stay_out_of_loops();
@@ -80,15 +79,8 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     let outputs = quantized_outputs(builder.graph, &outputs, &mut quantized, keeps_names)?;
     // The report does not wait for the check, which looks at every edge.
     let graph = &model.graph;
-    let (checked, mut report) = thread::scope(|scope| {
-        let check = thread::Builder::new().spawn_scoped(scope, || verify::check_acyclic(graph));
-        let report = report_of(graph, options, generation, &variables, &initializers, folded.batch_norms, quantized);
-        let checked = match check {
-            Ok(running) => running.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            Err(_) => verify::check_acyclic(graph),
-        };
-        (checked, report)
-    });
+    let report = || report_of(graph, options, generation, &variables, &initializers, folded.batch_norms, quantized);
+    let (mut report, checked) = both(report, || verify::check_acyclic(graph));
     if !keeps_names {
         warnings.extend(warnings::of_moved_outputs(&outputs));
     }
@@ -132,7 +124,7 @@ fn report_of(
     batch_norms: Vec<BatchNorm>,
     quantized: Quantized,
 ) -> Report {
-    let names = |nodes: &[NodeId]| nodes.iter().map(|&node| graph.name(node)).collect();
+    let names = |nodes: &[NodeId]| Names::of(graph, nodes);
     let folded = batch_norms.iter().filter(|batch_norm| batch_norm.is_folded()).count();
     Report {
         schema_version: SCHEMA_VERSION,

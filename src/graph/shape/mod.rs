@@ -19,6 +19,7 @@ mod elementwise;
 mod layout;
 mod normalization;
 mod parts;
+mod recorded;
 mod reduction;
 mod source;
 mod table;
@@ -89,6 +90,9 @@ impl Graph {
 
     /// Answers a question after those that it leads to, however deep they lie.
     fn answer(&self, asked: Question, cache: &mut ShapeCache) -> Option<Dims> {
+        if let Some(known) = cache.0.get(&asked) {
+            return known.clone();
+        }
         let mut open = vec![(asked, false)];
         let mut missing = Vec::new();
         while let Some((question, asked_before)) = open.pop() {
@@ -112,8 +116,14 @@ impl Graph {
 
     /// The shape that the exporter recorded.
     fn recorded_shape(&self, Question { about, tensor }: Question) -> Option<Dims> {
+        if !matches!(about, Aspect::Rank | Aspect::Dims) {
+            return None;
+        }
+        if let Ok(shape) = recorded::shape(self.attr_bytes(tensor.node, "_output_shapes")?, tensor.port as usize) {
+            return shape.filter(|dims| dims.len() <= MAX_AXES);
+        }
         match self.attr(tensor.node, "_output_shapes")? {
-            Value::List(list) if matches!(about, Aspect::Rank | Aspect::Dims) => {
+            Value::List(list) => {
                 dims::from_proto(list.shape.get(tensor.port as usize)?).filter(|dims| dims.len() <= MAX_AXES)
             }
             _ => None,

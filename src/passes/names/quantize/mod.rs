@@ -397,7 +397,7 @@ fn find_weights(
 /// Whether a layer's input is called weights. What reads a resource variable counts as the `read` of that variable.
 fn is_weights(graph: &Graph, node: NodeId) -> bool {
     let called_weights = |name: &str| name.contains("/weights/") || name.contains("/depthwise_weights");
-    if called_weights(graph.name(node)) {
+    if graph.with_name(node, called_weights) {
         return true;
     }
     let handle = graph.data_input(node, 0).filter(|_| graph.op(node) == "ReadVariableOp");

@@ -29,7 +29,7 @@ fn passes_through(graph: &Graph, node: NodeId) -> bool {
 /// A fake quantizer, or the Merge behind one that is delayed.
 fn is_quantized(graph: &Graph, node: NodeId) -> bool {
     graph.op(node) == "FakeQuantWithMinMaxVars"
-        || graph.name(node).find("delayed_quant/Merge").is_some_and(|place| place > 0)
+        || graph.name_or_scope(node).find("delayed_quant/Merge").is_some_and(|place| place > 0)
 }
 
 impl<'a> Arithmetic<'a> {
