@@ -22,6 +22,7 @@ pub(super) struct Stamping {
     taken: Vec<(String, bool)>,
     /// Where the graph keeps the names it had at first.
     names: Range<usize>,
+    is_stopped: bool,
 }
 
 #[derive(Debug)]
@@ -104,6 +105,7 @@ impl Builder<'_> {
         }
         let Some(kept) = self.template_of(quantizer)? else { return Ok(None) };
         if !self.names.take_if_free(self.graph, scope) {
+            self.stop_stamping_where_case_does_not_count();
             return Ok(None);
         }
         let Some(made) = &mut self.stamping.templates[kept].made else { return Ok(None) };
@@ -123,6 +125,18 @@ impl Builder<'_> {
         }))
     }
 
+    /// A scope that differs from another one in case alone makes names that do, which count as the same: from here on,
+    /// nodes are made one by one, and the names of those that were stamped are known.
+    fn stop_stamping_where_case_does_not_count(&mut self) {
+        if !self.dialect.names_ignore_case() {
+            return;
+        }
+        self.stamping.is_stopped = true;
+        for node in self.graph.ids().filter(|&node| self.graph.is_stamped(node)) {
+            self.names.note_inserted(self.graph, None, node);
+        }
+    }
+
     fn may_stamp(&mut self, quantizer: &FakeQuant<'_>) -> bool {
         let nothing_in_force = self.scope.is_empty()
             && self.colocation.is_empty()
@@ -130,6 +144,7 @@ impl Builder<'_> {
             && self.device.is_empty()
             && self.pivot.is_none();
         nothing_in_force
+            && !self.stamping.is_stopped
             && quantizer.constant.is_none()
             && quantizer.input.port == 0
             && is_stampable(quantizer.scope)
@@ -242,4 +257,88 @@ fn contains(names: &str, text: &str, ignore_case: bool) -> bool {
     let (names, text) = (names.as_bytes(), text.as_bytes());
     // Of a scope's last part, its end is the rarest.
     names.windows(text.len()).any(|part| part[text.len() - 1] == b'/' && part.eq_ignore_ascii_case(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::collections::Collections;
+    use crate::graph::samples::graph_of;
+
+    /// Scopes of all orders, one below another, one twice, and two below which names are taken.
+    const SCOPES: [&str; 9] = [
+        "conv/act_quant",
+        "maz_quant",
+        "mb_quant",
+        "z_quant",
+        "conv/act_quant/in_quant",
+        "z_quant",
+        "taken",
+        "T",
+        "Maz_quant",
+    ];
+
+    fn quantizer<'a>(graph: &Graph, scope: &'a str, is_training: bool) -> FakeQuant<'a> {
+        FakeQuant {
+            scope,
+            input: graph.find("x").unwrap().into(),
+            rank: Some(2),
+            initial_range: (-6.0, 6.0),
+            update: if scope.starts_with('z') {
+                RangeUpdate::LastValue
+            } else {
+                RangeUpdate::MovingAverage { decay: 0.9 }
+            },
+            is_training,
+            bits: 8,
+            narrow_range: false,
+            symmetric: false,
+            vars_collection: "moving_average_variables",
+            constant: None,
+        }
+    }
+
+    /// All nodes as bytes, what was told of each quantizer, and the collections.
+    fn made(dialect: Dialect, is_training: bool, by_stamps: bool) -> (Vec<Vec<u8>>, String, String) {
+        let mut graph = graph_of("x = Placeholder [2,4]\ntaken/min = Placeholder [1]\ny = Relu(x)");
+        let mut collections = Collections::new(BTreeMap::new());
+        let mut told = Vec::new();
+        let mut builder = Builder::new(&mut graph, &mut collections, dialect);
+        for scope in SCOPES {
+            let quantizer = quantizer(builder.graph, scope, is_training);
+            let result = if by_stamps { quantizer.insert(&mut builder) } else { quantizer.insert_nodes(&mut builder) };
+            told.push(format!("{:?}", result.map_err(|error| error.to_string())));
+        }
+        let collections = collections.definitions().map(|(key, value)| format!("{key}: {value:?}")).collect::<Vec<_>>();
+        (graph.ids().map(|node| graph.node_def(node).to_vec()).collect(), told.join("\n"), collections.join("\n"))
+    }
+
+    #[test]
+    fn stamps_are_the_nodes_that_builders_make() {
+        for dialect in [Dialect::V1_5, Dialect::V1_15] {
+            for is_training in [true, false] {
+                let (stamped, alone) = (made(dialect, is_training, true), made(dialect, is_training, false));
+                assert_eq!(stamped.1, alone.1, "{dialect:?}");
+                assert_eq!(stamped.2, alone.2, "{dialect:?}");
+                for (stamped, alone) in stamped.0.iter().zip(&alone.0) {
+                    assert_eq!(String::from_utf8_lossy(stamped), String::from_utf8_lossy(alone), "{dialect:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_template_serves_the_scopes_of_its_order() {
+        let mut graph = graph_of("x = Placeholder [2,4]");
+        let mut collections = Collections::new(BTreeMap::new());
+        let mut builder = Builder::new(&mut graph, &mut collections, Dialect::V1_15);
+        for scope in ["a_quant", "b_quant", "mb_quant", "z_quant", "zz_quant"] {
+            let quantizer = quantizer(builder.graph, scope, true);
+            assert!(builder.stamp(&quantizer).unwrap().is_some(), "{scope}");
+        }
+        // Before "max", between the two, behind "min"; the last has the rule of last values, as the one before.
+        assert_eq!(builder.stamping.templates.len(), 3);
+    }
 }

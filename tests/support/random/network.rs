@@ -33,9 +33,10 @@ pub struct Network {
 }
 
 /// What scopes are called: those of a network, and those that look like something else to a rewrite.
-const SCOPES: [&str; 12] = [
+const SCOPES: [&str; 13] = [
     "conv",
     "net/conv",
+    "net/Conv",
     "net/block/a",
     "a",
     "b.c",
