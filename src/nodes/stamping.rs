@@ -312,7 +312,7 @@ mod tests {
             told.push(format!("{:?}", result.map_err(|error| error.to_string())));
         }
         let collections = collections.definitions().map(|(key, value)| format!("{key}: {value:?}")).collect::<Vec<_>>();
-        (graph.ids().map(|node| graph.node_def(node).to_vec()).collect(), told.join("\n"), collections.join("\n"))
+        (graph.ids().map(|node| graph.node_def(node)).collect(), told.join("\n"), collections.join("\n"))
     }
 
     #[test]
