@@ -1,12 +1,19 @@
 """What the tests of the installed package share: graphs, and the program that the package brings."""
 
 import pathlib
+import signal
 import subprocess
 import sys
 
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+def hear_ctrl_c():
+    """Run in a new process: what runs in the background of a shell is told to overhear it, and so are its children."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import tfquant
+from conftest import hear_ctrl_c
 
 
 def test_it_says_its_version(run):
@@ -41,7 +42,9 @@ def test_it_runs_as_a_module(testdata):
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_ctrl_c_ends_it_and_leaves_nothing_behind(program, tmp_path):
     command = [program, "rewrite", "/dev/stdin", "-o", "out.pb"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path, preexec_fn=hear_ctrl_c
+    )
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130

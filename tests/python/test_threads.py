@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import tfquant
+from conftest import hear_ctrl_c
 
 
 def test_many_threads_get_the_same(mobilenet):
@@ -53,7 +54,11 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=__file__.rpartition("/")[0]
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=__file__.rpartition("/")[0],
+        preexec_fn=hear_ctrl_c,
     )
     assert process.stdout.readline() == "begins\n"
     time.sleep(2)
