@@ -380,10 +380,18 @@ fn ctrl_c_leaves_nothing_behind() {
     let digits = npy::read(&fs::read(DATA).unwrap()).unwrap();
     let many = digits.values::<f32>().unwrap().repeat(2000);
     fs::write(&data, npy::write(&Tensor::new(&[many.len() / 64, 8, 8, 1], many).unwrap())).unwrap();
-    for (signal, format) in [("INT", "binary"), ("TERM", "saved-model")] {
+    // As by hand, as whoever runs it ends it, and so behind nohup and in the background of a shell.
+    for (signal, format, ignored) in [
+        ("INT", "binary", None),
+        ("TERM", "saved-model", None),
+        ("INT", "binary", Some("HUP")),
+        ("TERM", "binary", Some("INT")),
+    ] {
         let outputs = tempfile::tempdir().unwrap();
         let mut running = Command::new("env")
-            .args(["--default-signal", env!("CARGO_BIN_EXE_tfquant"), "calibrate", FROZEN, "--data", &data])
+            .arg("--default-signal")
+            .args(ignored.map(|signal| format!("--ignore-signal={signal}")))
+            .args([env!("CARGO_BIN_EXE_tfquant"), "calibrate", FROZEN, "--data", &data])
             .args(["--method", "entropy", "--output-format", format, "-o", &at(&outputs, "q")])
             .args(["--report", &at(&outputs, "report.json")])
             .stderr(Stdio::piped())

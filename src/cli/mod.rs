@@ -30,14 +30,13 @@ mod targets;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod told_to_end;
 mod verb;
 
 use std::ffi::OsString;
-use std::process;
 
 use clap::{ColorChoice, Parser};
 
-use crate::output;
 use verb::Verb;
 
 /// Rewrites TensorFlow graph files for simulated quantization.
@@ -78,19 +77,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     terminal::choose_color(cli.color);
-    leave_nothing_behind_when_told_to_end();
+    told_to_end::leave_nothing_behind();
     match cli.verb.run() {
         Ok(code) => code,
         Err(error) => terminal::fail(&error),
     }
-}
-
-/// Ctrl-C and the like, unless whoever started the program had it ignore them.
-fn leave_nothing_behind_when_told_to_end() {
-    const ENDED_BY_CTRL_C: i32 = 128 + 2;
-    let handled = ctrlc::try_set_handler(|| {
-        output::abandon();
-        process::exit(ENDED_BY_CTRL_C);
-    });
-    drop(handled);
 }
