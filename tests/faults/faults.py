@@ -156,7 +156,12 @@ def main(tfquant):
     return min(found, 1)
 
 
-if __name__ == "__main__":
+def start(main, usage):
+    """Runs a script of one argument that needs strace."""
     if len(sys.argv) != 2 or not shutil.which("strace"):
-        sys.exit(__doc__)
+        sys.exit(usage)
     sys.exit(main(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    start(main, __doc__)

@@ -12,11 +12,9 @@ line for each scenario; exit code 1 if anything was not as it must be.
 import itertools
 import pathlib
 import re
-import shutil
-import sys
 import tempfile
 
-from faults import SCENARIOS, run_traced
+from faults import SCENARIOS, run_traced, start
 
 CALLS = (
     "openat,mkdir,mkdirat,write,pwrite64,writev,copy_file_range,sendfile,ftruncate,fsync,fdatasync,"
@@ -41,6 +39,8 @@ class Disk:
     def __init__(self, top):
         self.top, self.root = str(top), self.read(pathlib.Path(top))
         self.pending = []
+        # What folders hold on disk: at first, and of those that a sync changed, now.
+        self.original = self.entries_below(self.root)
         self.durable = {}
 
     def read(self, path):
@@ -93,15 +93,15 @@ class Disk:
         """What a folder held before the program ran."""
         return self.original.get(id(folder), {})
 
-    def remember(self):
-        """Takes the tree as it is for what is on disk."""
-        self.original = {}
-        waiting = [self.root]
+    def entries_below(self, folder):
+        """What each folder holds."""
+        found, waiting = {}, [folder]
         while waiting:
             inode = waiting.pop()
             if inode.entries is not None:
-                self.original[id(inode)] = dict(inode.entries)
+                found[id(inode)] = dict(inode.entries)
                 waiting.extend(inode.entries.values())
+        return found
 
     def states(self):
         """What the entries of folders may be after the power went: any of the changes may have reached the disk."""
@@ -123,7 +123,7 @@ def put(entries, name, inode):
 
 
 def calls_of(log):
-    """The calls that succeeded, in the order in which they ended: name, arguments, result."""
+    """The calls that succeeded, in the order in which they ended: name and arguments."""
     begun = {}
     for line in log.splitlines():
         process, _, call = line.partition(" ")
@@ -133,9 +133,9 @@ def calls_of(log):
         resumed = re.match(r"\s*<\.\.\. \w+ resumed>(.*)", call)
         if resumed:
             call = begun.pop(process, "") + resumed[1]
-        match = re.match(r"\s*(\w+)\((.*)\)\s*= (\d+)(?:<(.*)>)?", call)
+        match = re.match(r"\s*(\w+)\((.*)\)\s*= \d+", call)
         if match:
-            yield match[1], match[2], match[4]
+            yield match[1], match[2]
 
 
 def paths(arguments):
@@ -146,7 +146,7 @@ def paths(arguments):
     return found
 
 
-def follow(disk, call, arguments, result):
+def follow(disk, call, arguments):
     """Does to the tree what a call did; returns whether it could matter."""
     opened = re.findall(r"\d+<([^>]*)>", arguments)
     if call == "openat":
@@ -196,8 +196,8 @@ def seen(disk, entries, inode):
     return tuple((name, seen(disk, entries, names[name])) for name in sorted(names))
 
 
-def lost(tfquant, scenario, describe):
-    """What is not as it must be, and how many states there were."""
+def lost(tfquant, scenario):
+    """What is not as it must be. Prints how many states there were."""
     arguments, files = SCENARIOS[scenario]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder).resolve()
@@ -205,7 +205,6 @@ def lost(tfquant, scenario, describe):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(contents)
         disk = Disk(folder)
-        disk.remember()
         outputs = {name for option, name in zip(arguments, arguments[1:]) if option in ("-o", "--report")}
         log = run_traced(tfquant, arguments, folder, CALLS)
 
@@ -217,8 +216,8 @@ def lost(tfquant, scenario, describe):
 
     old = next(iter(found()))
     history, states = [], 0
-    for call, arguments, result in calls_of(log):
-        if not follow(disk, call, arguments, result):
+    for call, arguments in calls_of(log):
+        if not follow(disk, call, arguments):
             continue
         may_be = list(found())
         states += len(may_be)
@@ -233,7 +232,7 @@ def lost(tfquant, scenario, describe):
     for state in history[-1][1]:
         if state != new:
             wrong.append("the program is done, and an output is not on disk")
-    describe(f"{scenario}: {states} states after {len(history)} calls")
+    print(f"{scenario}: {states} states after {len(history)} calls")
     return wrong
 
 
@@ -250,7 +249,7 @@ def main(tfquant):
     tfquant = pathlib.Path(tfquant).resolve()
     found = 0
     for scenario in SCENARIOS:
-        wrong = lost(tfquant, scenario, print)
+        wrong = lost(tfquant, scenario)
         for problem in dict.fromkeys(wrong):
             print(f"!! {scenario}: {problem}")
         found += len(wrong)
@@ -259,6 +258,4 @@ def main(tfquant):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not shutil.which("strace"):
-        sys.exit(__doc__)
-    sys.exit(main(sys.argv[1]))
+    start(main, __doc__)

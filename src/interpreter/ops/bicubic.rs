@@ -1,6 +1,6 @@
 //! ResizeBicubic: TensorFlow's tables of weights, and its two ways with the border.
 
-use super::resize::{Convention, target};
+use super::resize::{Convention, fill, target};
 use crate::error::Result;
 use crate::interpreter::kernel::{Attributes, Kernel, Op, kernel};
 use crate::interpreter::number::{Number, with_number_type};
@@ -30,7 +30,7 @@ fn weights(step: usize, steepness: f64) -> [f32; 2] {
 fn around(from: usize, to: usize, convention: Convention) -> Vec<Around> {
     let scale = convention.scale(from, to);
     let place = |at: usize| {
-        let exact = if convention.half_pixel_centers { (at as f32 + 0.5) * scale - 0.5 } else { at as f32 * scale };
+        let exact = convention.exact(at, scale);
         let first = exact.floor();
         let step = ((exact - first) * STEPS as f32).round_ties_even().clamp(0.0, STEPS as f32) as usize;
         let a = if convention.half_pixel_centers { -0.5 } else { -0.75 };
@@ -70,22 +70,17 @@ fn bicubic(node: &Attributes<'_>) -> Result<Kernel> {
         let (rows, columns) = (around(height, to[0], convention), around(width, to[1], convention));
         with_number_type!(x, T => {
             let values = x.values::<T>().unwrap_or_default();
-            let mut pixels = out.chunks_exact_mut(channels);
-            for image in 0..batch {
-                for row in &rows {
-                    for (column, out) in columns.iter().zip(&mut pixels) {
-                        for (channel, out) in out.iter_mut().enumerate() {
-                            let down = column.places.map(|column| {
-                                let read = |row: usize| {
-                                    values[((image * height + row) * width + column) * channels + channel].to_f64() as f32
-                                };
-                                weighted(row.places.map(read), row.weights)
-                            });
-                            *out = weighted(down, column.weights);
-                        }
-                    }
+            fill(&mut out, channels, [&rows, &columns], |image, row, column, out| {
+                for (channel, out) in out.iter_mut().enumerate() {
+                    let down = column.places.map(|column| {
+                        let read = |row: usize| {
+                            values[((image * height + row) * width + column) * channels + channel].to_f64() as f32
+                        };
+                        weighted(row.places.map(read), row.weights)
+                    });
+                    *out = weighted(down, column.weights);
                 }
-            }
+            });
             Tensor::from_storage(vec![batch, to[0], to[1], channels], out)
         })
     })

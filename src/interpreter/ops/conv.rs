@@ -1,7 +1,7 @@
 //! Conv2D: a product of the patches, which are read where they lie in the image, with the weights.
 
 use super::framed::{Framed, reuse};
-use super::window::{Window, from_channels_last, to_channels_last};
+use super::window::{Window, check_groups, from_channels_last, to_channels_last};
 use crate::error::Result;
 use crate::interpreter::gemm::{Matrix, Multiply, PANEL, Rows};
 use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel};
@@ -33,9 +33,7 @@ fn convolved<T: Multiply>(x: &Tensor, filter: &Tensor, window: &Window, memory: 
     let columns = window.axis(1, width, kernel_width)?;
     let dims = [batch, rows.output, columns.output, outputs];
     let mut out = memory.unset::<T>(element_count(&dims)?)?;
-    if depth == 0 || channels % depth != 0 || channels == 0 || outputs % (channels / depth) != 0 {
-        return Err(invalid(format!("{channels} channels do not divide into groups of {depth} for {outputs} outputs")));
-    }
+    check_groups(channels, depth, outputs)?;
     if out.is_empty() {
         return Tensor::from_storage(dims.to_vec(), out);
     }

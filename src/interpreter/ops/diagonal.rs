@@ -40,6 +40,12 @@ impl Band {
         rows.min(columns).max(0) as usize
     }
 
+    /// The shape of the tensor of diagonals of matrices that lie in a tensor of these dimensions.
+    fn dims(&self, outer: &[usize]) -> Vec<usize> {
+        let several = (self.lower != self.upper).then(|| self.count());
+        outer.iter().copied().chain(several).chain([self.longest()]).collect()
+    }
+
     /// Where the element of the matrix is in the tensor of diagonals, if it is on one of them.
     fn place(&self, row: usize, column: usize) -> Option<usize> {
         let diagonal = column as i64 - row as i64;
@@ -172,11 +178,7 @@ fn diag_part(node: &Attributes<'_>, version: u8) -> Result<Kernel> {
         let (outer, rows, columns) = matrix(x)?;
         let (lower, upper) = if version > 1 { diagonals(inputs, 1)? } else { (0, 0) };
         let band = Band { rows, columns, lower, upper, left }.checked()?;
-        let mut dims = outer.to_vec();
-        if lower != upper {
-            dims.push(band.count());
-        }
-        dims.push(band.longest());
+        let dims = band.dims(outer);
         let count = element_count(&dims)?;
         let part = (band.count() * band.longest()).max(1);
         let made = with_values!(x, values => {
@@ -212,11 +214,7 @@ fn set_diag(node: &Attributes<'_>, version: u8) -> Result<Kernel> {
         let (outer, rows, columns) = matrix(x)?;
         let (lower, upper) = if version > 1 { diagonals(inputs, 2)? } else { (0, 0) };
         let band = Band { rows, columns, lower, upper, left }.checked()?;
-        let mut expected = outer.to_vec();
-        if lower != upper {
-            expected.push(band.count());
-        }
-        expected.push(band.longest());
+        let expected = band.dims(outer);
         if diagonal.dims() != expected {
             let (found, wanted) = (shape_text(diagonal.dims()), shape_text(&expected));
             return Err(invalid(format!("diagonals of the shape {found} instead of {wanted}")));

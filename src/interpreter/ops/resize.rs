@@ -20,6 +20,11 @@ impl Convention {
         }
     }
 
+    /// Where a place of the result lies between the places of the image.
+    pub(super) fn exact(self, at: usize, scale: f32) -> f32 {
+        if self.half_pixel_centers { (at as f32 + 0.5) * scale - 0.5 } else { at as f32 * scale }
+    }
+
     /// TensorFlow's `CalculateResizeScale`.
     pub(super) fn scale(self, from: usize, to: usize) -> f32 {
         if self.align_corners && to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { from as f32 / to as f32 }
@@ -39,6 +44,22 @@ pub(super) fn target(inputs: &Inputs) -> Result<([usize; 4], [usize; 2])> {
     Ok((dims, to))
 }
 
+/// Fills the pixels of the result, image by image, by what a row and a column of it see.
+pub(super) fn fill<T, S>(
+    out: &mut [T],
+    channels: usize,
+    [rows, columns]: [&[S]; 2],
+    mut pixel: impl FnMut(usize, &S, &S, &mut [T]),
+) {
+    for (image, out) in out.chunks_exact_mut(rows.len() * columns.len() * channels).enumerate() {
+        for (row, out) in rows.iter().zip(out.chunks_exact_mut(columns.len() * channels)) {
+            for (column, out) in columns.iter().zip(out.chunks_exact_mut(channels)) {
+                pixel(image, row, column, out);
+            }
+        }
+    }
+}
+
 /// Which two places of an axis a place lies between, and how far from the first.
 #[derive(Clone, Copy)]
 pub(crate) struct Between {
@@ -55,7 +76,7 @@ pub(crate) fn by_centres(from: usize, to: usize) -> Vec<Between> {
 fn between(from: usize, to: usize, convention: Convention) -> Vec<Between> {
     let scale = convention.scale(from, to);
     let place = |at: usize| {
-        let exact = if convention.half_pixel_centers { (at as f32 + 0.5) * scale - 0.5 } else { at as f32 * scale };
+        let exact = convention.exact(at, scale);
         let floor = exact.floor();
         let lower = (floor.max(0.0) as usize).min(from - 1);
         let upper = (exact.ceil().max(0.0) as usize).min(from - 1);
@@ -76,23 +97,18 @@ fn bilinear(node: &Attributes<'_>) -> Result<Kernel> {
             let pixel = |image: usize, row: usize, column: usize| {
                 &values[((image * height + row) * width + column) * channels..][..channels]
             };
-            let mut pixels = out.chunks_exact_mut(channels);
-            for image in 0..batch {
-                for row in &rows {
-                    for (column, out) in columns.iter().zip(&mut pixels) {
-                        let (above_left, above_right) =
-                            (pixel(image, row.lower, column.lower), pixel(image, row.lower, column.upper));
-                        let (below_left, below_right) =
-                            (pixel(image, row.upper, column.lower), pixel(image, row.upper, column.upper));
-                        for (channel, out) in out.iter_mut().enumerate() {
-                            let value = |pixel: &[T]| pixel[channel].to_f64() as f32;
-                            let above = value(above_left) + (value(above_right) - value(above_left)) * column.way;
-                            let below = value(below_left) + (value(below_right) - value(below_left)) * column.way;
-                            *out = above + (below - above) * row.way;
-                        }
-                    }
+            fill(&mut out, channels, [&rows, &columns], |image, row, column, out| {
+                let (above_left, above_right) =
+                    (pixel(image, row.lower, column.lower), pixel(image, row.lower, column.upper));
+                let (below_left, below_right) =
+                    (pixel(image, row.upper, column.lower), pixel(image, row.upper, column.upper));
+                for (channel, out) in out.iter_mut().enumerate() {
+                    let value = |pixel: &[T]| pixel[channel].to_f64() as f32;
+                    let above = value(above_left) + (value(above_right) - value(above_left)) * column.way;
+                    let below = value(below_left) + (value(below_right) - value(below_left)) * column.way;
+                    *out = above + (below - above) * row.way;
                 }
-            }
+            });
             Tensor::from_storage(vec![batch, to[0], to[1], channels], out)
         })
     })
@@ -117,14 +133,9 @@ fn nearest_neighbor(node: &Attributes<'_>) -> Result<Kernel> {
         with_number_type!(x, T => {
             let values = x.values::<T>().unwrap_or_default();
             let mut out = memory.unset::<T>(batch * to[0] * to[1] * channels)?;
-            let mut pixels = out.chunks_exact_mut(channels);
-            for image in 0..batch {
-                for &row in &rows {
-                    for (&column, out) in columns.iter().zip(&mut pixels) {
-                        out.copy_from_slice(&values[((image * height + row) * width + column) * channels..][..channels]);
-                    }
-                }
-            }
+            fill(&mut out, channels, [&rows, &columns], |image, row, column, out| {
+                out.copy_from_slice(&values[((image * height + row) * width + column) * channels..][..channels]);
+            });
             Tensor::from_storage(vec![batch, to[0], to[1], channels], out)
         })
     })
@@ -164,21 +175,16 @@ fn area(node: &Attributes<'_>) -> Result<Kernel> {
         let mut out = memory.unset::<f32>(batch * to[0] * to[1] * channels)?;
         with_number_type!(x, T => {
             let values = x.values::<T>().unwrap_or_default();
-            let mut pixels = out.chunks_exact_mut(channels);
-            for image in 0..batch {
-                for row in &rows {
-                    for (column, out) in columns.iter().zip(&mut pixels) {
-                        out.fill(0.0);
-                        for &(y, tall) in row {
-                            for &(x, wide) in column {
-                                let pixel = &values[((image * height + y) * width + x) * channels..][..channels];
-                                let share = tall * wide / whole;
-                                out.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value.to_f64() as f32 * share);
-                            }
-                        }
+            fill(&mut out, channels, [&rows, &columns], |image, row, column, out| {
+                out.fill(0.0);
+                for &(y, tall) in row {
+                    for &(x, wide) in column {
+                        let pixel = &values[((image * height + y) * width + x) * channels..][..channels];
+                        let share = tall * wide / whole;
+                        out.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value.to_f64() as f32 * share);
                     }
                 }
-            }
+            });
             Tensor::from_storage(vec![batch, to[0], to[1], channels], out)
         })
     })

@@ -2,7 +2,7 @@
 
 use super::framed::reuse;
 use super::slice::transposed;
-use super::window::{Axis, Padding, Window};
+use super::window::{Axis, Padding, Window, check_groups};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interpreter::gemm::{Matrix, Multiply, PANEL, Rows, block_rows, pieces};
 use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel, size};
@@ -107,18 +107,14 @@ fn conv3d(node: &Attributes<'_>) -> Result<Kernel> {
 
 /// A block of patches at a time, copied to where they lie row by row, times the weights.
 fn convolved<T: Multiply>(x: &Tensor, filter: &Tensor, volume: &Volume, memory: &mut Memory) -> Result<Tensor> {
-    let (&[batch, ref sizes @ .., channels], &[ref kernels @ .., depth, outputs]) = (x.dims(), filter.dims()) else {
+    let (&[batch, a, b, c, channels], &[p, q, r, depth, outputs]) = (x.dims(), filter.dims()) else {
         return Err(invalid("the input or the weights have not five dimensions"));
     };
-    if sizes.len() != 3 || kernels.len() != 3 {
-        return Err(invalid("the input or the weights have not five dimensions"));
-    }
-    let axes = volume.axes(sizes, kernels)?;
+    let (sizes, kernels) = ([a, b, c], [p, q, r]);
+    let axes = volume.axes(&sizes, &kernels)?;
     let dims = [batch, axes[0].output, axes[1].output, axes[2].output, outputs];
     let mut out = memory.unset::<T>(element_count(&dims)?)?;
-    if depth == 0 || channels % depth != 0 || channels == 0 || outputs % (channels / depth) != 0 {
-        return Err(invalid(format!("{channels} channels do not divide into groups of {depth} for {outputs} outputs")));
-    }
+    check_groups(channels, depth, outputs)?;
     if out.is_empty() {
         return Tensor::from_storage(dims.to_vec(), out);
     }
@@ -186,14 +182,12 @@ fn spread<T: Multiply>(
     volume: &Volume,
     memory: &mut Memory,
 ) -> Result<Tensor> {
-    let (&[batch, ref sizes @ .., outputs], &[ref kernels @ .., depth, filters]) = (x.dims(), filter.dims()) else {
+    let (&[batch, a, b, c, outputs], &[p, q, r, depth, filters]) = (x.dims(), filter.dims()) else {
         return Err(invalid("the input or the weights have not five dimensions"));
     };
-    if sizes.len() != 3 || kernels.len() != 3 {
-        return Err(invalid("the input or the weights have not five dimensions"));
-    }
-    let axes = volume.axes(&dims[1..4], kernels)?;
-    let fits = axes.iter().zip(sizes).all(|(axis, &size)| axis.output == size);
+    let (sizes, kernels) = ([a, b, c], [p, q, r]);
+    let axes = volume.axes(&dims[1..4], &kernels)?;
+    let fits = axes.iter().zip(sizes).all(|(axis, size)| axis.output == size);
     if filters != outputs || depth != dims[4] || batch != dims[0] || !fits {
         return Err(invalid("the result's size, the weights and the input do not go together"));
     }

@@ -15,6 +15,15 @@ pub(super) enum Padding {
     Explicit(Vec<[usize; 2]>),
 }
 
+/// That the input's channels divide into groups, each as deep as the weights, which share the outputs evenly.
+pub(super) fn check_groups(channels: usize, depth: usize, outputs: usize) -> Result<()> {
+    let divides = depth != 0 && channels != 0 && channels.is_multiple_of(depth);
+    if !divides || !outputs.is_multiple_of(channels / depth) {
+        return Err(invalid(format!("{channels} channels do not divide into groups of {depth} for {outputs} outputs")));
+    }
+    Ok(())
+}
+
 /// One axis of a window's way over a tensor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {

@@ -99,6 +99,9 @@ impl<'o> Inserter<'o> {
         if insertion.consumers.iter().map(slots).sum::<usize>() < insertion.consumers.len() {
             return Err((Outcome::InputsShared, not_all_rewired(graph, insertion)));
         }
+        if self.common.skip_unmatched {
+            return Ok(()); // under a free name
+        }
         check_variables_are_new(b, insertion)
             .map_err(|error| (Outcome::ScopeShared, error.in_node(graph.name(producer), graph.op(producer))))
     }
