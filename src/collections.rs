@@ -276,8 +276,7 @@ impl Collections {
                 encoded.extend_from_slice(&original[part.span()]);
             }
         }
-        let mut definition = Splice::default();
-        definition.bytes(encoded);
+        let mut definition = Splice::from(encoded);
         definition.message(addition.kind.number(), list);
         Ok(definition)
     }

@@ -136,8 +136,7 @@ impl MetaGraph {
 fn collection_entry(key: &str, definition: &Splice) -> Splice {
     let mut spelled = Vec::new();
     put_bytes(&mut spelled, 1, key.as_bytes());
-    let mut entry = Splice::default();
-    entry.bytes(spelled);
+    let mut entry = Splice::from(spelled);
     entry.message(2, definition.clone());
     let mut field = Splice::default();
     field.message(field::COLLECTION_DEF, entry);

@@ -67,14 +67,12 @@ fn tags(meta_graph: &[u8]) -> Vec<&str> {
 pub(super) fn enclose(before: Vec<u8>, graph: Splice, behind: Vec<u8>) -> Splice {
     const SCHEMA_VERSION: u32 = 1;
     const GRAPH_DEF: u32 = 2;
-    let mut meta_graph = Splice::default();
-    meta_graph.bytes(before);
+    let mut meta_graph = Splice::from(before);
     meta_graph.message(GRAPH_DEF, graph);
     meta_graph.bytes(behind);
     let mut version = Vec::new();
     put_uint(&mut version, SCHEMA_VERSION, 1);
-    let mut splice = Splice::default();
-    splice.bytes(version);
+    let mut splice = Splice::from(version);
     splice.message(field::META_GRAPHS, meta_graph);
     splice
 }

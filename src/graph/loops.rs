@@ -40,6 +40,11 @@ impl Loops {
     }
 }
 
+/// Whether the node is the Switch by which a variable of a while-loop goes round again or leaves.
+pub(crate) fn is_switch_of_loop(graph: &Graph, node: NodeId) -> bool {
+    graph.op(node) == "Switch" && graph.data_input(node, 1).is_some_and(|cond| graph.op(cond.node) == "LoopCond")
+}
+
 fn is_enter(graph: &Graph, node: NodeId) -> bool {
     matches!(graph.op(node), "Enter" | "RefEnter")
 }

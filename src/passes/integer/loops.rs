@@ -17,6 +17,7 @@ use super::constants::{Constants, evaluate};
 use super::new_nodes::constant_at;
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
+use crate::graph::loops::is_switch_of_loop;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::interpreter::{FrameId, Frames, Limits, Tensor};
 use crate::proto::tensorflow::DataType;
@@ -35,7 +36,7 @@ impl Bodies {
         let mut pivots = HashMap::new();
         for node in graph.ids().filter(|&node| graph.op(node) == "Identity") {
             let Some(read) = graph.data_input(node, 0).filter(|read| read.port == 1) else { continue };
-            if is_of_loop(graph, read.node) {
+            if is_switch_of_loop(graph, read.node) {
                 pivots.entry(frames.inside(node)).or_insert(node);
             }
         }
@@ -51,11 +52,6 @@ impl Bodies {
     pub(crate) fn pivot(&self, graph: &Graph, node: NodeId) -> Option<NodeId> {
         self.pivots.get(&self.frames.leads_to(graph, node)).copied()
     }
-}
-
-/// Whether the node is the Switch by which a loop goes on or ends.
-fn is_of_loop(graph: &Graph, node: NodeId) -> bool {
-    graph.op(node) == "Switch" && graph.data_input(node, 1).is_some_and(|cond| graph.op(cond.node) == "LoopCond")
 }
 
 /// A variable of a loop.
@@ -77,7 +73,7 @@ impl Variable {
 
     /// The variable of a Switch of a loop.
     fn of(graph: &Graph, switch: NodeId) -> Option<Self> {
-        if !is_of_loop(graph, switch) {
+        if !is_switch_of_loop(graph, switch) {
             return None;
         }
         let merge = graph.data_input(switch, 0).filter(|merge| graph.op(merge.node) == "Merge")?.node;

@@ -3,16 +3,12 @@
 
 use super::lower::Lowering;
 use super::program::Origin;
+use crate::graph::loops::is_switch_of_loop;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
 /// Steps back from a list's handle to what made it, at most.
 const MAX_STEPS: usize = 64;
-
-/// Whether the node is the Switch by which a loop goes on or ends.
-fn is_of_loop(graph: &Graph, switch: NodeId) -> bool {
-    graph.data_input(switch, 1).is_some_and(|cond| graph.op(cond.node) == "LoopCond")
-}
 
 /// What a list's handle leads back to.
 enum List {
@@ -63,7 +59,7 @@ impl Lowering<'_> {
             "LoopCond" | "TensorListReserve" | "TensorListElementShape" | "TensorListLength" => {}
             "Enter" | "TensorListFromTensor" => self.same(node),
             "Merge" if graph.data_inputs(node).any(|input| graph.closes_loop(input.node)) => self.carried(node.into()),
-            "Switch" if is_of_loop(graph, node) => {
+            _ if is_switch_of_loop(graph, node) => {
                 for port in [0, 1] {
                     self.carried(TensorRef { node, port });
                 }
