@@ -13,10 +13,13 @@ use crate::container::Model;
 use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
 use crate::freeze::Frozen;
+use crate::freeze::report::Endpoint;
 use crate::graph::op_class::is_fake_quant;
-use crate::graph::{Graph, verify};
+use crate::graph::tensor::Shape;
+use crate::graph::{Graph, NodeId, verify};
 use crate::interpreter::Limits;
-use crate::rewrite::prepare;
+use crate::passes::integer::lists::fix_batch;
+use crate::rewrite::{batch_fixed, prepare};
 
 /// A calibrated model.
 #[derive(Debug, Clone)]
@@ -43,7 +46,7 @@ pub fn calibrate(
     done: &(dyn Fn(usize, usize) -> bool + Sync),
 ) -> Result<Calibrated> {
     options.target.check(options.weights, options.weight_bits)?;
-    let Frozen { mut model, report: frozen } = frozen;
+    let Frozen { mut model, report: mut frozen } = frozen;
     check_is_float(&model.graph)?;
     let samples = Feeds::new(&frozen.inputs, feeds, options.limit)?;
     let mut report = CalibrationReport {
@@ -61,6 +64,11 @@ pub fn calibrate(
 
     let outputs = tensors(&model.graph, &frozen.outputs);
     report.folded = prepare(&mut model, &outputs, &options.limits)?;
+    if options.target.lowers_lists() {
+        let fixed = fix_batch(&mut model.graph)?;
+        report.warnings.extend(batch_fixed(&model.graph, &fixed));
+        one_sample_each(&model.graph, &fixed, &mut frozen.inputs);
+    }
     let work = Work { samples: &samples, frozen: &frozen, options, done };
     if options.measure > Measure::Nothing && options.repairs != Repairs::default() {
         let mut plain = CalibrationReport::default();
@@ -80,6 +88,18 @@ fn check_is_float(graph: &Graph) -> Result<()> {
             .error(ErrorKind::Refused, "the model is quantized already", node)
             .hint("calibrate the float model that it was made of")),
         None => Ok(()),
+    }
+}
+
+/// Ends whose batch was fixed say so.
+fn one_sample_each(graph: &Graph, fixed: &[NodeId], inputs: &mut [Endpoint]) {
+    for input in inputs {
+        let is_fixed = graph.find_tensor(&input.tensor).is_some_and(|tensor| fixed.contains(&tensor.node));
+        if let Shape(Some(dims)) = &mut input.shape
+            && let Some(first) = dims.first_mut().filter(|_| is_fixed)
+        {
+            *first = 1;
+        }
     }
 }
 

@@ -13,6 +13,7 @@ impl Graph {
             "Cast" => ("DstT", None),
             "Shape" | "ShapeN" | "Size" => ("out_type", Some(DataType::DtInt32)),
             "ArgMax" | "ArgMin" => ("output_type", Some(DataType::DtInt64)),
+            "Range" => ("Tidx", Some(DataType::DtInt32)),
             "Rank" => return Some(DataType::DtInt32),
             "ResizeBilinear" | "ResizeBicubic" => return Some(DataType::DtFloat),
             "Merge" | "RefMerge" if tensor.port == 1 => return Some(DataType::DtInt32),

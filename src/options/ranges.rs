@@ -45,6 +45,12 @@ impl Target {
         }
     }
 
+    /// Whether it makes tensors of the lists that loops read and write.
+    #[must_use]
+    pub fn lowers_lists(self) -> bool {
+        matches!(self, Self::LitertInt8 | Self::LitertUint8)
+    }
+
     /// Weights as its kernels want them.
     #[must_use]
     pub fn weights(self) -> Weights {

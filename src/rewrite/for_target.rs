@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::{left_in_float, prepare};
+use super::{batch_fixed, left_in_float, prepare};
 use crate::container::Model;
 use crate::document::{SCHEMA_VERSION, TOOL};
 use crate::error::{ErrorKind, Result};
@@ -12,6 +12,7 @@ use crate::interpreter::Limits;
 use crate::options::{ConstantRanges, Generation, Quantize, RewriteOptions, Target, TopologyOnly};
 use crate::passes::constant_ranges::{Wanted, check_names, float_inputs, given};
 use crate::passes::decisions::{InsertedFakeQuant, Layer, Role};
+use crate::passes::integer::lists::fix_batch;
 use crate::passes::integer::place::{self, place};
 use crate::passes::integer::points::points;
 use crate::passes::integer::weights::{self, WeightRules, WeightsDone};
@@ -43,6 +44,7 @@ pub(super) fn run(
     let limits = Limits::default();
     let outputs = model.outputs();
     let folded = prepare(model, &outputs, &limits)?;
+    let fixed = if target.lowers_lists() { fix_batch(&mut model.graph)? } else { Vec::new() };
     let (fed, inputs, outputs) = (placeholders(&model.graph), float_inputs(&model.graph), model.outputs());
     let graph = &mut model.graph;
     let ranged_inputs = if chosen.quantize_inputs { &inputs[..] } else { &[] };
@@ -53,7 +55,8 @@ pub(super) fn run(
     let wanted = tensors().map(|tensor| Wanted::to_be_inserted(graph, tensor, inputs.contains(&tensor)));
     let given = given(graph, &wanted.collect::<Vec<_>>(), chosen)?;
     let given: HashMap<TensorRef, Range> = tensors().zip(given).collect();
-    let warnings = left_in_float(graph, &points);
+    let mut warnings = left_in_float(graph, &points);
+    warnings.extend(batch_fixed(graph, &fixed));
     let of = |tensor| given.get(&tensor).copied();
     let activations = place(graph, &points, &outputs, &of, &limits)?;
     let rules = WeightRules { target: Some(target), how: chosen.weights, bits: quantize.weight_bits };

@@ -22,7 +22,7 @@ use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::Report;
 pub use choose::other_rules;
 pub(crate) use fold_constants::{fold_constants, prepare, without_leftovers};
-pub(crate) use warnings::left_in_float;
+pub(crate) use warnings::{batch_fixed, left_in_float};
 
 /// A rewritten model, ready to be written, and what was done to it.
 #[derive(Debug)]

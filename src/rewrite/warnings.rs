@@ -32,6 +32,17 @@ pub(crate) fn left_in_float(graph: &Graph, points: &Points) -> Vec<Warning> {
     warnings
 }
 
+/// Of which inputs the batch was fixed.
+pub(crate) fn batch_fixed(graph: &Graph, inputs: &[NodeId]) -> Option<Warning> {
+    let names: Vec<String> = inputs.iter().map(|&input| format!("'{}'", graph.name(input))).collect();
+    let message = format!(
+        "the model takes one sample a run now: the converter wants the lists that loops read and write to be of known \
+         sizes, so the batch of {} is fixed at 1",
+        names.join(", ")
+    );
+    (!names.is_empty()).then(|| Warning::new("batch_fixed", message))
+}
+
 /// What can be said before anything is done.
 pub(super) fn before(model: &Model) -> Vec<Warning> {
     let graph = &model.graph;

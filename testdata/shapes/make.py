@@ -391,6 +391,18 @@ def parts():
     case('Cumprod', x=given(shape), axis=const(0))
 
 
+def slices():
+  for table in [None, [5, 50, 8], [5, None, 8], [50]]:
+    for index in [None, [], [7], [5, None]]:
+      case('Gather', params=given(table), indices=given(index, I))
+      case('GatherV2', params=given(table), indices=given(index, I), axis=given([], I))
+      for axis in [0, -1]:
+        case('GatherV2', params=given(table), indices=given(index, I), axis=const(axis))
+  for table, index, axis, batches in [([5, 50, 8], [5, None], 1, 1), ([None, 50, 8], [5, 7], -1, 1), ([5, 50, 8], [5, 7], 1, -1), ([5, 7, 8], [5, None, 3], 2, -1),
+                                      ([5, 7, 8], [5, 7], 2, 2), (None, [5, 7], 1, 1), ([5, 50, 8], None, 1, 1)]:
+    case('GatherV2', params=given(table), indices=given(index, I), axis=const(axis), attrs={'batch_dims': batches})
+
+
 def text(shape):
   if shape.rank is None:
     return '?'
@@ -400,7 +412,7 @@ def text(shape):
 def main():
   out = Path(sys.argv[1])
   with tf.Graph().as_default() as graph:
-    for family in [elementwise, variables, made_of_vectors, windows, norms, blocks, reductions, layouts, parts]:
+    for family in [elementwise, variables, made_of_vectors, windows, norms, blocks, reductions, layouts, parts, slices]:
       family()
     (out / 'ops.pb').write_bytes(graph.as_graph_def().SerializeToString(deterministic=True))
   lines = [f'{tensor.name} {tensor.dtype.base_dtype.name} {text(tensor.shape)}' for _, node in cases for tensor in node.outputs]

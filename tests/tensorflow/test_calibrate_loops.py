@@ -41,13 +41,13 @@ def decibels(wanted, got):
     return 10 * np.log10(np.sum(wanted**2) / np.sum((got - wanted) ** 2))
 
 
-# A sequence that a loop returns is cut where its next element goes. An LSTM without training, whose state is rounded in each
+# Words come as floats. A sequence that a loop returns is cut where its next element goes. An LSTM without training, whose state is rounded in each
 # of 16 steps, is as far from its floats in TensorFlow's own arithmetic of the fake quantizers.
 @pytest.mark.parametrize("name, left, least", [("gru", [], 30), ("lstm_twice", ["SLICE"] * 2, 22), ("both_ways", [], 30),
-                                               ("simple", [], 30)])
+                                               ("simple", [], 30), ("words", ["CAST"], 30)])
 def test_a_loop_s_body_becomes_integers(tfquant, models, name, left, least):
     output, frozen = tfquant.folder / "calibrated.pb", tfquant.folder / "frozen.pb"
-    data = models / "samples.npy"
+    data = models / f"{name}.npy"
     tfquant.run("calibrate", models / name, "--data", data, "-o", output, "-q")
     tfquant.run("freeze", models / name, "-o", frozen, "-q")
     graph_def = tf.GraphDef.FromString(output.read_bytes())

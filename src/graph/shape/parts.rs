@@ -66,6 +66,29 @@ pub(super) fn split_v(at: &mut Inference<'_>) -> Option<Dims> {
     Some(dims)
 }
 
+/// Slices of a tensor, along its first axis.
+pub(super) fn gather(at: &mut Inference<'_>) -> Option<Dims> {
+    gathered(at, Some(0), 0)
+}
+
+/// GatherV2: the same along any axis, which comes third; batches of both go together.
+pub(super) fn gather_v2(at: &mut Inference<'_>) -> Option<Dims> {
+    let (axis, batches) = (at.constant_scalar(2), at.int("batch_dims").unwrap_or(0));
+    gathered(at, axis, batches)
+}
+
+/// In place of the axis come those of the indices, but for the batches.
+fn gathered(at: &mut Inference<'_>, axis: Option<i64>, batches: i64) -> Option<Dims> {
+    let (params, indices) = (at.input(0), at.input(1));
+    let (params, indices) = (params?, indices?);
+    // Negative, it counts from behind the last.
+    let batches = wrapped(batches, indices.len() + usize::from(batches >= 0))?;
+    match axis.and_then(|axis| wrapped(axis, params.len())) {
+        Some(axis) if batches <= axis => Some([&params[..axis], &indices[batches..], &params[axis + 1..]].concat()),
+        _ => (params.len() + indices.len()).checked_sub(batches + 1).map(of_rank),
+    }
+}
+
 /// A margin before and after on each axis.
 pub(super) fn pad(at: &mut Inference<'_>) -> Option<Dims> {
     let margins = at.constant(1);

@@ -72,6 +72,8 @@ const RULES: &[(&str, Rule)] = &[
     ("FusedBatchNorm", normalization::fused_batch_norm),
     ("FusedBatchNormV2", normalization::fused_batch_norm),
     ("FusedBatchNormV3", normalization::fused_batch_norm),
+    ("Gather", parts::gather),
+    ("GatherV2", parts::gather_v2),
     ("Greater", elementwise::binary),
     ("GreaterEqual", elementwise::binary),
     ("Identity", elementwise::same),

@@ -26,6 +26,25 @@ fn dimensions_follow_the_ops() {
 }
 
 #[test]
+fn gathered_slices_take_the_place_of_their_axis() {
+    let mut graph = Sample::new();
+    let table = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[5, 50, 8]));
+    let indices = graph.add("Placeholder", &[], |attrs| attrs.shape("shape", &[5, -1, 7]));
+    let [axis, last] = [1, -1].map(|axis| graph.add("Const", &[], |attrs| attrs.tensor("value", &Tensor::Int32(axis))));
+    let first = graph.add("Gather", &[table, indices], |attrs| attrs);
+    let second = graph.add("GatherV2", &[table, indices, axis], |attrs| attrs);
+    let by_batch = graph.add("GatherV2", &[table, indices, axis], |attrs| attrs.int("batch_dims", 1));
+    let from_behind = graph.add("GatherV2", &[table, indices, last], |attrs| attrs.int("batch_dims", -2));
+    let unsure = graph.add("GatherV2", &[table, indices, indices], |attrs| attrs);
+    let shape = |tensor| graph.0.static_shape(tensor).unwrap();
+    assert_eq!(shape(first), [Some(5), None, Some(7), Some(50), Some(8)]);
+    assert_eq!(shape(second), [Some(5), Some(5), None, Some(7), Some(8)]);
+    assert_eq!(shape(by_batch), [Some(5), None, Some(7), Some(8)]);
+    assert_eq!(shape(from_behind), [Some(5), Some(50), None, Some(7)]);
+    assert_eq!(shape(unsure), [None; 5]);
+}
+
+#[test]
 fn ranks_follow_the_ops() {
     let mut graph = Sample::new();
     let unknown = graph.add("Mystery", &[], |attrs| attrs);

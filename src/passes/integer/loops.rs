@@ -1,8 +1,9 @@
 //! While-loops of single nodes (Enter, Merge, Switch, NextIteration, Exit), as converters to integers want them.
 //!
 //! # What it does
-//! Weights and biases that a loop carries round unchanged become constants in its body, where layers read them as they do
-//! outside. [`Bodies`] says where in a loop a new constant belongs, and [`Carried`] where what a loop carries comes from.
+//! Weights and biases that a loop carries round unchanged, is given once, or computes of such become constants in its body,
+//! where layers read them as they do outside. [`Bodies`] says where in a loop a new constant belongs, and [`Carried`] where
+//! what a loop carries comes from.
 //!
 //! # What it leaves alone
 //! Numbers that are no floats: steps and limits decide how often a loop runs.
@@ -18,7 +19,7 @@ use super::new_nodes::constant_at;
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::loops::is_switch_of_loop;
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::interpreter::{FrameId, Frames, Limits, Tensor};
 use crate::proto::tensorflow::DataType;
 
@@ -27,6 +28,8 @@ use crate::proto::tensorflow::DataType;
 pub(crate) struct Bodies {
     frames: Frames,
     pivots: HashMap<FrameId, NodeId>,
+    /// Which nodes decide whether a loop goes on: they run before its body does.
+    deciding: Vec<bool>,
 }
 
 impl Bodies {
@@ -40,7 +43,12 @@ impl Bodies {
                 pivots.entry(frames.inside(node)).or_insert(node);
             }
         }
-        Ok(Self { frames, pivots })
+        let conditions = graph.ids().filter(|&node| graph.op(node) == "LoopCond");
+        let deciding = graph.reached(conditions, |node| {
+            let ends = matches!(graph.op(node), "Merge" | "Enter");
+            graph.inputs(node).filter(move |_| !ends).map(Input::node)
+        });
+        Ok(Self { frames, pivots, deciding })
     }
 
     /// Whether what the node makes is in a loop.
@@ -48,8 +56,11 @@ impl Bodies {
         self.frames.leads_to(graph, node) != FrameId::ROOT
     }
 
-    /// What a constant beside what that node makes waits for: nothing outside of loops.
+    /// What a constant beside what that node makes waits for: nothing outside of loops and in their conditions.
     pub(crate) fn pivot(&self, graph: &Graph, node: NodeId) -> Option<NodeId> {
+        if self.deciding.get(node.index()) == Some(&true) {
+            return None;
+        }
         self.pivots.get(&self.frames.leads_to(graph, node)).copied()
     }
 }
@@ -101,48 +112,85 @@ pub(crate) fn variables(graph: &Graph) -> Vec<Variable> {
     graph.ids().filter_map(|node| Variable::of(graph, node)).collect()
 }
 
-/// Loops nested deeper keep what they carry.
-const MAX_DEPTH: usize = 8;
-
-/// Puts constants that loops carry into their bodies; says how many.
+/// Puts constants that loops carry, are given, or compute of such into their bodies; says how many.
 ///
 /// # Errors
 /// Those of evaluating constants and of inserting nodes; a graph that TensorFlow would not run.
 pub(crate) fn bring_in_constants(graph: &mut Graph, limits: &Limits) -> Result<usize> {
-    let mut brought = 0;
-    // What is in an outer loop's body now may be carried by an inner one.
-    for _ in 0..MAX_DEPTH {
-        let constants = Constants::of(graph, &graph.run_order());
-        let carried: Vec<Variable> = variables(graph)
-            .into_iter()
-            .filter(|variable| {
-                variable.is_unchanged()
-                    && constants.contain(variable.first.node)
-                    && graph.tensor_type(variable.first) == Some(DataType::DtFloat)
-                    && !variable.readers(graph).is_empty()
-            })
-            .collect();
-        if carried.is_empty() {
-            break;
-        }
-        let bodies = Bodies::of(graph)?;
-        let values = evaluate(graph, carried.iter().map(|variable| variable.first), limits)?;
-        let before = brought;
-        for variable in carried {
-            let Some(pivot) = bodies.pivot(graph, variable.switch) else { continue };
-            let Some(value) = values.get(&variable.first) else { continue };
-            let (Some(numbers), readers) = (value.values::<f32>(), variable.readers(graph)) else { continue };
-            let dims = dims_of(value);
-            let name = format!("{}/inside", graph.name(variable.first.node));
-            let inside = constant_at(graph, &name, &Value::Shaped(numbers, &dims), Some(pivot))?;
-            graph.reroute(variable.in_body(), inside, &readers);
-            brought += 1;
-        }
-        if brought == before {
-            break;
+    if !graph.ids().any(|node| graph.op(node) == "Enter") {
+        return Ok(0);
+    }
+    let bodies = Bodies::of(graph)?;
+    let outside = read_outside(graph);
+    let uses = constants_read(graph, &outside, &bodies);
+    let values = evaluate(&outside, uses.iter().map(|read| read.tensor), limits)?;
+    let mut inside: HashMap<(TensorRef, NodeId), TensorRef> = HashMap::new();
+    for ConstantRead { reader, slot, tensor, pivot } in uses {
+        let Some((value, numbers)) = values.get(&tensor).and_then(|value| Some((value, value.values::<f32>()?))) else {
+            continue;
+        };
+        let constant = if let Some(&constant) = inside.get(&(tensor, pivot)) {
+            constant
+        } else {
+            let name = format!("{}/inside", outside.name(tensor.node));
+            constant_at(graph, &name, &Value::Shaped(numbers, &dims_of(value)), Some(pivot))?
+        };
+        inside.insert((tensor, pivot), constant);
+        graph.set_input(reader, slot, Input::Data(constant));
+    }
+    Ok(inside.len())
+}
+
+/// The graph with what is the same in every round of a loop read where it comes from. It does not run as a whole, but what
+/// loops compute of constants is computed of constants in it.
+fn read_outside(graph: &Graph) -> Graph {
+    let mut outside = graph.clone();
+    for node in graph.ids() {
+        if let Some(variable) = Variable::of(&outside, node).filter(Variable::is_unchanged) {
+            let readers = variable.readers(&outside);
+            outside.reroute(variable.in_body(), variable.first, &readers);
+        } else if graph.op(node) == "Enter" && graph.attr_bool(node, "is_constant") == Some(true) {
+            let readers: Vec<NodeId> = outside.tensor_consumers(node.into()).collect();
+            if let Some(given) = outside.data_input(node, 0) {
+                outside.reroute(node.into(), given, &readers);
+            }
+        } else if graph.op(node) == "Const" && graph.inputs(node).len() > 0 {
+            outside.replace_inputs(node, &[]);
         }
     }
-    Ok(brought)
+    outside
+}
+
+/// A constant that a node of a loop's body reads, and does not make a constant of.
+struct ConstantRead {
+    reader: NodeId,
+    slot: usize,
+    /// What it is outside.
+    tensor: TensorRef,
+    /// What a constant beside the reader waits for.
+    pivot: NodeId,
+}
+
+/// Those that are no constants of the body yet.
+fn constants_read(graph: &Graph, outside: &Graph, bodies: &Bodies) -> Vec<ConstantRead> {
+    let constants = Constants::of(outside, &outside.run_order());
+    let computes = |&node: &NodeId| !hands_on(graph.op(node)) && !constants.contain(node);
+    let mut found = Vec::new();
+    for reader in graph.ids().filter(computes) {
+        let Some(pivot) = bodies.pivot(graph, reader) else { continue };
+        for (slot, (tensor, inside)) in outside.data_inputs(reader).zip(graph.data_inputs(reader)).enumerate() {
+            let is_float = outside.tensor_type(tensor) == Some(DataType::DtFloat);
+            if is_float && constants.contain(tensor.node) && graph.op(inside.node) != "Const" {
+                found.push(ConstantRead { reader, slot, tensor, pivot });
+            }
+        }
+    }
+    found
+}
+
+/// Whether the op only brings a tensor into a loop, round it, or out of it.
+fn hands_on(op: &str) -> bool {
+    matches!(op, "Enter" | "Merge" | "Switch" | "NextIteration" | "Exit")
 }
 
 fn dims_of(tensor: &Tensor) -> Vec<i64> {

@@ -14,6 +14,7 @@ pub(crate) mod fold;
 pub(crate) mod hard_swish;
 pub(crate) mod insert;
 pub(crate) mod kernels;
+pub(crate) mod lists;
 pub(crate) mod loops;
 pub(crate) mod network;
 mod new_nodes;

@@ -47,7 +47,8 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let mut points = Points::default();
     let live = graph.reached(fed.iter().map(|input| input.node), |node| graph.consumers(node));
     let is_fed: HashSet<NodeId> = fed.iter().map(|input| input.node).collect();
-    let mut chosen: Vec<TensorRef> = inputs.to_vec();
+    let mut chosen: Vec<TensorRef> =
+        inputs.iter().copied().filter(|&input| !stands_for_integers(graph, input)).collect();
     let choose = |tensor: TensorRef, chosen: &mut Vec<TensorRef>, points: &mut Points| {
         if bodies.contain(graph, tensor.node) {
             let Some(pivot) = bodies.pivot(graph, tensor.node) else {
@@ -124,6 +125,16 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
         }
     }
     Ok(points)
+}
+
+/// Whether a float input is nothing but whole numbers to the network, such as words: between two levels there are none.
+fn stands_for_integers(graph: &Graph, input: TensorRef) -> bool {
+    let is_cast = |reader: NodeId| {
+        let to = graph.attr_type(reader, "DstT").and_then(|to| DataType::try_from(to).ok());
+        graph.op(reader) == "Cast" && matches!(to, Some(DataType::DtInt32 | DataType::DtInt64 | DataType::DtUint8))
+    };
+    let mut readers = graph.tensor_consumers(input).peekable();
+    readers.peek().is_some() && readers.all(is_cast)
 }
 
 /// Whether the node's first output is a float; elements of lists are what the list says.

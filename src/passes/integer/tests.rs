@@ -389,6 +389,51 @@ fn a_loop_s_weights_become_constants_in_its_body() {
 }
 
 #[test]
+fn what_a_loop_computes_of_constants_becomes_one() {
+    let lines = RECURRENT.replace(
+        "biased = BiasAdd(sum, switch_b:1)",
+        "given = Enter(b) frame_name=\"loop\" is_constant=true
+         read = Identity(given)
+         twice = AddV2(read, read)
+         biased = BiasAdd(sum, twice)",
+    );
+    let before = graph_of(&lines);
+    let mut graph = before.clone();
+    assert_eq!(bring_in_constants(&mut graph, &Limits::default()).unwrap(), 2);
+    assert!(changes(&before, &graph).ends_with("biased = BiasAdd(sum, twice/inside)\n"));
+    let x = Tensor::new(&[1, 4], vec![0.5f32, 0.25, -0.5, 1.0]).unwrap();
+    assert_eq!(run(&before, "after", &x), run(&graph, "after", &x));
+}
+
+#[test]
+fn what_decides_whether_a_loop_goes_on_gets_no_range() {
+    let graph = graph_of(&RECURRENT.replace(
+        "sizes = Max(state, axes)",
+        "doubled = AddV2(state, state)
+         sizes = Max(doubled, axes)",
+    ));
+    let (inputs, outputs) = (tensors(&graph, &["x"]), tensors(&graph, &["after"]));
+    let points = points(&graph, &inputs, &inputs, &outputs).unwrap();
+    assert_eq!(points.in_loops, 1);
+    assert!(!points.tensors.iter().any(|(tensor, _)| graph.name(tensor.node) == "doubled"));
+}
+
+#[test]
+fn an_input_of_words_gets_no_range() {
+    let words = "
+        x = Placeholder [?,4]
+        word = Cast(x) SrcT=DT_FLOAT DstT=DT_INT32
+        table = Const [9,4]
+        axis = Const [0]i
+        embedded = GatherV2(table, word, axis) Tparams=DT_FLOAT
+        w = Const [4,4]
+        done = MatMul(embedded, w)";
+    assert!(!ranged(words, "done").contains(&"x".to_owned()));
+    let both = format!("{words}\n half = Relu(x)\n all = AddN(half, done)");
+    assert!(ranged(&both, "all").contains(&"x".to_owned()));
+}
+
+#[test]
 fn a_bias_behind_the_sum_of_two_layers_goes_to_one_of_them() {
     let lines = "
         x = Placeholder [1,4]

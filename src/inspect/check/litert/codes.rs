@@ -81,6 +81,8 @@ pub enum Code {
     RangeReread,
     /// A range that holds nothing.
     RangeEmpty,
+    /// A list whose elements have an open shape.
+    OpenList,
     /// There is no fake quantizer at all.
     NoFakeQuantizer,
 }
@@ -237,6 +239,12 @@ impl Code {
                 "the range holds nothing: its least is not below its greatest",
                 "train or calibrate it",
             ),
+            Self::OpenList => (
+                "open_list",
+                WillNotRun,
+                "a loop keeps its results in a list, and how large each is is not known before it runs",
+                "export the model with a batch of one; 'tfquant calibrate' fixes it where the lists hold batches",
+            ),
             Self::NoFakeQuantizer => (
                 "no_fake_quantizer",
                 WillNotRun,
@@ -248,7 +256,7 @@ impl Code {
 }
 
 /// All codes.
-pub const CODES: [Code; 23] = [
+pub const CODES: [Code; 24] = [
     Code::NoIntegerKernel,
     Code::InputUnranged,
     Code::OutputUnranged,
@@ -271,5 +279,6 @@ pub const CODES: [Code; 23] = [
     Code::RangeBorrowed,
     Code::RangeReread,
     Code::RangeEmpty,
+    Code::OpenList,
     Code::NoFakeQuantizer,
 ];

@@ -5,6 +5,7 @@ use super::lower::Lowering;
 use super::program::Origin;
 use crate::graph::loops::is_switch_of_loop;
 use crate::graph::{Graph, NodeId, TensorRef};
+use crate::passes::integer::lists::open_element_shape;
 use crate::proto::tensorflow::DataType;
 
 /// Steps back from a list's handle to what made it, at most.
@@ -55,6 +56,11 @@ impl Lowering<'_> {
     /// Lowers a node of a loop, or of the lists that loops read and write; false for any other.
     pub(super) fn of_loop(&mut self, node: NodeId) -> bool {
         let graph = self.program.graph;
+        if matches!(graph.op(node), "TensorListReserve" | "TensorListStack")
+            && open_element_shape(graph, node).is_some()
+        {
+            self.program.open_lists.push(node);
+        }
         match graph.op(node) {
             "LoopCond" | "TensorListReserve" | "TensorListElementShape" | "TensorListLength" => {}
             "Enter" | "TensorListFromTensor" => self.same(node),

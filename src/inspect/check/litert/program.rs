@@ -87,6 +87,8 @@ pub(super) struct Program<'g> {
     pub quants: Vec<FakeQuant>,
     /// Constants behind fake quantizers that a Transpose hands on.
     pub moved: HashSet<ValueId>,
+    /// What makes or reads lists whose elements are of an unknown size.
+    pub open_lists: Vec<NodeId>,
     /// What is known of shapes.
     pub shapes: RefCell<ShapeCache>,
 }
@@ -99,6 +101,7 @@ impl<'g> Program<'g> {
             values: Vec::new(),
             quants: Vec::new(),
             moved: HashSet::new(),
+            open_lists: Vec::new(),
             shapes: RefCell::default(),
         }
     }
