@@ -271,7 +271,7 @@ fn ranges_go_through_every_form_and_hand_edits_are_checked() {
 #[test]
 fn every_method_says_the_same_in_any_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
-    for method in ["minmax", "moving-average", "percentile", "mse", "entropy"] {
+    for method in ["minmax", "moving-average", "percentile", "mse", "entropy", "best"] {
         let of = |threads: &str| {
             let output = at(&folder, "of.pb");
             let run = ["calibrate", FROZEN, "--data", DATA, "--method", method, "--threads", threads];
@@ -280,6 +280,32 @@ fn every_method_says_the_same_in_any_number_of_threads() {
         };
         let expected = of("1");
         assert!(["2", "3"].iter().all(|threads| of(threads) == expected), "{method}");
+    }
+}
+
+#[test]
+fn the_best_method_is_the_one_with_the_nearest_outputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, report) = (at(&folder, "q.pb"), at(&folder, "report.json"));
+    let calibrate = |method: &str| {
+        done(&["calibrate", FROZEN, "--data", DATA, "--method", method, "-o", &output, "--report", &report]);
+        (json(&report), fs::read(&output).unwrap())
+    };
+    let (best, made) = calibrate("best");
+    let tried: Vec<(&str, f64)> = best["tried"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tried| (tried["method"].as_str().unwrap(), tried["sqnr"].as_f64().unwrap()))
+        .collect();
+    assert!(tried.is_sorted_by(|(_, a), (_, b)| a >= b), "{tried:?}");
+    assert_eq!(best["method"], tried[0].0);
+    for (method, sqnr) in tried {
+        let (alone, of_method) = calibrate(method.split(' ').next().unwrap());
+        let logits = |measured: &&Value| measured["tensor"] == "Digits/logits/BiasAdd:0";
+        let logits = alone["measured"].as_array().unwrap().iter().find(logits);
+        assert_eq!(logits.unwrap()["sqnr"].as_f64(), Some(sqnr), "{method}");
+        assert_eq!(of_method == made, best["method"] == method);
     }
 }
 

@@ -37,6 +37,18 @@ impl Method {
         !matches!(self, Self::MinMax | Self::MovingAverage { .. })
     }
 
+    /// What reports call it.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        match self {
+            Self::MinMax => "minmax".to_owned(),
+            Self::MovingAverage { decay } => format!("moving average, decay {decay}"),
+            Self::Percentile(percent) => format!("percentile {percent}"),
+            Self::SquaredError { .. } => "mse".to_owned(),
+            Self::Entropy { .. } => "entropy".to_owned(),
+        }
+    }
+
     /// The range; `None` if the tensor never held a value.
     #[must_use]
     pub fn range(self, statistics: &Statistics) -> Option<Range> {

@@ -16,6 +16,7 @@
     clippy::similar_names
 )]
 
+mod best;
 mod blocks;
 mod collect;
 pub mod compare;
@@ -38,6 +39,7 @@ mod top1;
 mod work;
 
 pub use crate::options::{Target, Weights};
+pub use best::TriedMethod;
 pub use collect::{Options, Runs, collect};
 pub use feed::Feed;
 pub use fidelity::Fidelity;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::best::tried;
 use super::feed::{Feed, Feeds};
 use super::head::expects_scaled;
 use super::look::{Fed, look};
@@ -55,7 +56,6 @@ pub fn calibrate(
         command: "calibrate".to_owned(),
         target: word(&options.target),
         weights: word(&options.weights),
-        method: described(options.method),
         fed: look(&samples, options.limit, options.threads)?,
         ..CalibrationReport::default()
     };
@@ -69,7 +69,14 @@ pub fn calibrate(
         report.warnings.extend(batch_fixed(&model.graph, &fixed));
         one_sample_each(&model.graph, &fixed, &mut frozen.inputs);
     }
-    let work = Work { samples: &samples, frozen: &frozen, options, done };
+    let method = options.methods.first().copied().unwrap_or(Method::MinMax);
+    let mut work = Work { samples: &samples, frozen: &frozen, options, method, measure: options.measure, done };
+    if options.methods.len() > 1 {
+        let tried = tried(&work, &model, &options.methods)?;
+        work.method = tried.first().map_or(method, |(best, _)| *best);
+        report.tried = tried.into_iter().map(|(_, tried)| tried).collect();
+    }
+    report.method = work.method.in_words();
     if options.measure > Measure::Nothing && options.repairs != Repairs::default() {
         let mut plain = CalibrationReport::default();
         work.quantize(&mut model.clone(), Repairs::default(), &mut plain)?;
@@ -105,16 +112,6 @@ fn one_sample_each(graph: &Graph, fixed: &[NodeId], inputs: &mut [Endpoint]) {
 
 fn word(choice: &impl Serialize) -> String {
     serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn described(method: Method) -> String {
-    match method {
-        Method::MinMax => "minmax".to_owned(),
-        Method::MovingAverage { decay } => format!("moving average, decay {decay}"),
-        Method::Percentile(percent) => format!("percentile {percent}"),
-        Method::SquaredError { .. } => "mse".to_owned(),
-        Method::Entropy { .. } => "entropy".to_owned(),
-    }
 }
 
 /// Says what about the samples is probably not what was meant.

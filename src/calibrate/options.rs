@@ -13,8 +13,8 @@ pub struct CalibrateOptions {
     pub weights: Weights,
     /// Bits for weights.
     pub weight_bits: u8,
-    /// How to make ranges of samples.
-    pub method: Method,
+    /// How to make ranges of samples: of several ways, by that which leaves the outputs nearest to the float ones.
+    pub methods: Vec<Method>,
     /// How many threads run the graph.
     pub threads: usize,
     /// How many samples to use at most.

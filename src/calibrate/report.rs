@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+pub use super::best::TriedMethod;
 use super::compare::in_words;
 pub use super::correct::CorrectedBias;
 pub use super::look::Fed;
@@ -32,6 +33,9 @@ pub struct CalibrationReport {
     pub weights: String,
     /// How ranges were made of samples.
     pub method: String,
+    /// Which methods were tried, the best first, if several were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<TriedMethod>,
     /// What freezing did before.
     pub freeze: FreezeReport,
     /// What was fed.
@@ -87,6 +91,10 @@ pub fn to_text(report: &CalibrationReport, every_range: bool) -> String {
             left => format!(", {left} left to the converter"),
         },
     );
+    if !report.tried.is_empty() {
+        let tried = report.tried.iter().map(|tried| format!("{} {:.2} dB", tried.method, tried.sqnr));
+        let _ = writeln!(text, "tried {}", tried.collect::<Vec<_>>().join(", "));
+    }
     if !report.equalized.is_empty() {
         let done = report.equalized.iter().filter(|pair| pair.next.is_some()).count();
         let _ =

@@ -8,7 +8,7 @@ use super::feed::Feeds;
 use super::measured::{Point, measured};
 use super::options::{CalibrateOptions, Measure, Repairs};
 use super::report::CalibrationReport;
-use super::{Extremes, Histogram, Options, Runs, Statistics, collect};
+use super::{Extremes, Histogram, Method, Options, Runs, Statistics, collect};
 use crate::container::Model;
 use crate::error::Result;
 use crate::freeze::report::{Endpoint, FreezeReport};
@@ -25,10 +25,15 @@ use crate::proto::tensorflow::DataType;
 use crate::rewrite::{left_in_float, without_leftovers};
 
 /// What quantizing a folded model takes.
+#[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub samples: &'a Feeds<'a>,
     pub frozen: &'a FreezeReport,
     pub options: &'a CalibrateOptions,
+    /// How ranges are made.
+    pub method: Method,
+    /// What is measured.
+    pub measure: Measure,
     pub done: &'a (dyn Fn(usize, usize) -> bool + Sync),
 }
 
@@ -41,7 +46,7 @@ impl Work<'_> {
         repairs: Repairs,
         report: &mut CalibrationReport,
     ) -> Result<Vec<(String, Histogram)>> {
-        let Self { samples, frozen, options, done } = *self;
+        let Self { samples, frozen, options, method, measure, done } = *self;
         let mut clips = HashMap::new();
         if repairs.equalize {
             clips = equalized(model, frozen, &options.limits, report)?;
@@ -50,7 +55,7 @@ impl Work<'_> {
         if repairs.correct_bias {
             give_biases(&mut model.graph, &outputs)?;
         }
-        let is_measured = options.measure > Measure::Nothing;
+        let is_measured = measure > Measure::Nothing;
         let float = (is_measured || repairs.correct_bias).then(|| model.graph.clone());
         let is_float = |input: &TensorRef| model.graph.tensor_type(*input) == Some(DataType::DtFloat);
         let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
@@ -67,7 +72,7 @@ impl Work<'_> {
                 statistics.insert(tensor, of_tensor);
             }
         }
-        let range_of = |tensor| statistics.get(&tensor).and_then(|statistics| options.method.range(statistics));
+        let range_of = |tensor| statistics.get(&tensor).and_then(|statistics| method.range(statistics));
 
         report.warnings.extend(left_in_float(&model.graph, &points));
         report.ranges = place(&mut model.graph, &points, &outputs, &range_of, &options.limits)?;
@@ -98,7 +103,7 @@ impl Work<'_> {
         let of_activations =
             placed.into_iter().filter_map(|point| Some((point.node, statistics.remove(&point.tensor)?.histogram?)));
         let mut histograms: Vec<(String, Histogram)> = of_activations.collect();
-        if options.measure == Measure::Histograms {
+        if measure == Measure::Histograms {
             histograms.extend(of_weights(&model.graph, report, &options.limits)?);
         }
         if report.corrected_biases.iter().any(|bias| bias.largest.is_some()) {
@@ -116,9 +121,9 @@ impl Work<'_> {
         outputs: &[TensorRef],
         points: &Points,
     ) -> Result<HashMap<TensorRef, Statistics>> {
-        let Self { samples, options, done, .. } = *self;
+        let Self { samples, options, method, measure, done, .. } = *self;
         let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
-        let histograms = options.method.needs_histogram() || options.measure == Measure::Histograms;
+        let histograms = method.needs_histogram() || measure == Measure::Histograms;
         let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
         let how = Options { threads: options.threads, histograms };
         let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };

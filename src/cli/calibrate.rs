@@ -132,6 +132,8 @@ pub enum MethodName {
     Mse,
     /// The least change of the distribution
     Entropy,
+    /// The one of minmax, percentile and mse that leaves the outputs nearest to the float model's
+    Best,
 }
 
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
@@ -222,18 +224,20 @@ impl CalibrateArgs {
             Weights::Asymmetric => calibrate::Weights::Asymmetric,
             Weights::Raw => calibrate::Weights::Raw,
         });
-        let method = match self.method {
-            MethodName::Minmax => Method::MinMax,
-            MethodName::MovingAverage => Method::MovingAverage { decay: self.ema_decay },
-            MethodName::Percentile => Method::Percentile(self.percentile),
-            MethodName::Mse => Method::SquaredError { steps: 255 },
-            MethodName::Entropy => Method::Entropy { steps: 255 },
+        let (percentile, mse) = (Method::Percentile(self.percentile), Method::SquaredError { steps: 255 });
+        let methods = match self.method {
+            MethodName::Minmax => vec![Method::MinMax],
+            MethodName::MovingAverage => vec![Method::MovingAverage { decay: self.ema_decay }],
+            MethodName::Percentile => vec![percentile],
+            MethodName::Mse => vec![mse],
+            MethodName::Entropy => vec![Method::Entropy { steps: 255 }],
+            MethodName::Best => vec![Method::MinMax, percentile, mse],
         };
         CalibrateOptions {
             target,
             weights,
             weight_bits: self.weight_bits,
-            method,
+            methods,
             threads: self.run.threads(),
             limit: self.data.limit,
             repairs: Repairs { equalize: self.equalize, correct_bias: self.correct_bias },

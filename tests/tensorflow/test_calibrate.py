@@ -123,6 +123,15 @@ def test_becomes_int8_and_stays_right(tfquant, form, exact, own):
     assert fidelity >= own[1] - 0.2
 
 
+def test_the_best_method_is_nearer_than_the_converter_s_own(tfquant, exact, own):
+    folder = tfquant.folder / "best"
+    calibrate(tfquant, "frozen graph", folder, "--output-format", "saved-model", "--method", "best")
+    results = run(interpreter_of(to_int8(folder)), array("test"))
+    print(f"best: {right(results):.2f} %, {decibels(exact, results):.2f} dB; own {own}")
+    assert right(results) >= right(exact)
+    assert decibels(exact, results) >= own[1]
+
+
 def test_becomes_uint8_per_tensor(tfquant, exact):
     output = tfquant.folder / "uint8.pb"
     calibrate(tfquant, "frozen graph", output, "--target", "litert-uint8")
