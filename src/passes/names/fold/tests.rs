@@ -158,6 +158,14 @@ fn single_ops_need_an_activation_or_an_add() {
 }
 
 #[test]
+fn a_refusal_names_a_node_whichever_is_missing() {
+    let rest = "conv/BatchNorm/batchnorm/mul = Mul(conv/Conv2D, variance)\n";
+    let error = rewritten(&network(&[LAYER, rest]), &fold_by_names()).unwrap_err();
+    assert!(error.to_string().contains("there is no node 'conv/BatchNorm/batchnorm/Rsqrt'"), "{error}");
+    assert_eq!(error.node_name(), Some("conv/BatchNorm/batchnorm/mul"));
+}
+
+#[test]
 fn a_batch_norm_that_two_nodes_read_is_refused() {
     let lines = network(&[LAYER, BATCH_NORM, RELU, "other = Relu(conv/bn)"]);
     assert_eq!(rewritten(&lines, &fold_by_names()).unwrap_err().node_name(), Some("conv/bn"));

@@ -101,8 +101,9 @@ fn member(graph: &Graph, scope: &str, name: &str) -> Result<NodeId, Refusal> {
 fn missing(graph: &Graph, scope: &str, name: &str, outcome: FoldOutcome) -> Refusal {
     let what = format!("the batch norm '{scope}{GROUP}' cannot be folded: there is no node '{name}'");
     let error = crate::error::Error::new(ErrorKind::Refused, what);
-    let place = graph.find(&format!("{scope}{GROUP}/add_1"));
-    let error = match place {
+    let group = format!("{scope}{GROUP}");
+    let any = || graph.ids().find(|&node| graph.name(node).starts_with(&group));
+    let error = match graph.find(&format!("{group}/add_1")).or_else(any) {
         Some(node) => error.in_node(graph.name(node), graph.op(node)),
         None => error,
     };

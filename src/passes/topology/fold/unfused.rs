@@ -171,7 +171,11 @@ fn find_op(graph: &Graph, scope: &str, name: &str) -> Result<NodeId, Refusal> {
         let what = format!(
             "the batch norm '{scope}BatchNorm' is not of the form that can be folded: there is no node '{name}'"
         );
-        let error = Error::new(ErrorKind::Refused, what);
+        let group = format!("{scope}BatchNorm");
+        let error = match graph.ids().find(|&node| graph.name(node).starts_with(&group)) {
+            Some(node) => graph.error(ErrorKind::Refused, what, node),
+            None => Error::new(ErrorKind::Refused, what),
+        };
         Refusal::fatal(FoldOutcome::UnknownForm, error)
     })
 }
