@@ -80,6 +80,21 @@ fn an_eval_rewrite_passes_and_a_training_rewrite_does_not() {
 }
 
 #[test]
+fn a_delayed_fake_quantizer_is_one_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    for rules in ["names", "topology"] {
+        let findings = |delay: &str| {
+            let path = folder.path().join(format!("{rules}_{delay}.meta")).to_str().unwrap().to_owned();
+            let options = ["--match", rules, "--quant-delay", delay, "-o", &path];
+            let rewritten = tfquant(&[&["rewrite", "-q", "testdata/mobilenet_v1.meta"], &options[..]].concat());
+            assert!(rewritten.status.success());
+            check(&[&path]).1["findings"].take()
+        };
+        assert_eq!(findings("2000"), findings("0"), "{rules}");
+    }
+}
+
+#[test]
 fn a_checkpoint_lacks_keys_or_has_them_under_other_names() {
     let folder = tempfile::tempdir().unwrap();
     let node = |name: &str, shape: &[u32]| {

@@ -1561,6 +1561,218 @@ def reinterpreted(op):
     return layer(fq(op(layer(image(), high=4.0)), 0, 8), "next", seed=2)
 
 
+ZEROS = np.zeros(4, "f")
+NEUTRAL = {
+    "zeros_added": lambda x: x + ZEROS,
+    "zero_added": lambda x: x + np.float32(0),
+    "zeros_taken_off": lambda x: x - ZEROS,
+    "zeros_as_bias": lambda x: tf.nn.bias_add(x, ZEROS),
+    "times_ones": lambda x: x * np.ones(4, "f"),
+    "by_ones": lambda x: x / np.ones(4, "f"),
+    "zeros_added_twice": lambda x: x + ZEROS + ZEROS,
+}
+
+
+@family("unchanged", **NEUTRAL)
+def unchanged(op):
+    """Arithmetic that leaves everything as it is."""
+    return fq(tf.nn.relu(op(fq(tf.nn.avg_pool2d(layer(image()), 2, 2, "VALID"), 0, 3))), 0, 3)
+
+
+@case
+def unchanged_zero_of_unknown_batch():
+    x = tf.nn.avg_pool2d(layer(image(shape=[None, 8, 8, 4])), 2, 2, "VALID")
+    return fq(tf.nn.relu(fq(x, 0, 3) + np.float32(0)), 0, 3)
+
+
+# ---- While-loops
+
+
+def loop(step, *states, steps=3, frames=True):
+    """The states after so many steps, in frames of Enter and Exit, as `calibrate` writes them, or as a function."""
+
+    def body(count, *states):
+        return [count + 1, *step(count, *states)]
+
+    (tf.disable_control_flow_v2 if frames else tf.enable_control_flow_v2)()
+    try:
+        return tf.while_loop(lambda count, *_: count < steps, body, [0, *states])[1:]
+    finally:
+        tf.enable_control_flow_v2()
+
+
+def product(x, seed, ranged=True, kind="symmetric"):
+    """What is multiplied by eight columns of weights."""
+    weights = quantized_weights(values([x.shape[-1], 8], seed), kind, name=f"weights{seed}_q")
+    made = tf.matmul(x, weights)
+    return fq(made, -3, 3) if ranged else made
+
+
+def recurrent(x, h, product_ranged=True, sum_ranged=True, result_ranged=True):
+    """A step of a simple recurrent network."""
+    mixed = product(x, 1) + product(h, 2, product_ranged)
+    made = tf.nn.tanh(fq(mixed, -4, 4) if sum_ranged else mixed)
+    return fq(made, -1, 127 / 128) if result_ranged else made
+
+
+def sequence(steps=3):
+    """What a loop reads from, step by step: a list of rows."""
+    return tf.raw_ops.TensorListFromTensor(tensor=image(shape=[steps, 1, 8]), element_shape=[1, 8])
+
+
+def row(rows, count):
+    return tf.raw_ops.TensorListGetItem(input_handle=rows, index=count, element_shape=[1, 8], element_dtype=tf.float32)
+
+
+def empty_list(steps=3):
+    return tf.raw_ops.TensorListReserve(element_shape=[1, 8], num_elements=steps, element_dtype=tf.float32)
+
+
+def stacked(rows, steps=3):
+    return tf.raw_ops.TensorListStack(
+        input_handle=rows, element_shape=[1, 8], element_dtype=tf.float32, num_elements=steps
+    )
+
+
+@family("loop", frames=True, functional=False)
+def loop_of_frames(frames):
+    x, h = image(shape=[1, 8]), image(shape=[1, 8], name="h")
+    return loop(lambda _, h: [recurrent(x, fq(h))], h, frames=frames)[0]
+
+
+@family("loop_step", product_unranged="product_ranged", sum_unranged="sum_ranged", result_unranged="result_ranged")
+def loop_step(lacking):
+    x, h = image(shape=[1, 8]), image(shape=[1, 8], name="h")
+    return loop(lambda _, h: [recurrent(x, fq(h), **{lacking: False})], h)[0]
+
+
+@case
+def loop_state_unranged():
+    x, h = image(shape=[1, 8]), image(shape=[1, 8], name="h")
+    return loop(lambda _, h: [recurrent(x, h)], h)[0]
+
+
+@case
+def loop_ranged_inside():
+    """The ends are in floats: what they are is said in the body."""
+    x, h = image(False, [1, 8]), image(False, [1, 8], "h")
+    return loop(lambda _, h: [recurrent(fq(x), fq(h))], h)[0]
+
+
+@case
+def loop_between_layers():
+    x = product(image(shape=[1, 8]), 3)
+    (h,) = loop(lambda _, h: [recurrent(x, fq(h))], tf.zeros([1, 8]))
+    return product(fq(h), 4)
+
+
+@family("loop_weights", per_channel="per channel", asymmetric="asymmetric", unquantized=None)
+def loop_weights(kind):
+    h = image(shape=[1, 8], name="h")
+    return loop(lambda _, h: [fq(tf.nn.tanh(product(fq(h), 2, kind=kind)), -1, 127 / 128)], h)[0]
+
+
+@case
+def loop_weights_entered():
+    """The weights and their range are outside; the loop is given them."""
+    h = image(shape=[1, 8], name="h")
+    weights = quantized_weights(values([8, 8], 2), "symmetric")
+    return loop(lambda _, h: [fq(tf.nn.tanh(fq(tf.matmul(fq(h), weights), -3, 3)), -1, 127 / 128)], h)[0]
+
+
+@family("loop_gru", frames=True, functional=False)
+def loop_gru(frames):
+    x, h = image(shape=[1, 8]), image(shape=[1, 8], name="h")
+
+    def step(_, h):
+        h = fq(h)
+        update = fq(tf.nn.sigmoid(fq(product(x, 1) + product(h, 2), -4, 4)), 0, 255 / 256)
+        reset = fq(tf.nn.sigmoid(fq(product(x, 3) + product(h, 4), -4, 4)), 0, 255 / 256)
+        other = fq(tf.nn.tanh(fq(product(x, 5) + product(fq(reset * h), 6), -4, 4)), -1, 127 / 128)
+        return [fq(fq(update * h) + fq(fq(1.0 - update, 0, 1) * other), -1, 1)]
+
+    return loop(step, h, frames=frames)[0]
+
+
+@case
+def loop_lstm():
+    """Two states go round."""
+    x, h, c = image(shape=[1, 8]), image(shape=[1, 8], name="h"), image(shape=[1, 8], name="c")
+
+    def step(_, h, c):
+        both = tf.concat([x, fq(h)], 1)
+        into, kept, out = (fq(tf.nn.sigmoid(product(both, seed)), 0, 255 / 256) for seed in (1, 2, 3))
+        new = fq(tf.nn.tanh(product(both, 4)), -1, 127 / 128)
+        c = fq(fq(kept * fq(c, -2, 2), -2, 2) + fq(into * new), -2, 2)
+        return [fq(out * fq(tf.nn.tanh(c), -1, 127 / 128), -1, 127 / 128), c]
+
+    return loop(step, h, c)[0]
+
+
+@case
+def loop_convolution():
+    return loop(lambda _, x: [layer(fq(x, 0, 3))], image())[0]
+
+
+@case
+def loop_square():
+    """No integer kernel computes what goes round."""
+    return loop(lambda _, x: [fq(tf.square(fq(x)))], image(shape=[1, 8]))[0]
+
+
+@family("loop_reads_list", ranged=True, unranged=False)
+def loop_reads_list(ranged):
+    rows = sequence()
+
+    def step(count, h):
+        x = row(rows, count)
+        return [recurrent(fq(x) if ranged else x, fq(h))]
+
+    return loop(step, tf.zeros([1, 8]))[0]
+
+
+@family("loop_writes_list", of_three=(3, True), of_one=(1, True), of_floats=(3, False))
+def loop_writes_list(variant):
+    steps, ranged = variant
+    x = image(shape=[1, 8])
+
+    def step(count, h, rows):
+        h = recurrent(x, fq(h), result_ranged=ranged)
+        item = h if ranged else h * 2.0
+        return [h, tf.raw_ops.TensorListSetItem(input_handle=rows, index=count, item=item)]
+
+    _, rows = loop(step, tf.zeros([1, 8]), empty_list(steps), steps=steps)
+    return fq(stacked(rows, steps))
+
+
+@case
+def loop_writes_list_where_it_begins():
+    """The last row alone is kept, as recurrent layers do that return no sequence."""
+    x = image(shape=[1, 8])
+
+    def step(_, h, rows):
+        h = recurrent(x, fq(h))
+        return [h, tf.raw_ops.TensorListSetItem(input_handle=rows, index=0, item=h)]
+
+    _, rows = loop(step, tf.zeros([1, 8]), empty_list(1))
+    return fq(stacked(rows, 1))
+
+
+@case
+def loop_behind_loop():
+    """The second reads what the first has written."""
+    x = image(shape=[1, 8])
+
+    def first(count, h, rows):
+        h = recurrent(x, fq(h))
+        return [h, tf.raw_ops.TensorListSetItem(input_handle=rows, index=count, item=h)]
+
+    _, rows = loop(first, tf.zeros([1, 8]), empty_list())
+    whole = fq(stacked(rows))
+    again = tf.raw_ops.TensorListFromTensor(tensor=whole, element_shape=[1, 8])
+    return loop(lambda count, h: [recurrent(fq(row(again, count)), fq(h))], tf.zeros([1, 8]))[0]
+
+
 # ---- Converting and judging
 
 
@@ -1617,22 +1829,23 @@ OPS = {value: name for name, value in vars(schema.BuiltinOperator).items() if no
 
 
 def operators(tflite):
-    """Every op of the model's main graph in the order of execution: its name, the types it reads and writes, its result.
+    """Every op of the model in the order of execution, those of loops behind the main graph's: its name, the types it
+    reads and writes, its result.
 
     The result is the name of its first output tensor; the converter makes it of the nodes it fused, joined by ';'.
     """
     model = schema.ModelT.InitFromPackedBuf(tflite, 0)
-    graph = model.subgraphs[0]
-    found = []
-    for op in graph.operators:
-        code = model.operatorCodes[op.opcodeIndex]
-        name = OPS[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        name = code.customCode.decode() if name == "CUSTOM" else name
-        reads, writes = [
-            [tensor_type(graph.tensors[index]) for index in indices if index >= 0] for indices in (op.inputs, op.outputs)
-        ]
-        found.append({"op": name, "reads": reads, "writes": writes, "result": graph.tensors[op.outputs[0]].name.decode()})
-    return found
+    return [described(model, graph, op) for graph in model.subgraphs for op in graph.operators]
+
+
+def described(model, graph, op):
+    code = model.operatorCodes[op.opcodeIndex]
+    name = OPS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    name = code.customCode.decode() if name == "CUSTOM" else name
+    reads, writes = [
+        [tensor_type(graph.tensors[index]) for index in indices if index >= 0] for indices in (op.inputs, op.outputs)
+    ]
+    return {"op": name, "reads": reads, "writes": writes, "result": graph.tensors[op.outputs[0]].name.decode()}
 
 
 def tensor_type(tensor):

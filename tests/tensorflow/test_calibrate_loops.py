@@ -58,7 +58,7 @@ def test_a_loop_s_body_becomes_integers(tfquant, models, name, left, least):
     tflite = corpus.convert(graph_def, [source], [sink])
     assert float_ops(tflite) == left
     verdicts = json.loads(tfquant.run("check", output, "--json"))["verdicts"]
-    assert verdicts.get("stays_float", 0) == bool(left) and not set(verdicts) - {"integer", "stays_float"}, verdicts
+    assert verdicts.get("stays_float", 0) == len(left) and not set(verdicts) - {"integer", "stays_float"}, verdicts
     made = corpus.interpreter(tflite)
     ends = corpus.ends(tflite, made, [source], [sink])
     samples = np.load(data)[:, np.newaxis]

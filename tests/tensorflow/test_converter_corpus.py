@@ -26,6 +26,8 @@ CHOSEN = [
     "hard_swish_of_layer",
     "add_then_concat",
     "gru_step",
+    "loop_gru_frames",
+    "loop_writes_list_of_three",
 ]
 
 

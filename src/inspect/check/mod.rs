@@ -6,6 +6,7 @@
 
 pub mod against;
 pub mod checkpoint;
+pub mod delay;
 pub mod findings;
 pub mod lints;
 pub mod litert;
@@ -104,7 +105,7 @@ fn is_zero(count: &usize) -> bool {
 /// Checks a model for a converter. `path` is what the user called it.
 #[must_use]
 pub fn check(model: &Model, path: &str, options: &Options) -> Check {
-    let graph = &model.graph;
+    let graph = &*delay::after_delays(&model.graph);
     let outputs = model.outputs();
     let quants = fake_quants(graph);
     let state = State::of(&quants);

@@ -4,12 +4,16 @@ use hashbrown::{HashMap, HashSet};
 
 use super::program::{LayerFacts, Origin, Program, ValueId};
 use crate::graph::op_class::{canonical_op, feeds, is_fake_quant};
+use crate::graph::tensor::small_floats;
 use crate::graph::{Graph, NodeId, TensorRef, only};
 use crate::inspect::fake_quant::{self, FakeQuant};
 use crate::interpreter::{Limits, Tensor};
 use crate::passes::integer::constants::{Constants, evaluate};
 use crate::passes::integer::network::Layer;
 use crate::proto::tensorflow::DataType;
+
+/// Constants that are looked into hold no more numbers.
+const MOST_NUMBERS: usize = 1 << 16;
 
 /// Lowers what the outputs need of the inputs.
 pub(super) fn lower<'g>(graph: &'g Graph, inputs: &[TensorRef], outputs: &[TensorRef]) -> Program<'g> {
@@ -69,7 +73,7 @@ fn is_alias(op: &str) -> bool {
 
 pub(super) struct Lowering<'g> {
     pub program: Program<'g>,
-    constants: Vec<bool>,
+    pub constants: Vec<bool>,
     outputs: HashSet<TensorRef>,
     pub known: HashMap<TensorRef, ValueId>,
     /// The fake quantizers on a value, by what they do.
@@ -189,11 +193,8 @@ impl<'g> Lowering<'g> {
             "Div" | "RealDiv" if inputs.get(1).is_some_and(|&by| self.program.plain(by) == Some(by)) => "Mul",
             kind => kind,
         };
-        if kind == "Mul"
-            && let [left, right] = inputs[..]
-            && let Some(one) = [left, right].into_iter().find(|&value| self.is_one(value))
-        {
-            self.known.insert(node.into(), if one == left { right } else { left });
+        if let Some(same) = self.unchanged(node, kind, &inputs) {
+            self.known.insert(node.into(), same);
             return;
         }
         let Some(layer) = Layer::of(graph, node).filter(|_| inputs.len() >= 2) else {
@@ -216,13 +217,29 @@ impl<'g> Lowering<'g> {
         });
     }
 
-    fn is_one(&self, value: ValueId) -> bool {
-        self.program.plain(value) == Some(value)
-            && self
-                .program
-                .graph
-                .const_float(self.program.values[value].tensor)
-                .is_some_and(|number| (number - 1.0).abs() < f32::EPSILON)
+    /// What a sum with zeros or a product with ones hands on. Where dimensions are not known, 2.15 leaves out only those
+    /// with one number.
+    fn unchanged(&self, node: NodeId, kind: &str, inputs: &[ValueId]) -> Option<ValueId> {
+        let &[left, right] = inputs else { return None };
+        let (neutral, pairs) = match kind {
+            "Add" => (0.0, vec![(left, right), (right, left)]),
+            "Sub" => (0.0, vec![(left, right)]),
+            "Mul" => (1.0, vec![(left, right), (right, left)]),
+            _ => return None,
+        };
+        let dims = |value: ValueId| self.program.shape(self.program.values[value].tensor);
+        let is_number = |by| dims(by).is_some_and(|dims| dims.iter().all(|&dim| dim == Some(1)));
+        let keeps_shape = |value| self.is_known(node.into()) && dims(value) == self.program.shape(node.into());
+        let is_unchanged = |value: ValueId, by: ValueId| {
+            let is_plain = self.program.plain(by) == Some(by);
+            is_plain && self.is_filled_with(by, neutral) && (is_number(by) || keeps_shape(value))
+        };
+        pairs.into_iter().find(|&(value, by)| is_unchanged(value, by)).map(|(value, _)| value)
+    }
+
+    fn is_filled_with(&self, constant: ValueId, number: f32) -> bool {
+        let numbers = small_floats(self.program.graph, self.program.values[constant].tensor, MOST_NUMBERS);
+        numbers.is_some_and(|numbers| numbers.iter().all(|&each| (each - number).abs() < f32::EPSILON))
     }
 
     /// An op that makes what the node makes.
@@ -248,7 +265,7 @@ impl<'g> Lowering<'g> {
     }
 
     /// An op whose result only another part of the same node reads.
-    fn part(&mut self, node: NodeId, kind: &'g str, inputs: Vec<ValueId>) -> ValueId {
+    pub(super) fn part(&mut self, node: NodeId, kind: &'g str, inputs: Vec<ValueId>) -> ValueId {
         let op = self.program.push(node, kind, inputs);
         self.program.value(Origin::Result(op), node.into())
     }

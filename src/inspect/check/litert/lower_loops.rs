@@ -1,8 +1,8 @@
-//! While-loops as the converter takes them: what a loop carries is in floats where it enters, goes round and leaves; what
-//! it is given once, and lists of what is known before it, it reads as they are.
+//! While-loops as the converter takes them: what a loop changes is in floats where it enters, goes round and leaves; what
+//! it only reads, and lists of what is known before it, it reads as they are.
 
 use super::lower::Lowering;
-use super::program::Origin;
+use super::program::{Origin, ValueId};
 use crate::graph::loops::is_switch_of_loop;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::passes::integer::lists::open_element_shape;
@@ -10,6 +10,9 @@ use crate::proto::tensorflow::DataType;
 
 /// Steps back from a list's handle to what made it, at most.
 const MAX_STEPS: usize = 64;
+
+/// The converter's op for a part of a list that a loop carries.
+pub(super) const SLICE_OF_LIST: &str = "Slice of a list";
 
 /// What a list's handle leads back to.
 enum List {
@@ -52,6 +55,26 @@ fn list(graph: &Graph, handle: TensorRef) -> List {
     List::Written(None)
 }
 
+/// The Merge of the loop's variable that the node is a part of: by which it goes round, or leaves.
+fn variable(graph: &Graph, node: NodeId) -> Option<NodeId> {
+    let mut at = node;
+    for _ in 0..MAX_STEPS {
+        match graph.op(at) {
+            "Merge" => return Some(at),
+            "Switch" | "Identity" | "NextIteration" | "Exit" => at = graph.data_input(at, 0)?.node,
+            _ => break,
+        }
+    }
+    None
+}
+
+/// Whether the loop changes the variable that the node is a part of, and does not only read it.
+fn is_changed(graph: &Graph, node: NodeId) -> bool {
+    let Some(merge) = variable(graph, node) else { return true };
+    let mut round = graph.data_inputs(merge).filter(|end| graph.closes_loop(end.node));
+    round.any(|next| variable(graph, next.node) != Some(merge))
+}
+
 impl Lowering<'_> {
     /// Lowers a node of a loop, or of the lists that loops read and write; false for any other.
     pub(super) fn of_loop(&mut self, node: NodeId) -> bool {
@@ -63,15 +86,19 @@ impl Lowering<'_> {
         }
         match graph.op(node) {
             "LoopCond" | "TensorListReserve" | "TensorListElementShape" | "TensorListLength" => {}
-            "Enter" | "TensorListFromTensor" => self.same(node),
-            "Merge" if graph.data_inputs(node).any(|input| graph.closes_loop(input.node)) => self.carried(node.into()),
+            "Enter" | "TensorListFromTensor" => self.same(node.into()),
+            "Merge" if graph.data_inputs(node).any(|input| graph.closes_loop(input.node)) => {
+                self.of_variable(node.into());
+            }
             _ if is_switch_of_loop(graph, node) => {
                 for port in [0, 1] {
-                    self.carried(TensorRef { node, port });
+                    self.of_variable(TensorRef { node, port });
                 }
             }
-            "NextIteration" => self.kept(node, 0),
-            "Exit" | "TensorListStack" | "TensorListGather" => self.carried(node.into()),
+            "NextIteration" if is_changed(graph, node) => self.kept(node, 0),
+            "NextIteration" => {}
+            "Exit" => self.of_variable(node.into()),
+            "TensorListStack" | "TensorListGather" => self.carried(node.into()),
             "TensorListGetItem" => match graph.data_input(node, 0).map(|handle| list(graph, handle)) {
                 Some(List::Of(tensor)) if self.makes_float(node) => {
                     let read = self.value(tensor).into_iter().collect();
@@ -79,17 +106,7 @@ impl Lowering<'_> {
                 }
                 _ => self.carried(node.into()),
             },
-            "TensorListSetItem" => {
-                self.kept(node, 2);
-                let handle = graph.data_input(node, 0);
-                // A list of one is that one; of more, what is in front and behind is cut out.
-                if self.makes_float(node)
-                    && !matches!(handle.map(|handle| list(graph, handle)), Some(List::Written(Some(1))))
-                {
-                    let read = graph.data_input(node, 2).and_then(|item| self.value(item)).into_iter().collect();
-                    self.push_alone(node, read);
-                }
-            }
+            "TensorListSetItem" => self.set_item(node),
             _ => return false,
         }
         true
@@ -102,22 +119,31 @@ impl Lowering<'_> {
         dtype == Some(DataType::DtFloat as i32)
     }
 
-    /// The node's first output is what it reads.
-    fn same(&mut self, node: NodeId) {
-        let read = self.program.graph.data_input(node, 0);
+    /// The tensor is what its node reads.
+    fn same(&mut self, tensor: TensorRef) {
+        let read = self.program.graph.data_input(tensor.node, 0);
         if let Some(value) = read.and_then(|read| self.value(read)) {
-            self.known.insert(node.into(), value);
+            self.known.insert(tensor, value);
         }
+    }
+
+    /// A tensor of a loop's variable.
+    fn of_variable(&mut self, tensor: TensorRef) {
+        if is_changed(self.program.graph, tensor.node) { self.carried(tensor) } else { self.same(tensor) }
     }
 
     /// A tensor that a loop carries in floats.
     fn carried(&mut self, tensor: TensorRef) {
         if self.makes_float(tensor.node) {
-            let op = self.program.push(tensor.node, "While", Vec::new());
-            self.program.ops[op].alive = false;
-            let value = self.program.value(Origin::Result(op), tensor);
+            let value = self.in_floats(tensor);
             self.known.insert(tensor, value);
         }
+    }
+
+    fn in_floats(&mut self, tensor: TensorRef) -> ValueId {
+        let op = self.program.push(tensor.node, "While", Vec::new());
+        self.program.ops[op].alive = false;
+        self.program.value(Origin::Result(op), tensor)
     }
 
     /// What the node reads in that slot goes on in the loop.
@@ -128,8 +154,22 @@ impl Lowering<'_> {
         }
     }
 
-    /// An op that makes nothing that is looked at.
-    fn push_alone(&mut self, node: NodeId, read: Vec<usize>) {
-        self.program.push(node, "Slice of a list", read);
+    /// An item in its place, between what is cut out of the list in front of it and behind it.
+    fn set_item(&mut self, node: NodeId) {
+        let graph = self.program.graph;
+        let [Some(handle), Some(index), Some(item)] = [0, 1, 2].map(|slot| graph.data_input(node, slot)) else {
+            return;
+        };
+        let is_known = self.constants[index.node.index()];
+        let is_all = is_known && matches!(list(graph, handle), List::Written(Some(1)));
+        if is_all || !self.makes_float(node) {
+            return self.kept(node, 2);
+        }
+        let before = self.in_floats(handle);
+        let [front, behind] = [(); 2].map(|()| self.part(node, SLICE_OF_LIST, vec![before]));
+        let item = self.value(item).map(|item| self.part(node, "Reshape", vec![item]));
+        let parts = [Some(front), item, Some(behind)].into_iter().flatten().collect();
+        let after = self.part(node, "ConcatV2", parts);
+        self.program.values[after].is_output = true;
     }
 }

@@ -1,5 +1,7 @@
 //! What the converter calls its ops.
 
+use super::lower_loops::SLICE_OF_LIST;
+
 /// What the converter calls an op of the graph.
 pub(super) fn tflite_name(kind: &str) -> &'static str {
     match kind {
@@ -33,7 +35,7 @@ pub(super) fn tflite_name(kind: &str) -> &'static str {
         "MaxPool" => "MAX_POOL_2D",
         "AvgPool" => "AVERAGE_POOL_2D",
         "Transpose" => "TRANSPOSE",
-        "Slice" => "SLICE",
+        "Slice" | SLICE_OF_LIST => "SLICE",
         "StridedSlice" => "STRIDED_SLICE",
         "Split" => "SPLIT",
         "SplitV" => "SPLIT_V",

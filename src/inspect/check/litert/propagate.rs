@@ -7,6 +7,7 @@
 use hashbrown::HashMap;
 
 use super::converter::Converter;
+use super::lower_loops::SLICE_OF_LIST;
 use super::program::{OpId, Origin, Program, ValueId};
 use super::quant_type::{self, QuantType};
 use crate::passes::integer::kernels::Kernel;
@@ -58,6 +59,7 @@ pub(super) fn kernel(program: &Program<'_>, op: OpId, converter: Converter) -> K
     match of_op.kind {
         "HardSwish" | "Gelu" | "Prelu" => Kernel::Computes,
         "L2Normalization" => Kernel::Fixed,
+        SLICE_OF_LIST => Kernel::HandsOn,
         kind if asks_shape(kind) => Kernel::Computes,
         "RealDiv" | "Div" if converter == Converter::Newest => Kernel::Computes,
         // The newest lets it hand its range on, unless it has one of its own.
