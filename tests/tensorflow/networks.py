@@ -6,9 +6,8 @@ prints a table: what each network's int8 model is like, beside the one that the 
 quantization makes with the same samples. Networks are built, trained and frozen once and kept in FOLDER; another
 TensorFlow finds them there and judges the very same ones; what became of the converter's own is kept as well. Needs
 scikit-learn for the digits. Four of them are part of CI (`test_networks.py`); training all takes an hour or two. With
-`--untrained` it takes minutes:
-weights stay as they were drawn, batch norms get the digits' statistics, and of what is printed only the accuracy means
-nothing.
+`--untrained` it takes minutes: weights stay as they were drawn, batch norms get the digits' statistics, and of what is
+printed only the accuracy means nothing.
 """
 
 import argparse
@@ -38,20 +37,26 @@ NETWORKS = {}
 class Network:
     """How to build a network, what to feed it, how to train it, and what of its outputs counts as right."""
 
-    def __init__(self, build, shape, scale=(-1.0, 1.0), epochs=12, rate=1e-3, task=None):
+    def __init__(self, build, shape, scale=(-1.0, 1.0), epochs=12, rate=1e-3, task=None, hands=1):
         self.build, self.shape, self.scale = build, shape, scale
-        self.epochs, self.rate, self.task = epochs, rate, task or Classes()
+        self.epochs, self.rate, self.task, self.hands = epochs, rate, task or Classes(), hands
 
-    def data(self, seed):
-        """Inputs and targets for training and for the test. Those of the test were written by other people."""
+    def data(self, seed, hands):
+        """Inputs and targets for training and for the test, each in so many hands. Those of the test were written by
+        other people."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         images, labels = digits.images.astype(np.float32) / 16, digits.target
-        train = self.task.examples(images[:-TEST], labels[:-TEST], self.shape, np.random.RandomState(seed))
-        test = self.task.examples(images[-TEST:], labels[-TEST:], self.shape, np.random.RandomState(seed + 1))
+        train = self.examples(images[:-TEST], labels[:-TEST], hands, np.random.RandomState(seed))
+        test = self.examples(images[-TEST:], labels[-TEST:], hands, np.random.RandomState(seed + 1))
         low, high = self.scale
         return [((inputs * (high - low) + low).astype(np.float32), targets) for inputs, targets in (train, test)]
+
+    def examples(self, images, labels, hands, random):
+        """The images as they were written, then in other hands."""
+        others = [by_another_hand(images, random) for _ in range(hands - 1)]
+        return self.task.examples(np.concatenate([images, *others]), np.tile(labels, hands), self.shape, random)
 
 
 def network(name, *arguments, **keywords):
@@ -63,6 +68,18 @@ def network(name, *arguments, **keywords):
 
 
 # ---- Tasks: what is fed, what is learned, what is right
+
+
+def by_another_hand(images, random):
+    """The images, each turned, stretched and shifted a little."""
+    from scipy.ndimage import affine_transform
+
+    def bent(image):
+        matrix = np.eye(2) + random.normal(0, 0.1, [2, 2])
+        centre = (np.array(image.shape) - 1) / 2
+        return affine_transform(image, matrix, centre - matrix @ centre + random.normal(0, 0.4, 2), order=1)
+
+    return np.stack([bent(image) for image in images])
 
 
 def resized(images, shape):
@@ -155,28 +172,28 @@ def intersection_over_union(a, b):
 # ---- Networks
 
 
-def application(name, size, scale=(-1.0, 1.0), epochs=12, rate=1e-3, **arguments):
-    """One of Keras' networks for images of that size."""
+def application(name, size, scale=(-1.0, 1.0), epochs=3, rate=1e-3, hands=4, **arguments):
+    """One of Keras' networks for images of that size, which takes more hands to learn from than the small ones."""
 
     def build(shape):
         make = getattr(keras.applications, name)
         return make(weights=None, input_shape=shape, classes=10, **arguments)
 
-    NETWORKS[name] = Network(build, (size, size, 3), scale, epochs, rate)
+    NETWORKS[name] = Network(build, (size, size, 3), scale, epochs, rate, hands=hands)
 
 
 application("MobileNet", 64)
 application("MobileNetV2", 64)
 application("MobileNetV3Small", 64, scale=(0, 255))
-application("MobileNetV3Large", 64, scale=(0, 255))
+application("MobileNetV3Large", 64, scale=(0, 255), epochs=2)
 application("ResNet50", 48)
-application("ResNet50V2", 48)
-application("InceptionV3", 75, epochs=8)
-application("DenseNet121", 48, epochs=8)
-application("Xception", 71, epochs=8)
-application("NASNetMobile", 48, epochs=10)
-application("EfficientNetB0", 64, scale=(0, 255))
-application("VGG16", 32, epochs=15, rate=1e-4)
+application("ResNet50V2", 48, epochs=2)
+application("InceptionV3", 75, epochs=2)
+application("DenseNet121", 48, epochs=2)
+application("Xception", 71, epochs=2)
+application("NASNetMobile", 48, epochs=2)
+application("EfficientNetB0", 64, scale=(0, 255), epochs=2)
+application("VGG16", 32, rate=1e-4)
 
 
 def convolution(x, channels, size=3, stride=1, name=None):
@@ -260,22 +277,25 @@ class Frozen:
 
     def __init__(self, name, cache, make):
         self.name, self.folder = name, cache / name
+        # What is drawn learns nothing from other hands.
+        self.hands = 1 if make is untrained else NETWORKS[name].hands
         self.graph, self.samples = self.folder / "frozen.pb", self.folder / "calibration.npy"
         if not self.graph.exists():
             self.make(make)
         facts = json.loads((self.folder / "facts.json").read_text())
         self.input, self.outputs = facts["input"], facts["outputs"]
-        _, (self.test, self.targets) = NETWORKS[name].data(1)
+        _, (self.test, self.targets) = NETWORKS[name].data(1, self.hands)
         self.calibration = np.load(self.samples)
 
     def make(self, make):
         network = NETWORKS[self.name]
         self.folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(1)
-        (inputs, targets), _ = network.data(1)
+        (inputs, targets), _ = network.data(1, self.hands)
         model = make(network, inputs, targets)
         graph_def, source, sinks = frozen(model, network.shape)
-        np.save(self.samples, inputs[np.random.RandomState(2).permutation(len(inputs))[:CALIBRATION]])
+        written = inputs[: len(inputs) // self.hands]
+        np.save(self.samples, written[np.random.RandomState(2).permutation(len(written))[:CALIBRATION]])
         outputs = dict(zip(network.task.losses(), sinks))
         (self.folder / "facts.json").write_text(json.dumps({"input": source, "outputs": outputs}))
         self.graph.write_bytes(graph_def.SerializeToString())
