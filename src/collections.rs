@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use hashbrown::HashSet;
@@ -101,7 +102,8 @@ pub struct Collections {
     /// The encoded CollectionDefs of the file, by key.
     original: BTreeMap<String, Bytes>,
     added: BTreeMap<String, Addition>,
-    global_variables: HashSet<String>,
+    /// The names of the nodes of the file's global variables, once somebody has asked.
+    global_variables: OnceLock<HashSet<Bytes>>,
     /// Whether there is a MetaGraphDef to keep them in. Without one, only names that the passes ask for are noted.
     kept: bool,
 }
@@ -110,13 +112,7 @@ impl Collections {
     /// The collections of a file: keys and encoded CollectionDefs.
     #[must_use]
     pub fn new(original: BTreeMap<String, Bytes>) -> Self {
-        let mut collections = Self { original, kept: true, ..Self::default() };
-        collections.global_variables = collections
-            .variables(GLOBAL_VARIABLES)
-            .into_iter()
-            .filter_map(|variable| node_name(variable.variable_name))
-            .collect();
-        collections
+        Self { original, kept: true, ..Self::default() }
     }
 
     /// The keys of all collections, those added included, in alphabetical order.
@@ -152,6 +148,12 @@ impl Collections {
         nodes.chain(self.variables(key).into_iter().map(|variable| variable.variable_name)).collect()
     }
 
+    /// Whether both files have the same collection under a key, and nothing was added to either.
+    pub(crate) fn has_the_same(&self, other: &Self, key: &str) -> bool {
+        let is_added = [self, other].iter().any(|collections| collections.added.contains_key(key));
+        !is_added && self.original.get(key) == other.original.get(key)
+    }
+
     /// The names in a collection, those added included; for variables, the names of their tensors.
     #[must_use]
     pub fn all_names(&self, key: &str) -> Vec<String> {
@@ -169,7 +171,15 @@ impl Collections {
     /// Whether the variable, by its node's name, is among the file's global variables.
     #[must_use]
     pub fn has_global_variable(&self, name: &str) -> bool {
-        self.global_variables.contains(name)
+        self.global_variables().contains(name.as_bytes())
+    }
+
+    fn global_variables(&self) -> &HashSet<Bytes> {
+        self.global_variables.get_or_init(|| {
+            let Some(bytes) = self.original.get(GLOBAL_VARIABLES) else { return HashSet::new() };
+            let variables = lists(bytes, Kind::Messages).flat_map(|list| values(bytes, list));
+            variables.filter_map(|variable| variable_name(bytes, variable)).map(|name| bytes.slice(name)).collect()
+        })
     }
 
     /// Adds a variable, stored as TensorFlow stores variables under that key: whole, or by the name of its tensor.
@@ -241,7 +251,8 @@ impl Collections {
 
     /// Whether the name of one of the file's global variables holds that text.
     pub(crate) fn has_global_variable_with(&self, text: &str) -> bool {
-        self.global_variables.iter().any(|name| name.contains(text))
+        let holds_it = |name: &Bytes| std::str::from_utf8(name).is_ok_and(|name| name.contains(text));
+        self.global_variables().iter().any(holds_it)
     }
 
     /// Takes all additions back.
@@ -305,11 +316,12 @@ fn values(definition: &[u8], list: Range<usize>) -> impl Iterator<Item = Range<u
     parts.filter(|part| part.is_message(field::LIST_VALUE)).map(move |part| base + part.value_start..base + part.end)
 }
 
-/// `a/b` of `a/b:0`.
-fn node_name(mut tensor: String) -> Option<String> {
-    let end = tensor.find(':').unwrap_or(tensor.len());
-    tensor.truncate(end);
-    (!tensor.is_empty()).then_some(tensor)
+/// Where the name of a VariableDef's node is: `a/b` of `a/b:0`.
+fn variable_name(definition: &[u8], variable: Range<usize>) -> Option<Range<usize>> {
+    let tensor = wire::last_bytes(&definition[variable.clone()], 1)?;
+    let tensor = variable.start + tensor.start..variable.start + tensor.end;
+    let name = definition[tensor.clone()].split(|&byte| byte == b':').next()?;
+    (!name.is_empty()).then_some(tensor.start..tensor.start + name.len())
 }
 
 /// Splits a CollectionDef map entry: its key and where its value lies.
