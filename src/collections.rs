@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::pattern::{Blanks, Layout, Lengths, NAMES, Pattern, VARIABLE_DEFS};
+use crate::graph::pattern::{Blanks, Filled, Layout, Lengths, NAMES, Pattern, VARIABLE_DEFS};
 use crate::graph::write::Splice;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::VariableDef;
@@ -54,37 +54,20 @@ enum Kind {
 #[derive(Debug, Clone)]
 struct Addition {
     kind: Kind,
-    /// The values, each as the field of a list: most of them in pieces that no longer grow, the last ones.
-    pieces: Vec<Bytes>,
-    last: Vec<u8>,
+    /// The values, each as the field of a list.
+    list: Arc<Filled>,
 }
-
-/// What lists grow to before they are put aside: a long one would be copied again and again.
-const PIECE_BYTES: usize = 1 << 20;
 
 impl Addition {
     fn new(kind: Kind) -> Self {
-        Self { kind, pieces: Vec::new(), last: Vec::new() }
+        Self { kind, list: Arc::default() }
     }
 
-    /// Where to add a value.
-    fn list(&mut self) -> &mut Vec<u8> {
-        if self.last.len() >= PIECE_BYTES {
-            let full = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8));
-            self.pieces.push(full.into());
-        }
-        &mut self.last
-    }
-
-    fn values(&self) -> impl Iterator<Item = &[u8]> {
-        let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([self.last.as_slice()]);
-        pieces.flat_map(|piece| wire::messages(piece, field::LIST_VALUE))
-    }
-
-    /// Puts all values behind those that a list holds.
-    fn append_to(&self, list: &mut Splice) {
-        self.pieces.iter().for_each(|piece| list.part(piece.clone().into()));
-        list.bytes(self.last.clone());
+    /// The values as the fields of a list.
+    fn encoded(&self) -> Vec<u8> {
+        let mut encoded = Vec::with_capacity(self.list.len());
+        (0..self.list.pieces()).for_each(|piece| self.list.put_piece(piece, &mut encoded));
+        encoded
     }
 }
 
@@ -93,7 +76,7 @@ impl Addition {
 pub(crate) struct CollectionTemplate {
     lists: Vec<(String, Kind, Pattern)>,
     /// The lists for scopes of this length: most scopes are as long as the one before.
-    layouts: (usize, Vec<Layout>),
+    layouts: (usize, Vec<Arc<Layout>>),
 }
 
 /// The collections of a graph, as they were and with what was added.
@@ -163,7 +146,7 @@ impl Collections {
                 Kind::Nodes => String::from_utf8(value.to_vec()).ok(),
                 Kind::Messages => VariableDef::decode(value).ok().map(|variable| variable.variable_name),
             };
-            names.extend(added.values().filter_map(name));
+            names.extend(wire::messages(&added.encoded(), field::LIST_VALUE).filter_map(name));
         }
         names
     }
@@ -214,12 +197,15 @@ impl Collections {
     }
 
     fn add(&mut self, key: &str, kind: Kind, value: &[u8]) {
-        put_bytes(self.list_of(key, kind), field::LIST_VALUE, value);
+        let mut encoded = Vec::with_capacity(wire::field_len(value.len()));
+        put_bytes(&mut encoded, field::LIST_VALUE, value);
+        self.list_of(key, kind).put(&encoded);
     }
 
     /// The list that is added to a collection.
-    fn list_of(&mut self, key: &str, kind: Kind) -> &mut Vec<u8> {
-        self.added.entry(key.to_owned()).or_insert_with(|| Addition::new(kind)).list()
+    fn list_of(&mut self, key: &str, kind: Kind) -> &mut Filled {
+        let addition = self.added.entry(key.to_owned()).or_insert_with(|| Addition::new(kind));
+        Arc::make_mut(&mut addition.list)
     }
 
     /// Collections of the same sort with nothing in them.
@@ -231,7 +217,7 @@ impl Collections {
     pub(crate) fn to_template(&self, blanks: &Blanks<'_>) -> Option<CollectionTemplate> {
         let lists = self.added.iter().map(|(key, addition)| {
             let content = if addition.kind == Kind::Nodes { NAMES } else { VARIABLE_DEFS };
-            Some((key.clone(), addition.kind, Pattern::of(&addition.last, content, blanks)?))
+            Some((key.clone(), addition.kind, Pattern::of(&addition.encoded(), content, blanks)?))
         });
         Some(CollectionTemplate { lists: lists.collect::<Option<_>>()?, layouts: (0, Vec::new()) })
     }
@@ -242,10 +228,10 @@ impl Collections {
         if *scope_len != scope.len() {
             let lengths = Lengths { scope: scope.len(), input: 0 };
             *scope_len = scope.len();
-            *layouts = lists.iter().map(|(_, _, pattern)| pattern.layout(lengths)).collect();
+            *layouts = lists.iter().map(|(_, _, pattern)| Arc::new(pattern.layout(lengths))).collect();
         }
         for ((key, kind, _), layout) in lists.iter().zip(layouts) {
-            layout.fill(&Blanks { scope, input: "" }, self.list_of(key, *kind));
+            self.list_of(key, *kind).put_layout(layout, scope);
         }
     }
 
@@ -280,7 +266,7 @@ impl Collections {
         for range in lists(original, addition.kind) {
             list.bytes(original[range].to_vec());
         }
-        addition.append_to(&mut list);
+        list.filled(Arc::clone(&addition.list));
         let mut encoded = Vec::new();
         for part in Fields::new(original).map_while(Result::ok) {
             if !part.is_message(addition.kind.number()) && !part.is_message(other.number()) {

@@ -118,7 +118,7 @@ pub struct Use {
 }
 
 /// A range of one of the graph's buffers.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
     len: u32,
