@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::pattern::{Blanks, Layout, Lengths, NAMES, Pattern, VARIABLE_DEFS};
+use crate::graph::pattern::{Blanks, Filled, Layout, Lengths, NAMES, Pattern, VARIABLE_DEFS};
 use crate::graph::write::Splice;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::VariableDef;
@@ -53,37 +54,20 @@ enum Kind {
 #[derive(Debug, Clone)]
 struct Addition {
     kind: Kind,
-    /// The values, each as the field of a list: most of them in pieces that no longer grow, the last ones.
-    pieces: Vec<Bytes>,
-    last: Vec<u8>,
+    /// The values, each as the field of a list.
+    list: Arc<Filled>,
 }
-
-/// What lists grow to before they are put aside: a long one would be copied again and again.
-const PIECE_BYTES: usize = 1 << 20;
 
 impl Addition {
     fn new(kind: Kind) -> Self {
-        Self { kind, pieces: Vec::new(), last: Vec::new() }
+        Self { kind, list: Arc::default() }
     }
 
-    /// Where to add a value.
-    fn list(&mut self) -> &mut Vec<u8> {
-        if self.last.len() >= PIECE_BYTES {
-            let full = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8));
-            self.pieces.push(full.into());
-        }
-        &mut self.last
-    }
-
-    fn values(&self) -> impl Iterator<Item = &[u8]> {
-        let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([self.last.as_slice()]);
-        pieces.flat_map(|piece| wire::messages(piece, field::LIST_VALUE))
-    }
-
-    /// Puts all values behind those that a list holds.
-    fn append_to(&self, list: &mut Splice) {
-        self.pieces.iter().for_each(|piece| list.part(piece.clone().into()));
-        list.bytes(self.last.clone());
+    /// The values as the fields of a list.
+    fn encoded(&self) -> Vec<u8> {
+        let mut encoded = Vec::with_capacity(self.list.len());
+        (0..self.list.pieces()).for_each(|piece| self.list.put_piece(piece, &mut encoded));
+        encoded
     }
 }
 
@@ -92,7 +76,7 @@ impl Addition {
 pub(crate) struct CollectionTemplate {
     lists: Vec<(String, Kind, Pattern)>,
     /// The lists for scopes of this length: most scopes are as long as the one before.
-    layouts: (usize, Vec<Layout>),
+    layouts: (usize, Vec<Arc<Layout>>),
 }
 
 /// The collections of a graph, as they were and with what was added.
@@ -101,7 +85,8 @@ pub struct Collections {
     /// The encoded CollectionDefs of the file, by key.
     original: BTreeMap<String, Bytes>,
     added: BTreeMap<String, Addition>,
-    global_variables: HashSet<String>,
+    /// The names of the nodes of the file's global variables, once somebody has asked.
+    global_variables: OnceLock<HashSet<Bytes>>,
     /// Whether there is a MetaGraphDef to keep them in. Without one, only names that the passes ask for are noted.
     kept: bool,
 }
@@ -110,13 +95,7 @@ impl Collections {
     /// The collections of a file: keys and encoded CollectionDefs.
     #[must_use]
     pub fn new(original: BTreeMap<String, Bytes>) -> Self {
-        let mut collections = Self { original, kept: true, ..Self::default() };
-        collections.global_variables = collections
-            .variables(GLOBAL_VARIABLES)
-            .into_iter()
-            .filter_map(|variable| node_name(variable.variable_name))
-            .collect();
-        collections
+        Self { original, kept: true, ..Self::default() }
     }
 
     /// The keys of all collections, those added included, in alphabetical order.
@@ -152,6 +131,12 @@ impl Collections {
         nodes.chain(self.variables(key).into_iter().map(|variable| variable.variable_name)).collect()
     }
 
+    /// Whether both files have the same collection under a key, and nothing was added to either.
+    pub(crate) fn has_the_same(&self, other: &Self, key: &str) -> bool {
+        let is_added = [self, other].iter().any(|collections| collections.added.contains_key(key));
+        !is_added && self.original.get(key) == other.original.get(key)
+    }
+
     /// The names in a collection, those added included; for variables, the names of their tensors.
     #[must_use]
     pub fn all_names(&self, key: &str) -> Vec<String> {
@@ -161,7 +146,7 @@ impl Collections {
                 Kind::Nodes => String::from_utf8(value.to_vec()).ok(),
                 Kind::Messages => VariableDef::decode(value).ok().map(|variable| variable.variable_name),
             };
-            names.extend(added.values().filter_map(name));
+            names.extend(wire::messages(&added.encoded(), field::LIST_VALUE).filter_map(name));
         }
         names
     }
@@ -169,7 +154,15 @@ impl Collections {
     /// Whether the variable, by its node's name, is among the file's global variables.
     #[must_use]
     pub fn has_global_variable(&self, name: &str) -> bool {
-        self.global_variables.contains(name)
+        self.global_variables().contains(name.as_bytes())
+    }
+
+    fn global_variables(&self) -> &HashSet<Bytes> {
+        self.global_variables.get_or_init(|| {
+            let Some(bytes) = self.original.get(GLOBAL_VARIABLES) else { return HashSet::new() };
+            let variables = lists(bytes, Kind::Messages).flat_map(|list| values(bytes, list));
+            variables.filter_map(|variable| variable_name(bytes, variable)).map(|name| bytes.slice(name)).collect()
+        })
     }
 
     /// Adds a variable, stored as TensorFlow stores variables under that key: whole, or by the name of its tensor.
@@ -204,12 +197,15 @@ impl Collections {
     }
 
     fn add(&mut self, key: &str, kind: Kind, value: &[u8]) {
-        put_bytes(self.list_of(key, kind), field::LIST_VALUE, value);
+        let mut encoded = Vec::with_capacity(wire::field_len(value.len()));
+        put_bytes(&mut encoded, field::LIST_VALUE, value);
+        self.list_of(key, kind).put(&encoded);
     }
 
     /// The list that is added to a collection.
-    fn list_of(&mut self, key: &str, kind: Kind) -> &mut Vec<u8> {
-        self.added.entry(key.to_owned()).or_insert_with(|| Addition::new(kind)).list()
+    fn list_of(&mut self, key: &str, kind: Kind) -> &mut Filled {
+        let addition = self.added.entry(key.to_owned()).or_insert_with(|| Addition::new(kind));
+        Arc::make_mut(&mut addition.list)
     }
 
     /// Collections of the same sort with nothing in them.
@@ -221,7 +217,7 @@ impl Collections {
     pub(crate) fn to_template(&self, blanks: &Blanks<'_>) -> Option<CollectionTemplate> {
         let lists = self.added.iter().map(|(key, addition)| {
             let content = if addition.kind == Kind::Nodes { NAMES } else { VARIABLE_DEFS };
-            Some((key.clone(), addition.kind, Pattern::of(&addition.last, content, blanks)?))
+            Some((key.clone(), addition.kind, Pattern::of(&addition.encoded(), content, blanks)?))
         });
         Some(CollectionTemplate { lists: lists.collect::<Option<_>>()?, layouts: (0, Vec::new()) })
     }
@@ -232,16 +228,17 @@ impl Collections {
         if *scope_len != scope.len() {
             let lengths = Lengths { scope: scope.len(), input: 0 };
             *scope_len = scope.len();
-            *layouts = lists.iter().map(|(_, _, pattern)| pattern.layout(lengths)).collect();
+            *layouts = lists.iter().map(|(_, _, pattern)| Arc::new(pattern.layout(lengths))).collect();
         }
         for ((key, kind, _), layout) in lists.iter().zip(layouts) {
-            layout.fill(&Blanks { scope, input: "" }, self.list_of(key, *kind));
+            self.list_of(key, *kind).put_layout(layout, scope);
         }
     }
 
     /// Whether the name of one of the file's global variables holds that text.
     pub(crate) fn has_global_variable_with(&self, text: &str) -> bool {
-        self.global_variables.iter().any(|name| name.contains(text))
+        let holds_it = |name: &Bytes| std::str::from_utf8(name).is_ok_and(|name| name.contains(text));
+        self.global_variables().iter().any(holds_it)
     }
 
     /// Takes all additions back.
@@ -269,7 +266,7 @@ impl Collections {
         for range in lists(original, addition.kind) {
             list.bytes(original[range].to_vec());
         }
-        addition.append_to(&mut list);
+        list.filled(Arc::clone(&addition.list));
         let mut encoded = Vec::new();
         for part in Fields::new(original).map_while(Result::ok) {
             if !part.is_message(addition.kind.number()) && !part.is_message(other.number()) {
@@ -305,11 +302,12 @@ fn values(definition: &[u8], list: Range<usize>) -> impl Iterator<Item = Range<u
     parts.filter(|part| part.is_message(field::LIST_VALUE)).map(move |part| base + part.value_start..base + part.end)
 }
 
-/// `a/b` of `a/b:0`.
-fn node_name(mut tensor: String) -> Option<String> {
-    let end = tensor.find(':').unwrap_or(tensor.len());
-    tensor.truncate(end);
-    (!tensor.is_empty()).then_some(tensor)
+/// Where the name of a VariableDef's node is: `a/b` of `a/b:0`.
+fn variable_name(definition: &[u8], variable: Range<usize>) -> Option<Range<usize>> {
+    let tensor = wire::last_bytes(&definition[variable.clone()], 1)?;
+    let tensor = variable.start + tensor.start..variable.start + tensor.end;
+    let name = definition[tensor.clone()].split(|&byte| byte == b':').next()?;
+    (!name.is_empty()).then_some(tensor.start..tensor.start + name.len())
 }
 
 /// Splits a CollectionDef map entry: its key and where its value lies.

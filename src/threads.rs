@@ -4,16 +4,13 @@ use std::panic::resume_unwind;
 use std::thread;
 
 /// Does both at the same time, or where the system has no thread to spare, one after the other.
-pub(crate) fn both<A, B: Send>(first: impl FnOnce() -> A, second: impl Fn() -> B + Sync) -> (A, B) {
-    thread::scope(|scope| {
-        let running = thread::Builder::new().spawn_scoped(scope, &second);
+pub(crate) fn both<A, B: Send>(first: impl FnOnce() -> A, mut second: impl FnMut() -> B + Send) -> (A, B) {
+    let (first, done) = thread::scope(|scope| {
+        let running = thread::Builder::new().spawn_scoped(scope, &mut second);
         let first = first();
-        let second = match running {
-            Ok(running) => running.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            Err(_) => second(),
-        };
-        (first, second)
-    })
+        (first, running.map(|running| running.join().unwrap_or_else(|panic| resume_unwind(panic))))
+    });
+    (first, done.unwrap_or_else(|_| second()))
 }
 
 #[cfg(test)]

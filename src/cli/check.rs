@@ -70,7 +70,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let text = if args.json {
         to_json(&result)
     } else {
-        terminal::paint(&check::to_text(&result, args.ops), terminal::line_style)
+        terminal::paint(check::to_text(&result, args.ops), terminal::line_style)
     };
     terminal::print(&text)?;
     Ok(ExitCode::from(u8::from(result.findings.errors > 0)))

@@ -44,7 +44,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode> {
     if let Some(path) = &args.html.html {
         write_page(path, &PageData::of_diff(&a.graph, &b.graph, &diff))?;
     }
-    let text = || terminal::paint(&diff::to_text(&diff), terminal::line_style);
+    let text = || terminal::paint(diff::to_text(&diff), terminal::line_style);
     terminal::print(&if args.json { to_json(&diff) } else { text() })?;
     Ok(ExitCode::from(u8::from(!diff.is_empty())))
 }

@@ -43,7 +43,7 @@ pub struct ExplainArgs {
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let explanation = explain(args, || source::open(&args.input.model))?;
-    let text = || terminal::paint(&explain::to_text(&explanation, args.all), terminal::line_style);
+    let text = || terminal::paint(explain::to_text(&explanation, args.all), terminal::line_style);
     terminal::print(&if args.json { to_json(&explanation) } else { text() })?;
     Ok(ExitCode::SUCCESS)
 }

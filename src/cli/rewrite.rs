@@ -77,7 +77,7 @@ pub fn transform(
         target.write_document(&render(&PageData::of_rewrite(graph, &rewritten.report))?)?;
     }
     if output.dry_run && !output.quiet {
-        terminal::print(&terminal::paint(&plan_text::to_text(&rewritten.report), terminal::line_style))?;
+        terminal::print(&terminal::paint(plan_text::to_text(&rewritten.report), terminal::line_style))?;
     }
     let code = finish(&mut rewritten, targets, output, stages);
     // Millions of nodes take longer to give back one by one than with the process.

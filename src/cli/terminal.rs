@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
+use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 
@@ -41,7 +42,11 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Paints the first word of each line that `style` knows, where colour is wanted.
-pub fn paint(text: &str, style: impl Fn(&str) -> Option<Style>) -> String {
+pub fn paint(text: String, style: impl Fn(&str) -> Option<Style>) -> String {
+    // What is painted in vain is taken off again line by line.
+    if AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never {
+        return text;
+    }
     let mut painted = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let word = line.split([' ', '\n']).next().unwrap_or_default();

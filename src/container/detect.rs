@@ -51,7 +51,8 @@ impl Shape {
             (1, WireType::Length) => self.node |= looks_like_node(value),
             (2, WireType::Length) => {
                 self.graph_inside |= has_node(value);
-                self.meta_graph_inside |= messages(value, 2).any(|graph| has_node(&value[graph]));
+                // A graph is not walked for what it might be instead.
+                self.meta_graph_inside |= !self.graph_inside && messages(value, 2).any(|graph| has_node(&value[graph]));
             }
             (3, WireType::Varint) => self.only_in_graph = true,
             (4, WireType::Length) if wire::last_varint(value, 1).is_some() => self.only_in_graph = true,

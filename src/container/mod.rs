@@ -24,7 +24,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::write::{Sink, Splice, SpliceInput};
 use crate::graph::{Graph, NodeId, read, verify};
 use crate::source::{self, Part, Source};
-use crate::threads::both;
 pub(crate) use ends::Ends;
 use meta_graph::MetaGraph;
 pub(crate) use signatures::{DEFAULT_SIGNATURE, Signatures};
@@ -85,9 +84,6 @@ enum Enclosing {
     NewSavedModel(Vec<u8>, Vec<u8>),
 }
 
-/// A file of so many bytes is worth a second thread.
-const MANY_BYTES: usize = 8 << 20;
-
 /// The largest message that protobuf implementations read.
 const MAX_OUTPUT_BYTES: u64 = i32::MAX as u64;
 
@@ -121,16 +117,11 @@ impl Model {
                 (meta.graph.clone(), Enclosing::SavedModel(entry, meta))
             }
         };
-        let collections = || match &enclosing {
+        let collections = match &enclosing {
             Enclosing::MetaGraph(meta) | Enclosing::SavedModel(_, meta) => meta.collections(&bytes),
             Enclosing::Nothing | Enclosing::NewSavedModel(..) => Collections::default(),
         };
-        let (graph, collections) = if bytes.len() < MANY_BYTES {
-            (read::parse(bytes.slice(graph_range)), collections())
-        } else {
-            both(|| read::parse(bytes.slice(graph_range)), collections)
-        };
-        let graph = graph?;
+        let graph = read::parse(bytes.slice(graph_range))?;
         verify::check_acyclic(&graph)?;
         let ends = Ends::find(&graph, &options.inputs, &options.outputs)?;
         let path = String::new();

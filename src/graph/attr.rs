@@ -29,6 +29,11 @@ impl Graph {
         }
     }
 
+    /// The NodeDef in the file, of a node that is as it was.
+    pub(crate) fn encoded(&self, node: NodeId) -> Option<&[u8]> {
+        (!self.is_changed(node)).then(|| self.body(node))
+    }
+
     /// The attributes of an inserted node as they were encoded; of an original node, whose attributes lie between other
     /// fields, nothing.
     #[must_use]

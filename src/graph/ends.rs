@@ -1,7 +1,10 @@
 //! Where results leave a graph, without what only trains, saves or watches.
 
 use super::op_class::{feeds, is_variable, takes_batch_norm};
-use super::training::{Gradients, is_gradient, name_stands_aside, op_stands_aside, op_watches, reads_loss_gradient};
+use super::training::{
+    Gradients, is_gradient, name_stands_aside, op_stands_aside, op_watches, reads_loss_gradient,
+    some_name_may_stand_aside,
+};
 use super::{Graph, NodeId, PerOp};
 
 /// What a node is to somebody who looks for results.
@@ -33,15 +36,13 @@ pub(crate) fn unread_ends(graph: &Graph) -> Vec<NodeId> {
 
 /// The ends, and how many of them, the first, nobody reads.
 fn ends(graph: &Graph) -> (Vec<NodeId>, usize) {
-    let order = graph.run_order();
+    let order = graph.near_order();
     let mut roles = vec![Role::Aside; graph.len()];
-    let facts = OpFacts::of(graph);
+    let facts = Facts::of(graph);
     for &node in order.iter().rev() {
         roles[node.index()] = role(graph, node, &facts, &roles);
     }
-    let depth = depths(graph, &order);
     let abandoned = abandoned(graph, &order);
-    drop(order);
     let is_end = |node: NodeId| matches!(roles[node.index()], Role::End | Role::Watched) && !abandoned[node.index()];
     let mut ends: Vec<NodeId> = graph.ids().filter(|&node| is_end(node)).collect();
     // What reads a variable once it is trained, as the optimizers of Keras do.
@@ -50,9 +51,12 @@ fn ends(graph: &Graph) -> (Vec<NodeId>, usize) {
         ends.retain(|&node| !gradients.contain(node));
     }
     let is_watched = |node: NodeId| roles[node.index()] == Role::Watched;
-    ends.sort_unstable_by_key(|&node| (is_watched(node), std::cmp::Reverse(depth[node.index()]), node));
-    if ends.iter().any(|node| depth[node.index()] > 0) {
-        ends.retain(|node| depth[node.index()] > 0);
+    if ends.len() > 1 {
+        let depth = depths(graph, &order);
+        ends.sort_unstable_by_key(|&node| (is_watched(node), std::cmp::Reverse(depth[node.index()]), node));
+        if ends.iter().any(|node| depth[node.index()] > 0) {
+            ends.retain(|node| depth[node.index()] > 0);
+        }
     }
     let unread = ends.partition_point(|&node| !is_watched(node));
     for end in &mut ends[..unread] {
@@ -81,20 +85,45 @@ fn is_made_by_rewriter(name: &str) -> bool {
     scope.trim_end_matches(|end: char| end.is_ascii_digit() || end == '_').ends_with("_quant")
 }
 
-/// What the roles of nodes depend on, of ops.
-struct OpFacts {
-    stands_aside: PerOp<bool>,
+/// What the roles of nodes depend on, beside their edges.
+struct Facts {
+    op_stands_aside: PerOp<bool>,
+    some_name_stands_aside: bool,
     watches: PerOp<bool>,
+    holds: PerOp<Holds>,
 }
 
-impl OpFacts {
+/// Whether a node of some op only holds what others read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    /// If it hands on a variable.
+    IfVariable,
+    No,
+}
+
+impl Facts {
     fn of(graph: &Graph) -> Self {
-        Self { stands_aside: graph.per_op(op_stands_aside), watches: graph.per_op(op_watches) }
+        Self {
+            op_stands_aside: graph.per_op(op_stands_aside),
+            some_name_stands_aside: some_name_may_stand_aside(graph),
+            watches: graph.per_op(op_watches),
+            holds: graph.per_op(holds),
+        }
+    }
+
+    fn stands_aside(&self, graph: &Graph, node: NodeId) -> bool {
+        *self.op_stands_aside.of(graph, node) || self.some_name_stands_aside && name_stands_aside(graph.name(node))
     }
 }
 
-fn role(graph: &Graph, node: NodeId, facts: &OpFacts, roles: &[Role]) -> Role {
-    if *facts.stands_aside.of(graph, node) || name_stands_aside(graph.name(node)) || is_source(graph, node) {
+fn role(graph: &Graph, node: NodeId, facts: &Facts, roles: &[Role]) -> Role {
+    let holds = match facts.holds.of(graph, node) {
+        Holds::Yes => true,
+        Holds::IfVariable => hands_on_variable(graph, node),
+        Holds::No => false,
+    };
+    if holds || facts.stands_aside(graph, node) {
         return Role::Aside;
     }
     let watches =
@@ -137,22 +166,25 @@ fn depths(graph: &Graph, order: &[NodeId]) -> Vec<u32> {
 fn abandoned(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     let mut abandoned = vec![false; graph.len()];
     let is_layer = graph.per_op(takes_batch_norm);
-    for &node in order {
-        let name = graph.name(node);
-        let took_over = name.ends_with("_Fold") || name.ends_with("_fold");
-        abandoned[node.index()] = !took_over
-            && if *is_layer.of(graph, node) {
-                graph.find(&[name, "_Fold"].concat()).is_some()
-            } else {
-                graph.data_inputs(node).any(|input| abandoned[input.node.index()])
-            };
+    let took_over = |name: &str| name.ends_with("_Fold") || name.ends_with("_fold");
+    let has_twin = |name: &str| !took_over(name) && graph.find(&[name, "_Fold"].concat()).is_some();
+    let left_behind: Vec<NodeId> =
+        graph.ids().filter(|&node| *is_layer.of(graph, node) && has_twin(graph.name(node))).collect();
+    if left_behind.is_empty() {
+        return abandoned;
+    }
+    for node in left_behind {
+        abandoned[node.index()] = true;
+    }
+    for &node in order.iter().filter(|&&node| !*is_layer.of(graph, node)) {
+        abandoned[node.index()] =
+            graph.data_inputs(node).any(|input| abandoned[input.node.index()]) && !took_over(graph.name(node));
     }
     abandoned
 }
 
-/// Whether a node only holds what others read.
-fn is_source(graph: &Graph, node: NodeId) -> bool {
-    match graph.op(node) {
+fn holds(op: &str) -> Holds {
+    match op {
         "Const"
         | "Placeholder"
         | "PlaceholderV2"
@@ -160,11 +192,14 @@ fn is_source(graph: &Graph, node: NodeId) -> bool {
         | "VariableV2"
         | "Variable"
         | "VarHandleOp"
-        | "ReadVariableOp" => true,
-        // What a variable is read through, and the pivots of a conditional.
-        "Identity" => graph
-            .data_input(node, 0)
-            .is_some_and(|input| is_variable(graph.op(input.node)) || graph.op(input.node) == "Switch"),
-        _ => false,
+        | "ReadVariableOp" => Holds::Yes,
+        "Identity" => Holds::IfVariable,
+        _ => Holds::No,
     }
+}
+
+/// Whether a variable is read through the node, or it is the pivot of a conditional.
+fn hands_on_variable(graph: &Graph, identity: NodeId) -> bool {
+    let input = graph.data_input(identity, 0).map(|input| graph.op(input.node));
+    input.is_some_and(|op| is_variable(op) || op == "Switch")
 }

@@ -28,8 +28,8 @@ impl NameHasher {
 /// is not found and then inserted touches one cache line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HashIndex {
-    /// A power of two of slots, or none: the hash, and the place plus one; zero while free. A hash belongs into the slot
-    /// that its high bits number, or the next free one.
+    /// The hash, and the place plus one; zero while free. A hash belongs into the slot that lies as far among the slots
+    /// as it does among all hashes, or the next free one.
     slots: Vec<u64>,
     used: usize,
     /// What has no slot yet.
@@ -42,7 +42,7 @@ const MAX_WAITING: usize = 64;
 impl HashIndex {
     /// An index with room for so many places.
     pub(crate) fn with_capacity(places: usize) -> Self {
-        Self { slots: vec![0; (places * 3 / 2 + 1).next_power_of_two()], ..Self::default() }
+        Self { slots: vec![0; places * 3 / 2 + 1], ..Self::default() }
     }
 
     /// The place with that hash for which `is` holds.
@@ -55,13 +55,13 @@ impl HashIndex {
             if other == hash && is(place) {
                 return Some(place);
             }
-            at = (at + 1) & (self.slots.len() - 1);
+            at = self.next_slot(at);
         }
         None
     }
 
     /// Brings to the processor what looking these hashes up will need: for many at once, the waits overlap.
-    pub(super) fn bring_near(&self, hashes: impl Iterator<Item = NameHash>) {
+    pub(crate) fn bring_near(&self, hashes: impl Iterator<Item = NameHash>) {
         if !self.slots.is_empty() {
             std::hint::black_box(hashes.fold(0, |all, hash| all ^ self.slots[self.first_slot(hash)]));
         }
@@ -88,15 +88,39 @@ impl HashIndex {
         self.put(hash, place);
     }
 
+    /// As [`Self::find`]; a place that is not found is `place` from now on.
+    pub(crate) fn find_or_insert(
+        &mut self,
+        hash: NameHash,
+        place: u32,
+        mut is: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
+        debug_assert!(self.waiting.is_empty(), "what waits would not be found");
+        self.used += 1;
+        if self.used * 3 > self.slots.len() * 2 {
+            self.grow();
+        }
+        let mut at = self.first_slot(hash);
+        while let Some((other, found)) = unpack(self.slots[at]) {
+            if other == hash && is(found) {
+                self.used -= 1;
+                return Some(found);
+            }
+            at = self.next_slot(at);
+        }
+        self.slots[at] = pack(hash, place);
+        None
+    }
+
     fn put(&mut self, hash: NameHash, place: u32) {
         let mut at = self.first_slot(hash);
         while self.slots[at] != 0 {
-            at = (at + 1) & (self.slots.len() - 1);
+            at = self.next_slot(at);
         }
-        self.slots[at] = u64::from(hash.0) << 32 | (u64::from(place) + 1);
+        self.slots[at] = pack(hash, place);
     }
 
-    /// Doubles the slots. As high bits number them, all that is moved keeps its order.
+    /// Doubles the slots. All that is moved keeps its order.
     fn grow(&mut self) {
         let doubled = vec![0; (self.slots.len() * 2).max(16)];
         for (hash, place) in std::mem::replace(&mut self.slots, doubled).into_iter().filter_map(unpack) {
@@ -104,10 +128,18 @@ impl HashIndex {
         }
     }
 
+    fn next_slot(&self, slot: usize) -> usize {
+        if slot + 1 < self.slots.len() { slot + 1 } else { 0 }
+    }
+
     #[allow(clippy::cast_possible_truncation)] // fewer than there are slots
     fn first_slot(&self, hash: NameHash) -> usize {
         ((u64::from(hash.0) * self.slots.len() as u64) >> 32) as usize
     }
+}
+
+fn pack(hash: NameHash, place: u32) -> u64 {
+    u64::from(hash.0) << 32 | (u64::from(place) + 1)
 }
 
 #[allow(clippy::cast_possible_truncation)] // two halves

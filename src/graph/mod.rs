@@ -10,6 +10,7 @@ pub(crate) mod constant;
 mod element_type;
 pub(crate) mod ends;
 mod index;
+mod kinds;
 pub(crate) mod loops;
 pub mod name;
 pub(crate) mod op_class;
@@ -30,11 +31,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use memchr::memmem;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Part;
 use index::NameHasher;
 pub(crate) use index::{HashIndex, NameHash, NameSet};
+use kinds::{Kind, Kinds};
 use stamp::{Place, Stamps};
 
 /// A node, by its place in the graph's arena: file order first, then order of insertion.
@@ -44,6 +47,7 @@ pub struct NodeId(pub(crate) u32);
 impl NodeId {
     /// The node's place in the arena.
     #[must_use]
+    #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -114,7 +118,7 @@ pub struct Use {
 }
 
 /// A range of one of the graph's buffers.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
     len: u32,
@@ -136,12 +140,12 @@ struct Node {
     name: Span,
     /// Original: the NodeDef's body in `source`. Inserted: its attribute fields in `attrs`.
     raw: Span,
-    op: u32,
-    device: u32,
+    /// Op and device, by their number in [`Kinds`].
+    kind: u32,
     first_input: u32,
     input_count: u32,
-    /// The first and last edge that leads from it.
-    consumers: [u32; 2],
+    /// The last edge that leads from it; behind it comes the first one.
+    last_use: u32,
     /// Bytes of tag and length before the body.
     header_len: u8,
     edited: bool,
@@ -151,7 +155,7 @@ struct Node {
 const NONE: u32 = u32::MAX;
 const CONTROL: u32 = u32::MAX;
 
-/// One input slot; the slots of a node are consecutive. All uses of a node form a doubly linked list.
+/// One input slot; the slots of a node are consecutive. All uses of a node form a ring.
 #[derive(Debug, Clone, Copy)]
 struct Edge {
     from: u32,
@@ -175,7 +179,7 @@ pub struct Graph {
     text: String,
     /// Encoded attributes of inserted nodes.
     attrs: Vec<u8>,
-    words: Words,
+    kinds: Kinds,
     /// Attributes that original nodes were given, encoded, by node.
     given_attrs: HashMap<NodeId, Vec<GivenAttr>>,
     /// Contents that lie elsewhere, of original Consts whose `value` has none.
@@ -191,41 +195,6 @@ pub struct Graph {
 struct GivenAttr {
     name: Box<str>,
     value: Vec<u8>,
-}
-
-/// Op and device names, each kept once; the first is the empty one, which most devices are.
-#[derive(Debug, Clone)]
-struct Words {
-    list: Vec<Word>,
-    index: HashMap<Box<str>, u32>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Word {
-    text: Box<str>,
-    closes_loop: bool,
-}
-
-impl Default for Words {
-    fn default() -> Self {
-        Self { list: vec![Word::default()], index: HashMap::default() }
-    }
-}
-
-impl Words {
-    #[allow(clippy::cast_possible_truncation)] // fewer words than bytes in a 4 GiB file
-    fn intern(&mut self, word: &str) -> u32 {
-        if word.is_empty() {
-            return 0;
-        }
-        if let Some(&id) = self.index.get(word) {
-            return id;
-        }
-        let id = self.list.len() as u32;
-        self.list.push(Word { text: word.into(), closes_loop: matches!(word, "NextIteration" | "RefNextIteration") });
-        self.index.insert(word.into(), id);
-        id
-    }
 }
 
 /// What an inserted node is made of; see [`Graph::insert`].
@@ -261,6 +230,11 @@ impl Graph {
         &self.text
     }
 
+    /// Whether there may be a node whose name holds that text: one look at all names. No, only if there is none.
+    pub(crate) fn some_name_may_hold(&self, part: &str) -> bool {
+        !self.stamps.is_empty() || memmem::find(self.text.as_bytes(), part.as_bytes()).is_some()
+    }
+
     /// How many nodes came from the file.
     #[must_use]
     pub fn original_count(&self) -> usize {
@@ -294,13 +268,17 @@ impl Graph {
     /// How many nodes of each op were inserted.
     #[must_use]
     pub fn ops_inserted(&self) -> BTreeMap<&str, usize> {
-        let mut counts = vec![0; self.words.list.len()];
-        for node in &self.nodes[self.original_count..] {
-            counts[node.op as usize] += 1;
+        self.ops_of(&self.nodes[self.original_count..])
+    }
+
+    /// How many there are of each op, of these nodes and those of stamps.
+    fn ops_of(&self, nodes: &[Node]) -> BTreeMap<&str, usize> {
+        let mut counts = vec![0; self.kinds.len()];
+        for node in nodes {
+            counts[node.kind as usize] += 1;
         }
-        self.stamps.count_ops(&mut counts);
-        let ops = self.words.list.iter().map(|word| &*word.text);
-        ops.zip(counts).filter(|&(_, count)| count > 0).collect()
+        self.stamps.count_kinds(&mut counts);
+        self.kinds.by_op(counts)
     }
 
     /// All nodes in order: the file's, then the inserted ones.
@@ -424,52 +402,54 @@ impl Graph {
         }
     }
 
-    /// Op and device, as words.
+    /// Op and device, by their number.
     #[inline]
-    fn words_of(&self, node: NodeId) -> [u32; 2] {
-        match self.place(node) {
-            Place::Alone(place) => [self.nodes[place].op, self.nodes[place].device],
-            Place::Stamped(stamp, inside) => self.stamps.words(stamp, inside),
-        }
+    fn kind_number(&self, node: NodeId) -> usize {
+        let number = match self.place(node) {
+            Place::Alone(place) => self.nodes[place].kind,
+            Place::Stamped(stamp, inside) => self.stamps.kind(stamp, inside),
+        };
+        number as usize
+    }
+
+    #[inline]
+    fn kind(&self, node: NodeId) -> &Kind {
+        self.kinds.get(self.kind_number(node))
     }
 
     /// The node's op, such as `Conv2D`.
     #[must_use]
     #[inline]
     pub fn op(&self, node: NodeId) -> &str {
-        &self.words.list[self.words_of(node)[0] as usize].text
+        &self.kind(node).op
     }
 
     /// Finds out something about ops, once for each op of the graph however many nodes have it.
     pub(crate) fn per_op<T>(&self, fact: impl Fn(&str) -> T) -> PerOp<T> {
-        PerOp(self.words.list.iter().map(|word| fact(&word.text)).collect())
+        PerOp(self.kinds.iter().map(|kind| fact(&kind.op)).collect())
     }
 
     /// How many nodes there are of each op.
     #[must_use]
     pub fn op_counts(&self) -> BTreeMap<&str, usize> {
-        let mut counts = vec![0usize; self.words.list.len()];
-        self.nodes.iter().for_each(|node| counts[node.op as usize] += 1);
-        self.stamps.count_ops(&mut counts);
-        let counts = self.words.list.iter().zip(counts).filter(|&(_, count)| count > 0);
-        counts.map(|(word, count)| (&*word.text, count)).collect()
+        self.ops_of(&self.nodes)
     }
 
     /// Whether the node closes a while-loop, so that its output may lead back to its input.
     #[must_use]
     pub fn closes_loop(&self, node: NodeId) -> bool {
-        self.words.list[self.words_of(node)[0] as usize].closes_loop
+        self.kind(node).closes_loop
     }
 
     /// Whether any op closes a while-loop; no, only if there is none.
     fn may_have_loops(&self) -> bool {
-        self.words.list.iter().any(|word| word.closes_loop)
+        self.kinds.iter().any(|kind| kind.closes_loop)
     }
 
     /// The node's requested device, mostly empty.
     #[must_use]
     pub fn device(&self, node: NodeId) -> &str {
-        &self.words.list[self.words_of(node)[1] as usize].text
+        &self.kind(node).device
     }
 
     /// An error about this node: `<what> in node 'name' (Op)`.
@@ -575,20 +555,19 @@ impl Graph {
 
     /// The edges from the node; of one in a stamp, those that lead out of it.
     fn edges_from(&self, node: NodeId) -> impl Iterator<Item = (u32, Edge)> + '_ {
-        let first = match self.place(node) {
-            Place::Alone(place) => self.nodes[place].consumers[0],
-            Place::Stamped(stamp, _) => self.stamps.ends(stamp, node)[0],
-        };
-        self.edges_after(first)
+        self.edges_up_to(match self.place(node) {
+            Place::Alone(place) => self.nodes[place].last_use,
+            Place::Stamped(stamp, _) => self.stamps.last_use(stamp, node),
+        })
     }
 
-    /// The edges of a list from one on.
-    fn edges_after(&self, first: u32) -> impl Iterator<Item = (u32, Edge)> + '_ {
-        let mut next = first;
+    /// The edges of a ring, by its last one.
+    fn edges_up_to(&self, last: u32) -> impl Iterator<Item = (u32, Edge)> + '_ {
+        let mut next = self.edges.get(last as usize).map_or(NONE, |last| last.next);
         std::iter::from_fn(move || {
             let index = next;
             let edge = *self.edges.get(index as usize)?;
-            next = edge.next;
+            next = if index == last { NONE } else { edge.next };
             Some((index, edge))
         })
     }
@@ -651,11 +630,10 @@ impl Graph {
         self.nodes.push(Node {
             name: Span::new(self.text.len(), name.len()),
             raw,
-            op: self.words.intern(op),
-            device: self.words.intern(device),
+            kind: self.kinds.intern(op, device),
             first_input: self.edges.len() as u32,
             input_count: 0,
-            consumers: [NONE; 2],
+            last_use: NONE,
             header_len,
             edited: false,
             renamed: false,
@@ -683,41 +661,36 @@ impl Graph {
         }
     }
 
-    /// The first and last edge from a node; of one in a stamp, of those that lead out of it.
-    fn ends_mut(&mut self, node: NodeId) -> &mut [u32; 2] {
+    /// The last edge from a node; of one in a stamp, of those that lead out of it.
+    fn last_use_mut(&mut self, node: NodeId) -> &mut u32 {
         match self.place(node) {
-            Place::Alone(place) => &mut self.nodes[place].consumers,
-            Place::Stamped(stamp, _) => self.stamps.ends_mut(stamp, node),
+            Place::Alone(place) => &mut self.nodes[place].last_use,
+            Place::Stamped(stamp, _) => self.stamps.last_use_mut(stamp, node),
         }
     }
 
+    /// Puts an edge behind the last one from its node.
     fn link(&mut self, edge: u32) {
-        let [first, last] = self.ends_mut(NodeId(self.edges[edge as usize].from));
+        let last = self.last_use_mut(NodeId(self.edges[edge as usize].from));
         let before = std::mem::replace(last, edge);
-        if before == NONE {
-            *first = edge;
-        } else {
-            self.edges[before as usize].next = edge;
-        }
-        self.edges[edge as usize].previous = before;
-        self.edges[edge as usize].next = NONE;
+        let (previous, next) = match self.edges.get(before as usize) {
+            Some(before_edge) => (before, before_edge.next),
+            None => (edge, edge),
+        };
+        self.edges[previous as usize].next = edge;
+        self.edges[next as usize].previous = edge;
+        self.edges[edge as usize].previous = previous;
+        self.edges[edge as usize].next = next;
     }
 
     fn unlink(&mut self, edge: u32) {
         let Edge { from, next, previous, .. } = self.edges[edge as usize];
-        let [first, last] = self.ends_mut(NodeId(from));
-        if previous == NONE {
-            *first = next;
+        let last = self.last_use_mut(NodeId(from));
+        if *last == edge {
+            *last = if previous == edge { NONE } else { previous };
         }
-        if next == NONE {
-            *last = previous;
-        }
-        if let Some(previous) = self.edges.get_mut(previous as usize) {
-            previous.next = next;
-        }
-        if let Some(next) = self.edges.get_mut(next as usize) {
-            next.previous = previous;
-        }
+        self.edges[previous as usize].next = next;
+        self.edges[next as usize].previous = previous;
     }
 
     /// Puts `input` into an input slot of the node.
@@ -880,8 +853,16 @@ pub(crate) struct PerOp<T>(Vec<T>);
 
 impl<T> PerOp<T> {
     /// What there is to know of the node's op.
+    #[inline]
     pub(crate) fn of(&self, graph: &Graph, node: NodeId) -> &T {
-        &self.0[graph.words_of(node)[0] as usize]
+        &self.0[graph.kind_number(node)]
+    }
+}
+
+impl PerOp<bool> {
+    /// Whether it holds for any op of the graph.
+    pub(crate) fn any(&self) -> bool {
+        self.0.contains(&true)
     }
 }
 

@@ -21,33 +21,51 @@ impl Graph {
 
     /// [`Graph::run_order`], and for how many of its inputs each node is still waiting at the end: none, if it is in it.
     pub(super) fn run_order_and_waiting(&self) -> (Vec<NodeId>, Vec<u32>) {
-        let has_loops = self.may_have_loops();
-        let mut waiting = vec![0u32; self.len()];
+        let mut waiting = self.inputs_waited_for();
         let mut order = Vec::with_capacity(self.len());
-        for node in self.ids() {
-            let inputs = self.inputs(node);
-            let inputs =
-                if has_loops { inputs.filter(|input| !self.closes_loop(input.node())).count() } else { inputs.len() };
-            waiting[node.index()] = u32::try_from(inputs).unwrap_or(u32::MAX);
-            if inputs == 0 {
-                order.push(node);
-            }
-        }
+        order.extend(self.ids().filter(|node| waiting[node.index()] == 0));
         let mut next = 0;
         while let Some(&node) = order.get(next) {
             next += 1;
-            if self.closes_loop(node) {
-                continue;
-            }
-            for consumer in self.waiting_nodes(node) {
-                let waiting = &mut waiting[consumer.index()];
-                *waiting = waiting.saturating_sub(1);
-                if *waiting == 0 {
-                    order.push(consumer);
-                }
-            }
+            self.tell_readers(node, &mut waiting, |reader| order.push(reader));
         }
         (order, waiting)
+    }
+
+    /// As [`Graph::run_order`], but readers follow as soon as they can: where one node is, the next is near.
+    pub(crate) fn near_order(&self) -> Vec<NodeId> {
+        let mut waiting = self.inputs_waited_for();
+        let mut ready: Vec<NodeId> = self.ids().rev().filter(|node| waiting[node.index()] == 0).collect();
+        let mut order = Vec::with_capacity(self.len());
+        while let Some(node) = ready.pop() {
+            order.push(node);
+            self.tell_readers(node, &mut waiting, |reader| ready.push(reader));
+        }
+        order
+    }
+
+    /// By node, for how many inputs it waits: all but those that close a while-loop.
+    fn inputs_waited_for(&self) -> Vec<u32> {
+        let has_loops = self.may_have_loops();
+        let count = |node| {
+            let inputs = self.inputs(node);
+            if has_loops { inputs.filter(|input| !self.closes_loop(input.node())).count() } else { inputs.len() }
+        };
+        self.ids().map(|node| length(count(node))).collect()
+    }
+
+    /// Takes note that a node has run; `run_next` is told of each reader that waits for nothing more.
+    fn tell_readers(&self, node: NodeId, waiting: &mut [u32], mut run_next: impl FnMut(NodeId)) {
+        if self.closes_loop(node) {
+            return;
+        }
+        for reader in self.waiting_nodes(node) {
+            let waiting = &mut waiting[reader.index()];
+            *waiting = waiting.saturating_sub(1);
+            if *waiting == 0 {
+                run_next(reader);
+            }
+        }
     }
 
     /// Whether every node stands behind all it reads or waits for.
@@ -72,8 +90,8 @@ impl Graph {
         let mut run = 0;
         while let Some(next) = ready.pop() {
             run += 1;
-            let mut done = |first: u32| {
-                for (_, edge) in self.edges_after(first) {
+            let mut done = |last_use: u32| {
+                for (_, edge) in self.edges_up_to(last_use) {
                     let consumer = unit(edge.consumer);
                     waiting[consumer] -= 1;
                     if waiting[consumer] == 0 {
@@ -82,8 +100,8 @@ impl Graph {
                 }
             };
             match self.nodes.get(next) {
-                Some(node) => done(node.consumers[0]),
-                None => self.stamps.first_edges_outside(next - alone).for_each(done),
+                Some(node) => done(node.last_use),
+                None => self.stamps.last_uses(next - alone).for_each(done),
             }
         }
         run == waiting.len()
@@ -124,11 +142,16 @@ impl Graph {
     fn ordered_originals(&self) -> Vec<NodeId> {
         let count = self.original_count();
         let mut waiting: Vec<usize> = self.ids().take(count).map(|node| self.inputs_to_wait_for(node)).collect();
-        let mut ready: BinaryHeap<Reverse<NodeId>> =
-            self.ids().take(count).filter(|node| waiting[node.index()] == 0).map(Reverse).collect();
+        let at_once: Vec<NodeId> = self.ids().take(count).filter(|node| waiting[node.index()] == 0).collect();
+        let mut at_once = at_once.into_iter().peekable();
+        // What waited for nodes before; most nodes are made soon after, which keeps it small.
+        let mut ready = BinaryHeap::new();
         let mut made = vec![false; count];
         let mut order = Vec::with_capacity(count);
-        while let Some(Reverse(node)) = ready.pop() {
+        loop {
+            let first = ready.peek().map(|&Reverse(node)| node);
+            let next = at_once.next_if(|&node| first.is_none_or(|first| node < first));
+            let Some(node) = next.or_else(|| ready.pop().map(|Reverse(node)| node)) else { break };
             made[node.index()] = true;
             order.push(node);
             for usage in self.uses(node).filter(|usage| self.is_original(usage.consumer)) {

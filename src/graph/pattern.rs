@@ -5,6 +5,9 @@
 //! the lengths of the names are known, so are all lengths inside of the message, and a [`Layout`] is left: bytes to copy,
 //! with names between them.
 
+use std::sync::Arc;
+
+use super::{Span, length};
 use crate::wire::{Fields, put_header, varint_len};
 
 /// A name that differs from one use of a pattern to the next.
@@ -189,7 +192,7 @@ fn lay_out(pieces: &[Piece], lengths: Lengths, layout: &mut Layout) {
 }
 
 /// A pattern for names of certain lengths.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// All but the names.
     bytes: Vec<u8>,
@@ -217,10 +220,96 @@ impl Layout {
     }
 }
 
+/// Bytes of which most follow from layouts: these are laid out again whenever somebody wants the bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filled {
+    /// What follows from no layout.
+    bytes: Vec<u8>,
+    layouts: Vec<Arc<Layout>>,
+    uses: Vec<Use>,
+    scopes: String,
+    len: usize,
+}
+
+/// Where a layout is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Use {
+    /// Behind so many of the other bytes.
+    behind: u32,
+    layout: u32,
+    scope: Span,
+}
+
+/// A layout that is not among so many of the last ones is kept again.
+const LOOKED_AT: usize = 16;
+
+impl Filled {
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Goes on with these bytes.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Goes on with what a layout without inputs makes for that scope.
+    pub(crate) fn put_layout(&mut self, layout: &Arc<Layout>, scope: &str) {
+        let known = self.layouts.iter().rev().take(LOOKED_AT).position(|known| Arc::ptr_eq(known, layout));
+        let number = known.map_or(self.layouts.len(), |back| self.layouts.len() - 1 - back);
+        if known.is_none() {
+            self.layouts.push(Arc::clone(layout));
+        }
+        let scope_span = Span::new(self.scopes.len(), scope.len());
+        self.uses.push(Use { behind: length(self.bytes.len()), layout: length(number), scope: scope_span });
+        self.scopes.push_str(scope);
+        self.len += layout.len();
+    }
+
+    /// How many pieces there are, to take one after the other.
+    pub(crate) fn pieces(&self) -> usize {
+        self.uses.len() + 1
+    }
+
+    /// Appends a piece: the bytes before a use of a layout, and what that makes.
+    pub(crate) fn put_piece(&self, piece: usize, out: &mut Vec<u8>) {
+        let end = |piece: usize| self.uses.get(piece).map_or(self.bytes.len(), |used| used.behind as usize);
+        let start = piece.checked_sub(1).map_or(0, end);
+        out.extend_from_slice(&self.bytes[start..end(piece)]);
+        if let Some(used) = self.uses.get(piece) {
+            let scope = &self.scopes[used.scope.range()];
+            self.layouts[used.layout as usize].fill(&Blanks { scope, input: "" }, out);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::put_bytes;
+
+    #[test]
+    fn layouts_stand_between_the_bytes_as_they_were_put() {
+        let blanks = Blanks { scope: "<s>", input: "<i>" };
+        let layout = |text: &[u8]| {
+            let pattern = Pattern::of(text, Content::Text, &blanks).unwrap();
+            Arc::new(pattern.layout(Lengths { scope: 1, input: 0 }))
+        };
+        let (short, long) = (layout(b"<s>,"), layout(b"(<s><s>)"));
+        let mut filled = Filled::default();
+        filled.put_layout(&short, "a");
+        filled.put(b"one ");
+        filled.put(b"two ");
+        filled.put_layout(&long, "b");
+        filled.put_layout(&short, "c");
+        filled.put(b"three");
+        let mut out = Vec::new();
+        (0..filled.pieces()).for_each(|piece| filled.put_piece(piece, &mut out));
+        assert_eq!(out, b"a,one two (bb)c,three");
+        assert_eq!((filled.len(), filled.layouts.len()), (out.len(), 2));
+    }
 
     fn node(scope: &str, input: &str) -> Vec<u8> {
         let (mut list, mut value, mut attr, mut node) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -9,7 +9,7 @@ use std::str;
 use bytes::Bytes;
 
 use super::name::{InputName, parse_input};
-use super::{Graph, Input, NameHash, NodeId, Span, TensorRef, length};
+use super::{Edge, Graph, HashIndex, Input, NONE, NameHash, NodeId, Span, TensorRef, length};
 use crate::error::{Error, ErrorKind, Result};
 use crate::threads::both;
 use crate::wire::{Field, Fields, WireError, last_bytes, messages};
@@ -42,8 +42,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
     }
     let mut graph = Graph { source, ..Graph::default() };
     let source = graph.source.clone();
-    let mut inputs = Vec::new();
-    let read = Fields::new(&source).try_for_each(|entry| read_entry(&mut graph, &source, entry, &mut inputs));
+    let read = Fields::new(&source).try_for_each(|entry| read_entry(&mut graph, &source, entry?));
     // What is wrong with a name before comes first.
     index_names(&mut graph)?;
     read?;
@@ -51,7 +50,7 @@ pub fn parse(source: Bytes) -> Result<Graph> {
         graph.insertion_point = source.len();
     }
     graph.original_count = graph.nodes.len();
-    read_inputs(&mut graph, &source, &inputs)?;
+    resolve_inputs(&mut graph, &source)?;
     Ok(graph)
 }
 
@@ -79,13 +78,9 @@ fn count_functions(library: &[u8]) -> Result<usize, WireError> {
     Fields::new(library).try_fold(0, |count, field| Ok(count + usize::from(field?.is_message(field::LIBRARY_FUNCTION))))
 }
 
-/// Where the inputs of nodes are spelled, in the order of the nodes.
-type Inputs = Vec<(NodeId, Span)>;
-
-fn read_entry(graph: &mut Graph, source: &[u8], entry: Result<Field, WireError>, inputs: &mut Inputs) -> Result<()> {
-    let entry = entry?;
+fn read_entry(graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
     if entry.is_message(field::GRAPH_NODE) {
-        read_node(graph, source, entry, inputs)?;
+        read_node(graph, source, entry)?;
         graph.insertion_point = entry.end;
     } else if entry.is_message(field::GRAPH_LIBRARY) {
         graph.function_count += count_functions(&source[entry.value()])?;
@@ -93,11 +88,12 @@ fn read_entry(graph: &mut Graph, source: &[u8], entry: Result<Field, WireError>,
     Ok(())
 }
 
-/// Adds a node without its inputs, which may name nodes that are still to come; where they are spelled enters `inputs`.
+/// Adds a node. Its inputs may name nodes that are still to come, so that its edges are left as [`Edge::spelled`] has them.
 #[allow(clippy::cast_possible_truncation)] // a header has at most 20 bytes
-fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Inputs) -> Result<()> {
+fn read_node(graph: &mut Graph, source: &[u8], entry: Field) -> Result<()> {
     let body = &source[entry.value()];
     let node = NodeId(length(graph.nodes.len()));
+    let first_input = graph.edges.len();
     let (mut name, mut op, mut device) = ("", "", "");
     for part in Fields::new(body) {
         let part = part.map_err(|error| error.shifted(entry.value_start))?;
@@ -107,7 +103,7 @@ fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Inputs
             field::NODE_OP => &mut op,
             field::NODE_DEVICE => &mut device,
             field::NODE_INPUT if part.is_message(part.number) => {
-                inputs.push((node, Span::new(value.start, value.len())));
+                graph.edges.push(Edge::spelled(node, Span::new(value.start, value.len())));
                 continue;
             }
             field::NODE_ATTR if part.is_message(part.number) => continue,
@@ -128,7 +124,20 @@ fn read_node(graph: &mut Graph, source: &[u8], entry: Field, inputs: &mut Inputs
     let raw = Span::new(entry.value_start, body.len());
     let header_len = (entry.value_start - entry.start) as u8;
     graph.push_node([name, op, device], raw, header_len);
+    graph.nodes[node.index()].first_input = length(first_input);
+    graph.nodes[node.index()].input_count = length(graph.edges.len() - first_input);
     Ok(())
+}
+
+impl Edge {
+    /// An input slot of which it is known only where it is spelled.
+    fn spelled(consumer: NodeId, spelled: Span) -> Self {
+        Self { from: spelled.start, port: spelled.len, consumer: consumer.0, next: NONE, previous: NONE }
+    }
+
+    fn spelling(&self) -> Span {
+        Span { start: self.from, len: self.port }
+    }
 }
 
 /// So many names are looked up at once.
@@ -136,22 +145,23 @@ const AT_ONCE: usize = 64;
 
 /// Puts the names of all nodes into the index, which has each but once.
 fn index_names(graph: &mut Graph) -> Result<()> {
-    graph.index = super::HashIndex::with_capacity(graph.nodes.len());
+    let mut index = HashIndex::with_capacity(graph.nodes.len());
     let mut hashes = Vec::with_capacity(AT_ONCE);
     for first in (0..graph.nodes.len()).step_by(AT_ONCE) {
         let nodes = first..graph.nodes.len().min(first + AT_ONCE);
         hashes.clear();
         hashes.extend(nodes.map(|node| NodeId(length(node))).map(|node| (graph.hash(graph.name(node)), node)));
-        graph.index.bring_near(hashes.iter().map(|&(hash, _)| hash));
+        index.bring_near(hashes.iter().map(|&(hash, _)| hash));
         for &(hash, node) in &hashes {
-            if let Some(taken) = graph.find_hashed(hash, graph.name(node)) {
+            let has_its_name = |other| graph.name(NodeId(other)) == graph.name(node);
+            if let Some(taken) = index.find_or_insert(hash, node.0, has_its_name) {
                 return Err(graph
-                    .error(ErrorKind::InvalidGraph, "two nodes have the same name", taken)
+                    .error(ErrorKind::InvalidGraph, "two nodes have the same name", NodeId(taken))
                     .hint("node names must be unique; export the graph again"));
             }
-            graph.index.insert(hash, node.0);
         }
     }
+    graph.index = index;
     Ok(())
 }
 
@@ -165,19 +175,12 @@ fn text(source: &[u8], range: Range<usize>) -> Result<&str, WireError> {
         .map_err(|error| WireError { what: "text that is not UTF-8", offset: base + error.valid_up_to() })
 }
 
-/// Resolves all inputs, which are in the order of their nodes.
-fn read_inputs(graph: &mut Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Result<()> {
-    let [first, second] = resolve_halves(graph, source, inputs);
-    graph.edges.reserve_exact(inputs.len());
-    let mut last = None;
-    let resolved = first?.into_iter().chain(second?);
-    for (&(node, _), input) in inputs.iter().zip(resolved) {
-        if last != Some(node) {
-            last = Some(node);
-            graph.nodes[node.index()].first_input = length(graph.edges.len());
-        }
-        graph.push_edge(node, input);
-    }
+/// Finds the nodes that inputs name.
+fn resolve_inputs(graph: &mut Graph, source: &[u8]) -> Result<()> {
+    let mut edges = std::mem::take(&mut graph.edges);
+    resolve_halves(graph, source, &mut edges)?;
+    graph.edges = edges;
+    (0..length(graph.edges.len())).for_each(|edge| graph.link(edge));
     Ok(())
 }
 
@@ -185,24 +188,23 @@ fn read_inputs(graph: &mut Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> R
 const MANY_INPUTS: usize = 1 << 16;
 
 /// Resolves the inputs of a large graph on two threads.
-fn resolve_halves(graph: &Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> [Result<Vec<Input>>; 2] {
-    let resolve = |inputs| resolve_all(graph, source, inputs);
-    if inputs.len() < MANY_INPUTS {
-        return [resolve(inputs), Ok(Vec::new())];
+fn resolve_halves(graph: &Graph, source: &[u8], edges: &mut [Edge]) -> Result<()> {
+    if edges.len() < MANY_INPUTS {
+        return resolve_all(graph, source, edges);
     }
-    let (first, second) = inputs.split_at(inputs.len() / 2);
-    both(|| resolve(first), || resolve(second)).into()
+    let (first, second) = edges.split_at_mut(edges.len() / 2);
+    let (first, second) = both(|| resolve_all(graph, source, first), || resolve_all(graph, source, second));
+    first.and(second)
 }
 
-fn resolve_all(graph: &Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Result<Vec<Input>> {
-    let mut resolved = Vec::with_capacity(inputs.len());
+fn resolve_all(graph: &Graph, source: &[u8], edges: &mut [Edge]) -> Result<()> {
     let mut some = Vec::with_capacity(AT_ONCE);
-    for inputs in inputs.chunks(AT_ONCE) {
+    for edges in edges.chunks_mut(AT_ONCE) {
         some.clear();
         let mut wrong = Ok(());
-        for &(node, spelled) in inputs {
-            match text(source, spelled.range()) {
-                Ok(spelled) => some.push(Spelled::of(graph, node, spelled)),
+        for edge in &*edges {
+            match text(source, edge.spelling().range()) {
+                Ok(spelled) => some.push(Spelled::of(graph, NodeId(edge.consumer), spelled)),
                 Err(error) => {
                     wrong = Err(error);
                     break;
@@ -210,12 +212,12 @@ fn resolve_all(graph: &Graph, source: &[u8], inputs: &[(NodeId, Span)]) -> Resul
             }
         }
         graph.index.bring_near(some.iter().map(|spelled| spelled.hash));
-        for spelled in &some {
-            resolved.push(resolve(graph, spelled)?);
+        for (edge, spelled) in edges.iter_mut().zip(&some) {
+            (edge.from, edge.port) = resolve(graph, spelled)?.encode();
         }
         wrong?;
     }
-    Ok(resolved)
+    Ok(())
 }
 
 /// An input of a node, as the file has it.

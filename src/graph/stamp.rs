@@ -25,8 +25,7 @@ pub(crate) struct Template {
 #[derive(Debug)]
 struct TemplateNode {
     name: Pattern,
-    op: u32,
-    device: u32,
+    kind: u32,
     inputs: Vec<TemplateInput>,
     /// Where it is used inside of the template: node and input slot, in order.
     uses: Vec<(u32, u32)>,
@@ -77,7 +76,8 @@ struct Stamp {
 #[derive(Debug, Clone, Copy)]
 struct UsedOutside {
     node: NodeId,
-    ends: [u32; 2],
+    /// The last edge by which it is.
+    last_use: u32,
     next: u32,
 }
 
@@ -130,8 +130,7 @@ impl Template {
             }
             nodes.push(TemplateNode {
                 name: Pattern::of(sample.name(node).as_bytes(), Content::Text, blanks)?,
-                op: graph.words.intern(sample.op(node)),
-                device: graph.words.intern(sample.device(node)),
+                kind: graph.kinds.intern(sample.op(node), sample.device(node)),
                 inputs,
                 uses: Vec::new(),
                 attrs: Pattern::of(sample.attr_fields(node), NODE_DEF, blanks)?,
@@ -199,10 +198,9 @@ impl Stamps {
         &self.template(stamp).nodes[node]
     }
 
-    /// Op and device of a node, as words.
-    pub(super) fn words(&self, stamp: usize, node: usize) -> [u32; 2] {
-        let node = self.node(stamp, node);
-        [node.op, node.device]
+    /// Op and device of a node, by their number.
+    pub(super) fn kind(&self, stamp: usize, node: usize) -> u32 {
+        self.node(stamp, node).kind
     }
 
     pub(super) fn input_count(&self, stamp: usize, node: usize) -> usize {
@@ -219,21 +217,21 @@ impl Stamps {
         reads.get((edge - self.list[stamp].first_read) as usize).map_or(0, |&(_, slot)| slot)
     }
 
-    /// How many nodes there are of each op, by word.
-    pub(super) fn count_ops(&self, counts: &mut [usize]) {
+    /// Adds how many nodes there are of each op and device.
+    pub(super) fn count_kinds(&self, counts: &mut [usize]) {
         let mut stamps = vec![0; self.templates.len()];
         self.list.iter().for_each(|stamp| stamps[stamp.template as usize] += 1);
         for (template, stamps) in self.templates.iter().zip(stamps) {
-            template.nodes.iter().for_each(|node| counts[node.op as usize] += stamps);
+            template.nodes.iter().for_each(|node| counts[node.kind as usize] += stamps);
         }
     }
 
-    /// The first and last edge by which the node is used outside of its stamp.
-    pub(super) fn ends(&self, stamp: usize, node: NodeId) -> [u32; 2] {
-        self.outside_of(stamp).find(|used| used.node == node).map_or([NONE; 2], |used| used.ends)
+    /// The last edge by which the node is used outside of its stamp.
+    pub(super) fn last_use(&self, stamp: usize, node: NodeId) -> u32 {
+        self.outside_of(stamp).find(|used| used.node == node).map_or(NONE, |used| used.last_use)
     }
 
-    pub(super) fn ends_mut(&mut self, stamp: usize, node: NodeId) -> &mut [u32; 2] {
+    pub(super) fn last_use_mut(&mut self, stamp: usize, node: NodeId) -> &mut u32 {
         let mut place = self.list[stamp].used_outside;
         while let Some(used) = self.outside.get(place as usize).filter(|used| used.node != node) {
             place = used.next;
@@ -241,9 +239,9 @@ impl Stamps {
         if place == NONE {
             place = length(self.outside.len());
             let next = std::mem::replace(&mut self.list[stamp].used_outside, place);
-            self.outside.push(UsedOutside { node, ends: [NONE; 2], next });
+            self.outside.push(UsedOutside { node, last_use: NONE, next });
         }
-        &mut self.outside[place as usize].ends
+        &mut self.outside[place as usize].last_use
     }
 
     fn outside_of(&self, stamp: usize) -> impl Iterator<Item = UsedOutside> + '_ {
@@ -267,9 +265,9 @@ impl Stamps {
         }
     }
 
-    /// For each node of the stamp that is used outside of it, the first edge.
-    pub(super) fn first_edges_outside(&self, stamp: usize) -> impl Iterator<Item = u32> + '_ {
-        self.outside_of(stamp).map(|used| used.ends[0])
+    /// For each node of the stamp that is used outside of it, the last edge.
+    pub(super) fn last_uses(&self, stamp: usize) -> impl Iterator<Item = u32> + '_ {
+        self.outside_of(stamp).map(|used| used.last_use)
     }
 }
 

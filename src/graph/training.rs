@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 
 use super::op_class::is_variable;
-use super::{Graph, NodeId, TensorRef};
+use super::{Graph, NodeId, PerOp, TensorRef};
 use crate::proto::tensorflow::DataType;
 
 /// Whether the node belongs to a Saver.
@@ -32,11 +32,14 @@ fn name_is_saving(name: &str) -> bool {
     suffix.is_empty() || suffix.strip_prefix('_').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// What the scopes of gradients have in their names.
+const GRADIENT: &str = "gradient";
+
 /// Whether a node of that name belongs to the gradients: `tf.gradients` makes them in a scope of that name, which is
 /// numbered when it repeats, and optimizers in scopes of their own around it.
 #[must_use]
 pub(crate) fn is_gradient(name: &str) -> bool {
-    if !name.contains("gradient") {
+    if !name.contains(GRADIENT) {
         return false;
     }
     let Some((scopes, _)) = name.rsplit_once('/') else { return false };
@@ -58,7 +61,11 @@ impl Gradients {
     /// Finds ops that differentiate others, what stands in the scopes that `tf.gradients` makes, and all that reads these.
     #[must_use]
     pub(crate) fn find(graph: &Graph) -> Self {
-        let seeds: Vec<NodeId> = graph.ids().filter(|&node| is_seed(graph, node)).collect();
+        let signs = Signs::of(graph);
+        if !signs.any {
+            return Self::default();
+        }
+        let seeds: Vec<NodeId> = graph.ids().filter(|&node| signs.has(graph, node)).collect();
         if seeds.is_empty() {
             return Self::default();
         }
@@ -78,9 +85,28 @@ impl Gradients {
     }
 }
 
-/// Whether gradients begin at the node, whatever it reads.
-fn is_seed(graph: &Graph, node: NodeId) -> bool {
-    is_gradient_op(graph.op(node)) || is_gradient(graph.name(node)) || reads_loss_gradient(graph, node)
+/// By what a graph's gradients are known: most graphs have none, which is seen without a look at each node.
+struct Signs {
+    any: bool,
+    is_gradient_op: PerOp<bool>,
+    in_names: bool,
+    of_losses: bool,
+}
+
+impl Signs {
+    fn of(graph: &Graph) -> Self {
+        let is_gradient_op = graph.per_op(is_gradient_op);
+        let in_names = graph.some_name_may_hold(GRADIENT);
+        let of_losses = graph.per_op(is_loss).any();
+        Self { any: is_gradient_op.any() || in_names || of_losses, is_gradient_op, in_names, of_losses }
+    }
+
+    /// Whether gradients begin at the node, whatever it reads.
+    fn has(&self, graph: &Graph, node: NodeId) -> bool {
+        *self.is_gradient_op.of(graph, node)
+            || self.in_names && is_gradient(graph.name(node))
+            || self.of_losses && reads_loss_gradient(graph, node)
+    }
 }
 
 /// Whether the op is the gradient of another, such as `ReluGrad` and `FusedBatchNormGradV3`; `Conv2DBackpropInput` is an
@@ -96,13 +122,12 @@ fn is_gradient_op(op: &str) -> bool {
 
 /// Whether the node reads the second output of a loss, which is the gradient of its first.
 pub(super) fn reads_loss_gradient(graph: &Graph, node: NodeId) -> bool {
-    graph.data_inputs(node).any(|input| {
-        input.port == 1
-            && matches!(
-                graph.op(input.node),
-                "SoftmaxCrossEntropyWithLogits" | "SparseSoftmaxCrossEntropyWithLogits" | "CTCLoss"
-            )
-    })
+    graph.data_inputs(node).any(|input| input.port == 1 && is_loss(graph.op(input.node)))
+}
+
+/// Whether the op is a loss whose second output is a gradient.
+fn is_loss(op: &str) -> bool {
+    matches!(op, "SoftmaxCrossEntropyWithLogits" | "SparseSoftmaxCrossEntropyWithLogits" | "CTCLoss")
 }
 
 fn is_number(text: &str) -> bool {
@@ -138,6 +163,12 @@ pub(crate) fn name_stands_aside(name: &str) -> bool {
     is_gradient(name) || name_is_saving(name) || name.starts_with("report_uninitialized_variables/")
 }
 
+/// Whether [`name_stands_aside`] may hold for any node of the graph.
+#[must_use]
+pub(super) fn some_name_may_stand_aside(graph: &Graph) -> bool {
+    [GRADIENT, "save", "report_uninitialized_variables/"].into_iter().any(|part| graph.some_name_may_hold(part))
+}
+
 /// Variables that the graph's Savers do not save.
 #[derive(Debug)]
 pub(crate) struct Unsaved {
@@ -163,8 +194,8 @@ impl Unsaved {
 /// Variables that none of the graph's Savers saves; none where there is no Saver, or one whose keys cannot be read.
 #[must_use]
 pub(crate) fn unsaved_variables(graph: &Graph) -> Option<Unsaved> {
-    let savers: Vec<NodeId> =
-        graph.ids().filter(|&node| matches!(graph.op(node), "SaveV2" | "Save" | "SaveSlices")).collect();
+    let is_save = graph.per_op(|op| matches!(op, "SaveV2" | "Save" | "SaveSlices"));
+    let savers: Vec<NodeId> = graph.ids().filter(|&node| *is_save.of(graph, node)).collect();
     let &saver = savers.first()?;
     let mut names_saved: HashSet<String> = HashSet::new();
     for &saver in &savers {

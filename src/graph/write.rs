@@ -6,8 +6,10 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::name::{InputName, parse_input};
+use super::pattern::Filled;
 use super::read::field;
 use super::stamp::Layouts;
 use super::{GivenAttr, Graph, Input, NodeId};
@@ -23,6 +25,8 @@ enum Chunk {
     Bytes(Vec<u8>),
     /// A range of another file.
     Part(Part),
+    /// New bytes that are laid out while they are written.
+    Filled(Arc<Filled>),
     /// The inserted nodes of the graph, encoded while they are written, and their length.
     InsertedNodes(u64),
 }
@@ -89,6 +93,12 @@ impl Splice {
         self.chunks.push(Chunk::Part(part));
     }
 
+    /// Goes on with new bytes that are laid out while they are written.
+    pub(crate) fn filled(&mut self, filled: Arc<Filled>) {
+        self.len += filled.len() as u64;
+        self.chunks.push(Chunk::Filled(filled));
+    }
+
     /// Goes on with a length-delimited field that holds `message`.
     pub fn message(&mut self, number: u32, message: Splice) {
         let mut header = Vec::new();
@@ -105,6 +115,7 @@ impl Splice {
                 Chunk::Source(range) => self.source(range),
                 Chunk::Bytes(bytes) => self.bytes(bytes),
                 Chunk::Part(part) => self.part(part),
+                Chunk::Filled(filled) => self.filled(filled),
                 Chunk::InsertedNodes(len) => self.inserted_nodes(len),
             }
         }
@@ -147,6 +158,14 @@ impl Splice {
                     input.copy_at(start, &(0..part.bytes.len()), out)?;
                 }
                 Chunk::Part(part) => part.read_to(&mut pending)?,
+                Chunk::Filled(filled) => {
+                    for piece in 0..filled.pieces() {
+                        filled.put_piece(piece, &mut pending);
+                        if pending.len() >= FLUSH_BYTES {
+                            flush(&mut pending, out)?;
+                        }
+                    }
+                }
                 Chunk::InsertedNodes(_) => graph.write_inserted(&mut pending, out)?,
             }
             if pending.len() >= FLUSH_BYTES {

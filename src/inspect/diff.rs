@@ -172,18 +172,43 @@ impl<'a> Part<'a> {
 
 fn diff_nodes(a_part: &Part, b_part: &Part) -> Vec<NodeDiff> {
     let (a, b) = (a_part.graph, b_part.graph);
-    let gone = a_part
-        .nodes()
-        .filter(|&node| b.find(a.name(node)).is_none())
-        .map(|node| node_diff(a, node, Kind::Removed, Vec::new()));
-    let there = b_part.nodes().filter_map(|node| match a.find(b.name(node)) {
-        None => Some(node_diff(b, node, Kind::Added, Vec::new())),
-        Some(before) => {
-            let changes = changes(a, before, b, node);
-            (!changes.is_empty()).then(|| node_diff(b, node, Kind::Changed, changes))
+    let mut found = vec![false; a.len()];
+    let mut finder = Finder::new(a);
+    let mut differing = Vec::new();
+    for node in b_part.nodes() {
+        let Some(before) = finder.find(b.name(node)) else {
+            differing.push(node_diff(b, node, Kind::Added, Vec::new()));
+            continue;
+        };
+        found[before.index()] = true;
+        let changes = changes(a, before, b, node);
+        if !changes.is_empty() {
+            differing.push(node_diff(b, node, Kind::Changed, changes));
         }
-    });
-    gone.chain(there).collect()
+    }
+    let gone = a_part.nodes().filter(|&node| !found[node.index()] && b.find(a.name(node)).is_none());
+    differing.extend(gone.map(|node| node_diff(a, node, Kind::Removed, Vec::new())));
+    differing
+}
+
+/// Finds nodes by their names, which mostly come in the graph's order.
+struct Finder<'g> {
+    graph: &'g Graph,
+    /// The one behind the one found last.
+    next: NodeId,
+}
+
+impl<'g> Finder<'g> {
+    fn new(graph: &'g Graph) -> Self {
+        Self { graph, next: NodeId(0) }
+    }
+
+    fn find(&mut self, name: &str) -> Option<NodeId> {
+        let is_next = self.next.index() < self.graph.len() && self.graph.is_named(self.next, name);
+        let found = if is_next { self.next } else { self.graph.find(name)? };
+        self.next = NodeId(found.0 + 1);
+        Some(found)
+    }
 }
 
 fn node_diff(graph: &Graph, node: NodeId, kind: Kind, changes: Vec<Change>) -> NodeDiff {
@@ -192,6 +217,9 @@ fn node_diff(graph: &Graph, node: NodeId, kind: Kind, changes: Vec<Change>) -> N
 
 fn changes(a: &Graph, before: NodeId, b: &Graph, after: NodeId) -> Vec<Change> {
     let mut changes = Vec::new();
+    if a.encoded(before).is_some_and(|encoded| b.encoded(after) == Some(encoded)) {
+        return changes;
+    }
     let mut compare = |what: &str, before: &str, after: &str| {
         if before != after {
             changes.push(Change::new(what, Some(before.to_owned()), Some(after.to_owned())));
@@ -264,7 +292,8 @@ fn diff_others(a: &Model, b: &Model) -> Vec<OtherDiff> {
     };
     let collections = |model: &Model| -> BTreeMap<String, Vec<String>> {
         let collections = &model.collections;
-        collections.keys().into_iter().map(|key| (key.to_owned(), collections.all_names(key))).collect()
+        let keys = collections.keys().into_iter().filter(|key| !a.collections.has_the_same(&b.collections, key));
+        keys.map(|key| (key.to_owned(), collections.all_names(key))).collect()
     };
     let mut others = diff_maps("function", &functions(a), &functions(b), |old, new| function_changes(old, new));
     // Bytes may differ where messages do not: map entries and fields come in any order.

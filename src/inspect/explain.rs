@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use crate::container::Model;
@@ -227,6 +227,8 @@ fn looks_like_activation(op: &str) -> bool {
 pub fn to_text(explanation: &Explanation, all: bool) -> String {
     let mut text = String::new();
     let Explanation { asked, plan: report, neighbourhoods, .. } = explanation;
+    let neighbourhoods: HashMap<&str, &Neighbourhood> =
+        neighbourhoods.iter().rev().map(|near| (near.layer.as_str(), near)).collect();
     match asked {
         Some(asked) => push_asked(&mut text, asked),
         None => text.push_str(&plan::rules(report)),
@@ -256,8 +258,7 @@ pub fn to_text(explanation: &Explanation, all: bool) -> String {
         if let Some(detail) = layer.detail.as_ref().filter(|_| !layer.outcome.is_quantized()) {
             let _ = writeln!(text, "reason {}: {}", Printable(&layer.node), Printable(detail));
         }
-        let near = neighbourhoods.iter().find(|near| near.layer == layer.node);
-        if let Some(near) = near.filter(|_| is_missed(layer)) {
+        if let Some(near) = neighbourhoods.get(layer.node.as_str()).filter(|_| is_missed(layer)) {
             push_neighbourhood(&mut text, near);
         }
     }

@@ -19,6 +19,7 @@ use crate::graph::tensor::{self, Shape, data_type_name, element_bytes};
 use crate::graph::training::{Gradients, is_gradient, is_saving};
 use crate::graph::{Graph, NodeId};
 use crate::proto::tensorflow::DataType;
+use crate::threads::both;
 
 /// How many of the biggest tensors are told.
 const BIGGEST: usize = 10;
@@ -138,8 +139,8 @@ pub fn summarize<'a>(model: &'a Model, path: &str) -> Summary<'a> {
     let graph = &model.graph;
     let meta_graph = model.meta_graph().unwrap_or_default();
     let signatures = Signatures::read(graph, &meta_graph);
-    let tensors = tensors(graph);
-    let variables = tensors.iter().copied().filter(|&node| is_variable(graph.op(node))).collect();
+    let (outputs, tensors) = both(|| endpoints::outputs(graph, &signatures), || tensors(graph));
+    let variables = tensors.iter().filter(|tensor| tensor.is_variable).map(|tensor| tensor.node).collect();
     let quants = fake_quants(graph);
     let ops = graph.op_counts();
     let owned = |(&op, &count): (&&str, &usize)| (op.to_owned(), count);
@@ -150,7 +151,7 @@ pub fn summarize<'a>(model: &'a Model, path: &str) -> Summary<'a> {
         model: file_summary(model, path),
         tensorflow_version: endpoints::tensorflow_version(&meta_graph),
         inputs: endpoints::inputs(graph, &signatures),
-        outputs: endpoints::outputs(graph, &signatures),
+        outputs,
         parameters: count(graph, &tensors),
         variables: Tensors { graph, nodes: variables },
         control_flow: ops.iter().filter(|(op, _)| is_control_flow(op)).map(owned).collect(),
@@ -158,7 +159,7 @@ pub fn summarize<'a>(model: &'a Model, path: &str) -> Summary<'a> {
         loops: loops(graph),
         functions: graph.functions().map(|(name, _)| name.to_owned()).collect(),
         quantization: quantization(model, &quants),
-        biggest: Tensors { graph, nodes: biggest(graph, &tensors) },
+        biggest: Tensors { graph, nodes: biggest(&tensors) },
     }
 }
 
@@ -184,56 +185,64 @@ fn is_control_flow(op: &str) -> bool {
 }
 
 fn loops(graph: &Graph) -> Vec<String> {
-    let enters = graph.ids().filter(|&node| matches!(graph.op(node), "Enter" | "RefEnter"));
+    let is_enter = graph.per_op(|op| matches!(op, "Enter" | "RefEnter"));
+    let enters = graph.ids().filter(|&node| *is_enter.of(graph, node));
     let mut frames: Vec<String> = enters.filter_map(|node| graph.attr_str(node, "frame_name")).collect();
     frames.sort();
     frames.dedup();
     frames
 }
 
-/// The Consts and variables that belong to the model, in graph order.
-fn tensors(graph: &Graph) -> Vec<NodeId> {
-    let is_tensor = graph.per_op(|op| op == "Const" || is_variable(op));
-    graph
-        .ids()
-        .filter(|&node| *is_tensor.of(graph, node) && !is_saving(graph, node))
-        .filter(|&node| !is_gradient(graph.name(node)) && size(graph, node).is_some())
-        .collect()
-}
-
-/// What a tensor takes.
-struct Size {
+/// A Const or variable in numbers.
+struct Held {
+    node: NodeId,
+    is_variable: bool,
     data_type: i32,
-    shape: Shape,
+    /// How many elements, where that is known.
+    elements: Option<u64>,
     /// In memory, where that is known.
     bytes: Option<u64>,
 }
 
-fn size(graph: &Graph, node: NodeId) -> Option<Size> {
-    let (data_type, shape) = if graph.op(node) == "Const" {
-        let header = tensor::header(graph, node)?;
-        (header.data_type, header.shape)
-    } else {
-        (graph.attr_type(node, "dtype")?, tensor::shape(graph, node.into()))
+/// The Consts and variables that belong to the model, in graph order.
+fn tensors(graph: &Graph) -> Vec<Held> {
+    let is_tensor = graph.per_op(|op| op == "Const" || is_variable(op));
+    let held = |node| {
+        let (data_type, shape) = type_and_shape(graph, node)?;
+        let elements = shape.elements();
+        let bytes = in_memory(data_type, elements);
+        Some(Held { node, is_variable: is_variable(graph.op(node)), data_type, elements, bytes })
     };
-    let bytes = shape.elements().zip(element_bytes(data_type)).and_then(|(count, size)| count.checked_mul(size));
-    Some(Size { data_type, shape, bytes })
+    let tensors = graph.ids().filter(|&node| *is_tensor.of(graph, node));
+    tensors.filter(|&node| !is_saving(graph, node) && !is_gradient(graph.name(node))).filter_map(held).collect()
+}
+
+fn type_and_shape(graph: &Graph, node: NodeId) -> Option<(i32, Shape)> {
+    if graph.op(node) == "Const" {
+        let header = tensor::header(graph, node)?;
+        return Some((header.data_type, header.shape));
+    }
+    Some((graph.attr_type(node, "dtype")?, tensor::shape(graph, node.into())))
+}
+
+/// How many bytes so many elements take.
+fn in_memory(data_type: i32, elements: Option<u64>) -> Option<u64> {
+    elements?.checked_mul(element_bytes(data_type)?)
 }
 
 /// One of [`tensors`].
 fn tensor(graph: &Graph, node: NodeId) -> Tensor {
-    let unknown = Size { data_type: 0, shape: Shape(None), bytes: None };
-    let Size { data_type, shape, bytes } = size(graph, node).unwrap_or(unknown);
+    let (data_type, shape) = type_and_shape(graph, node).unwrap_or((0, Shape(None)));
     let (name, op) = (graph.name(node).to_owned(), graph.op(node).to_owned());
+    let bytes = in_memory(data_type, shape.elements());
     Tensor { node: name, op, dtype: data_type_name(data_type), shape, bytes }
 }
 
 /// The biggest of the tensors, the biggest first, those of the same size in graph order.
-fn biggest(graph: &Graph, tensors: &[NodeId]) -> Vec<NodeId> {
+fn biggest(tensors: &[Held]) -> Vec<NodeId> {
     let mut biggest: BinaryHeap<Reverse<(u64, Reverse<NodeId>)>> = BinaryHeap::with_capacity(BIGGEST + 1);
-    for &node in tensors {
-        let bytes = size(graph, node).and_then(|size| size.bytes).unwrap_or(0);
-        biggest.push(Reverse((bytes, Reverse(node))));
+    for tensor in tensors {
+        biggest.push(Reverse((tensor.bytes.unwrap_or(0), Reverse(tensor.node))));
         if biggest.len() > BIGGEST {
             biggest.pop();
         }
@@ -247,7 +256,7 @@ fn least(data_type: i32) -> u64 {
 }
 
 /// Adds up what is a parameter: variables, and Consts that no variable starts from and that are more than a setting.
-fn count(graph: &Graph, tensors: &[NodeId]) -> Parameters {
+fn count(graph: &Graph, tensors: &[Held]) -> Parameters {
     let assigns = graph.per_op(|op| op.starts_with("Assign"));
     let initial_values: HashSet<NodeId> = graph
         .ids()
@@ -257,10 +266,9 @@ fn count(graph: &Graph, tensors: &[NodeId]) -> Parameters {
         .collect();
     let mut parameters = Parameters::default();
     let mut by_type: BTreeMap<i32, DtypeParameters> = BTreeMap::new();
-    for &node in tensors {
-        let Some(Size { data_type, shape, bytes: Some(bytes) }) = size(graph, node) else { continue };
-        let Some(elements) = shape.elements() else { continue };
-        let is_learnt = is_variable(graph.op(node)) || (!initial_values.contains(&node) && elements > least(data_type));
+    for &Held { node, is_variable, data_type, elements, bytes } in tensors {
+        let (Some(elements), Some(bytes)) = (elements, bytes) else { continue };
+        let is_learnt = is_variable || (!initial_values.contains(&node) && elements > least(data_type));
         if !is_learnt {
             continue;
         }

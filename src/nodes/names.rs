@@ -21,9 +21,28 @@ impl NamesInUse {
         let mut names = Self { ignore_case, ..Self::default() };
         if ignore_case {
             names.known.index = HashIndex::with_capacity(graph.len());
-            graph.ids().for_each(|node| names.note_inserted(graph, None, node));
+            names.known.names.reserve_exact(graph.len());
+            names.note_all(graph);
         }
         names
+    }
+
+    /// Takes note of all nodes, so many at once that the waits for where they belong overlap.
+    fn note_all(&mut self, graph: &Graph) {
+        const AT_ONCE: usize = 64;
+        let mut hashes = Vec::with_capacity(AT_ONCE);
+        for first in (0..graph.len()).step_by(AT_ONCE) {
+            let nodes = graph.ids_from(first).take(AT_ONCE);
+            hashes.clear();
+            hashes.extend(nodes.map(|node| (node, graph.hash(lower(graph.name(node), &mut self.key)))));
+            self.known.index.bring_near(hashes.iter().map(|&(_, hash)| hash));
+            for &(node, hash) in &hashes {
+                let key = lower(graph.name(node), &mut self.key);
+                if self.known.find(graph, hash, key).is_none() {
+                    self.known.add(hash, Spelled::Node(node), 1);
+                }
+            }
+        }
     }
 
     /// Changes `name` to `name_1`, `name_2`, … whichever is free first, unless it is free itself; it is taken from now

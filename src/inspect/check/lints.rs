@@ -71,8 +71,9 @@ fn unsaved(graph: &Graph) -> Option<Finding> {
 /// Batch norms that normalise by the batch they see.
 fn training_batch_norms(reached: &Reached<'_>) -> Option<Finding> {
     let graph = reached.graph;
+    let is_batch_norm = graph.per_op(is_fused_batch_norm);
     let trains = |node: &NodeId| {
-        let is_batch_norm = is_fused_batch_norm(graph.op(*node)) && reached.contains(*node);
+        let is_batch_norm = *is_batch_norm.of(graph, *node) && reached.contains(*node);
         is_batch_norm && graph.attr_bool(*node, "is_training") != Some(false)
     };
     let mut training = graph.ids().filter(trains);
@@ -103,7 +104,8 @@ pub fn of_ranges(reached: &Reached<'_>, quants: &[FakeQuant], target: Target) ->
     if !target.is_litert() {
         findings.extend(of_weights(reached));
     }
-    let concats = graph.ids().filter(|&node| reached.contains(node) && matches!(graph.op(node), "Concat" | "ConcatV2"));
+    let is_concat = graph.per_op(|op| matches!(op, "Concat" | "ConcatV2"));
+    let concats = graph.ids().filter(|&node| *is_concat.of(graph, node) && reached.contains(node));
     let by_node: HashMap<NodeId, &FakeQuant> = quants.iter().map(|quant| (quant.node, quant)).collect();
     findings.extend(concats.filter_map(|concat| of_concat(reached, concat, &by_node)));
     findings
@@ -145,12 +147,13 @@ fn of_range(reached: &Reached<'_>, quant: &FakeQuant, min: &[f32], max: &[f32]) 
 /// Layers whose constant weights have no fake quantizer although the layer's input has been quantized.
 fn of_weights(reached: &Reached<'_>) -> Vec<Finding> {
     let graph = reached.graph;
-    let any = graph.ids().any(|node| reached.contains(node) && is_fake_quant(graph.op(node)));
+    let (fake_quants, reference_layers) = (graph.per_op(is_fake_quant), graph.per_op(is_reference_layer));
+    let any = graph.ids().any(|node| *fake_quants.of(graph, node) && reached.contains(node));
     let is_layer = |node: &NodeId| {
         let has_folded_twin = || graph.find(&[graph.name(*node), "_Fold"].concat()).is_some();
-        is_reference_layer(graph.op(*node)) && !has_folded_twin()
+        *reference_layers.of(graph, *node) && !has_folded_twin()
     };
-    let unquantized = graph.ids().filter(|node| any && reached.contains(*node) && is_layer(node)).filter_map(|layer| {
+    let unquantized = graph.ids().filter(|node| any && is_layer(node) && reached.contains(*node)).filter_map(|layer| {
         let weights = graph.data_input(layer, 1).filter(|weights| reached.is_constant(weights.node))?;
         let is_quantized = passes_fake_quant(graph, weights);
         (!is_quantized).then(|| {

@@ -25,6 +25,7 @@ use super::file_summary;
 use crate::container::Model;
 use crate::document::{FileSummary, SCHEMA_VERSION, TOOL};
 use crate::error::Printable;
+use crate::threads::both;
 
 /// Which converter is to take the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -106,9 +107,15 @@ fn is_zero(count: &usize) -> bool {
 #[must_use]
 pub fn check(model: &Model, path: &str, options: &Options) -> Check {
     let graph = &*delay::after_delays(&model.graph);
-    let outputs = model.outputs();
-    let quants = fake_quants(graph);
-    let state = State::of(&quants);
+    let (outputs, (quants, state, of_graph)) = both(
+        || model.outputs(),
+        || {
+            let quants = fake_quants(graph);
+            let state = State::of(&quants);
+            let of_graph = lints::of_graph(graph, &quants, state);
+            (quants, state, of_graph)
+        },
+    );
     let in_functions = lints::body_in_functions(model);
     let sees_the_body = in_functions.is_none();
     let target = options.target.unwrap_or_else(|| Target::of(state));
@@ -116,7 +123,7 @@ pub fn check(model: &Model, path: &str, options: &Options) -> Check {
     let wants_all_ranges = sees_the_body && matches!(target, Target::TocoUint8 | Target::Any);
     let lacking = ranges::lacking(&reached).filter(|_| wants_all_ranges);
     let mut findings = Findings::default()
-        .with(lints::of_graph(graph, &quants, state))
+        .with(of_graph)
         .with(in_functions)
         .with_each(ranges::LACKING, lacking, |tensor| ranges::finding(&reached, tensor))
         .with(lints::of_ranges(&reached, &quants, target));

@@ -15,6 +15,7 @@ use crate::graph::op_class::{
 use crate::graph::tensor::small_floats;
 use crate::graph::{Graph, NodeId, PerOp, TensorRef};
 use crate::proto::tensorflow::DataType;
+use crate::threads::both;
 
 /// The part of a graph that its outputs depend on.
 pub struct Reached<'g> {
@@ -50,21 +51,9 @@ impl<'g> Reached<'g> {
     #[must_use]
     pub fn new(graph: &'g Graph, inputs: &[TensorRef], outputs: &[TensorRef]) -> Self {
         let fed: HashSet<NodeId> = inputs.iter().map(|input| input.node).collect();
-        let needed = graph.reached(outputs.iter().map(|output| output.node), |node| {
-            let is_fed = fed.contains(&node);
-            values_read(graph, node).map(|input| input.node).filter(move |_| !is_fed)
-        });
-        let mut constant = vec![false; graph.len()];
-        for node in graph.run_order() {
-            let mut inputs = graph.data_inputs(node);
-            constant[node.index()] = match graph.op(node) {
-                "Const" => true,
-                op if is_variable(graph.op(node)) || reads_only_shape(op) => true,
-                op if feeds(op) || fed.contains(&node) => false,
-                _ => graph.data_input(node, 0).is_some() && inputs.all(|input| constant[input.node.index()]),
-            };
-        }
-        let products = graph.ids().filter(|&node| needed[node.index()] && graph.op(node) == "Mul");
+        let (needed, constant) = both(|| needed(graph, &fed, outputs), || constant(graph, &fed));
+        let is_product = graph.per_op(|op| op == "Mul");
+        let products = graph.ids().filter(|&node| needed[node.index()] && *is_product.of(graph, node));
         let normalizing = products.filter_map(|product| l2_normalization(graph, product)).flatten().collect();
         let origin_by_op = graph.per_op(origin_by_op);
         let mut reached = Self { graph, outputs: Vec::new(), fed, needed, constant, normalizing, origin_by_op };
@@ -279,6 +268,36 @@ impl<'g> Reached<'g> {
         }
         false
     }
+}
+
+/// By node, whether the outputs depend on its values.
+fn needed(graph: &Graph, fed: &HashSet<NodeId>, outputs: &[TensorRef]) -> Vec<bool> {
+    graph.reached(outputs.iter().map(|output| output.node), |node| {
+        let is_fed = fed.contains(&node);
+        values_read(graph, node).map(|input| input.node).filter(move |_| !is_fed)
+    })
+}
+
+/// By node, whether its values are known when the graph is converted.
+fn constant(graph: &Graph, fed: &HashSet<NodeId>) -> Vec<bool> {
+    let is_known = graph.per_op(is_known);
+    let mut constant = vec![false; graph.len()];
+    for node in graph.near_order() {
+        constant[node.index()] = match *is_known.of(graph, node) {
+            Some(is_known) => is_known,
+            None if fed.contains(&node) => false,
+            None => {
+                let mut inputs = graph.data_inputs(node).map(|input| constant[input.node.index()]);
+                inputs.next() == Some(true) && inputs.all(|is_constant| is_constant)
+            }
+        };
+    }
+    constant
+}
+
+/// Whether an op's values are known when the graph is converted, where that does not depend on its inputs'.
+fn is_known(op: &str) -> Option<bool> {
+    if op == "Const" || is_variable(op) || reads_only_shape(op) { Some(true) } else { feeds(op).then_some(false) }
 }
 
 /// How the output of such an op gets its range, wherever it stands.
