@@ -79,9 +79,7 @@ impl Lowering<'_> {
     /// Lowers a node of a loop, or of the lists that loops read and write; false for any other.
     pub(super) fn of_loop(&mut self, node: NodeId) -> bool {
         let graph = self.program.graph;
-        if matches!(graph.op(node), "TensorListReserve" | "TensorListStack")
-            && open_element_shape(graph, node).is_some()
-        {
+        if open_element_shape(graph, node).is_some() {
             self.program.open_lists.push(node);
         }
         match graph.op(node) {
