@@ -63,7 +63,7 @@ pub fn calibrate(
     warn_of_data(&model.graph, &samples, &options.limits, &mut report)?;
 
     let outputs = tensors(&model.graph, &frozen.outputs);
-    report.folded = prepare(&mut model, &outputs, &options.limits)?;
+    report.folded = prepare(&mut model, &outputs, options.target, &options.limits)?;
     if options.target.lowers_lists() {
         let fixed = fix_batch(&mut model.graph)?;
         report.warnings.extend(batch_fixed(&model.graph, &fixed));

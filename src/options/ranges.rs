@@ -51,6 +51,12 @@ impl Target {
         matches!(self, Self::LitertInt8 | Self::LitertUint8)
     }
 
+    /// Whether it knows whole only some of the ops that others have kernels for, and wants those others in parts.
+    #[must_use]
+    pub fn takes_ops_apart(self) -> bool {
+        matches!(self, Self::LitertInt8 | Self::LitertUint8)
+    }
+
     /// Weights as its kernels want them.
     #[must_use]
     pub fn weights(self) -> Weights {

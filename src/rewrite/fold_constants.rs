@@ -6,9 +6,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::freeze::{FreezeOptions, freeze};
 use crate::graph::{Graph, TensorRef};
 use crate::interpreter::Limits;
+use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
-use crate::passes::integer::{early_bias, loops, prelu, sums};
+use crate::passes::integer::{computed_shapes, early_bias, fused, loops, lower, sums};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -23,14 +24,24 @@ pub(crate) fn fold_constants(model: &mut Model, outputs: &[TensorRef], limits: &
     Ok(chains)
 }
 
-/// The same, and ops written as ones that converters to integers have kernels for.
+/// The same, and ops written as ones that the target's converter has integer kernels for.
 ///
 /// # Errors
 /// Those of [`fold_constants`].
-pub(crate) fn prepare(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<FoldedChain>> {
+pub(crate) fn prepare(
+    model: &mut Model,
+    outputs: &[TensorRef],
+    target: Target,
+    limits: &Limits,
+) -> Result<Vec<FoldedChain>> {
     let names = names_of_graph_def(model, outputs)?;
-    let rewritten = sums::write_as_adds(&mut model.graph)? + prelu::unify(&mut model.graph, limits)?;
+    let graph = &mut model.graph;
+    let rewritten =
+        sums::write_as_adds(graph)? + fused::unify(graph, limits)? + computed_shapes::write_as_constants(graph)?;
     if rewritten > 0 {
+        *model = without_leftovers(model, &names)?;
+    }
+    if target.takes_ops_apart() && lower::lower(&mut model.graph)? > 0 {
         *model = without_leftovers(model, &names)?;
     }
     let chains = fold_constants(model, &tensors(&model.graph, &names), limits)?;

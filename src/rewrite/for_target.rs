@@ -43,7 +43,7 @@ pub(super) fn run(
     check_is_frozen(&model.graph)?;
     let limits = Limits::default();
     let outputs = model.outputs();
-    let folded = prepare(model, &outputs, &limits)?;
+    let folded = prepare(model, &outputs, target, &limits)?;
     let fixed = if target.lowers_lists() { fix_batch(&mut model.graph)? } else { Vec::new() };
     let (fed, inputs, outputs) = (placeholders(&model.graph), float_inputs(&model.graph), model.outputs());
     let graph = &mut model.graph;

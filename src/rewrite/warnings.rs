@@ -8,6 +8,7 @@ use crate::graph::training::{self, Gradients};
 use crate::graph::{Graph, NodeId};
 use crate::options::{RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, Quantized};
+use crate::passes::integer::kernels::is_not_converted;
 use crate::passes::integer::points::Points;
 use crate::passes::topology::fold::GRADIENT_OP;
 use crate::report::Output;
@@ -23,6 +24,16 @@ pub(crate) fn left_in_float(graph: &Graph, points: &Points) -> Vec<Warning> {
             graph.op(first)
         );
         warnings.push(Warning::new("stays_in_float", message));
+    }
+    let unknown: Vec<_> = points.float.iter().filter(|&&node| is_not_converted(graph.op(node))).collect();
+    if let Some(&&first) = unknown.first() {
+        let message = format!(
+            "the converter has no op for {} of them, the first '{}' ({}): it makes no model",
+            unknown.len(),
+            graph.name(first),
+            graph.op(first)
+        );
+        warnings.push(Warning::new("not_converted", message));
     }
     if points.in_loops > 0 {
         let message =

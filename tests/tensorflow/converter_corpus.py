@@ -789,6 +789,9 @@ UNARY = {
     "hard_swish_ranged": hard_swish_ranged,
     "hard_sigmoid_ranged": hard_sigmoid_ranged,
     "gelu": lambda x: 0.5 * x * (1.0 + tf.math.erf(x / np.float32(np.sqrt(2)))),
+    "gelu_tanh": lambda x: 0.5 * x * (1.0 + tf.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + 0.044715 * tf.pow(x, 3.0)))),
+    "gelu_erfc": lambda x: 0.5 * x * tf.math.erfc(-x * np.float32(np.sqrt(0.5))),
+    "gelu_bert": lambda x: x * (0.5 * (1.0 + tf.math.erf(x / np.float32(np.sqrt(2))))),
     "squeeze_excite": squeeze_excite,
     "squeeze_excite_ranged": squeeze_excite_ranged,
     "abs": tf.abs,
@@ -799,6 +802,13 @@ UNARY = {
     "exp": tf.exp,
     "log": lambda x: tf.math.log(tf.abs(x) + 1.0),
     "sin": tf.sin,
+    "atan": tf.atan,
+    "pow": lambda x: tf.pow(tf.abs(x) + 0.1, 1.5),
+    "relu_as_maximum": lambda x: tf.maximum(x, 0.0),
+    "square_of_difference": lambda x: tf.square(x - x[:, ::-1]),
+    "l2_divided": lambda x: x / tf.sqrt(tf.reduce_sum(tf.square(x), 3, keepdims=True) + 1e-6),
+    "l2_other_axis": lambda x: tf.nn.l2_normalize(x, 1),
+    "einsum": lambda x: tf.einsum("bhwc,bhvc->bhwv", x, x)[..., :4],
     "l2_normalize": lambda x: tf.nn.l2_normalize(x, 3),
     "lrn": tf.nn.local_response_normalization,
     "clip": lambda x: tf.minimum(tf.maximum(x, -0.5), 0.5),
@@ -817,6 +827,9 @@ BEHIND = {
     "log_softmax": (-6.0, 0.0),
     "relu": (0.0, 1.0),
     "relu6": (0.0, 1.0),
+    "relu_as_maximum": (0.0, 1.0),
+    "square_of_difference": (0.0, 2.0),
+    "pow": (0.0, 1.5),
     "abs": (0.0, 1.0),
     "square": (0.0, 1.0),
     "sqrt": (0.0, 1.0),
@@ -849,6 +862,60 @@ for _name in UNARY:
     for _where in WHERE:
         if _where != "fixed" or _name in FIXED:
             CASES[f"{_name}_{_where}"] = functools.partial(unary, _name, _where)
+
+
+@family("einsum_weights", both=True, behind=False)
+def einsum_weights(is_ranged):
+    """With a range behind: without one it runs in neither version."""
+    return layer(fq(tf.einsum("bhwc,cd->bhwd", image(is_ranged), values([4, 4]))), "next", seed=2)
+
+
+@case
+def squared_difference_of_five_dimensions():
+    x = image(shape=[1, 8, 8, 2, 2])
+    return fq(tf.math.squared_difference(x, tf.reduce_max(x, -1, keepdims=True)), 0, 2)
+
+
+@family("embedding", behind=True, table=False)
+def embedding(is_behind):
+    """Rows of a table, with a range behind or on the table."""
+    words = tf.argmax(image(), 3, output_type=tf.int32)
+    table = tf.constant(values([4, 4], 5))
+    x = fq(tf.gather(table, words)) if is_behind else tf.gather(fq(table), words)
+    return layer(x, "next", seed=2)
+
+
+@family("transposed_then", relu=tf.nn.relu, relu6=tf.nn.relu6)
+def transposed_then(activation):
+    """An activation behind a transposed convolution, with one range behind both."""
+    kernel = quantized_weights(values([3, 3, 4, 4]), "symmetric")
+    x = tf.nn.conv2d_transpose(image(), kernel, [1, 16, 16, 4], 2, "SAME")
+    return fq(activation(tf.nn.bias_add(x, values([4], 2))), 0, 3)
+
+
+@family("transposed_open_then", relu=tf.nn.relu, nothing=tf.identity)
+def transposed_open_then(activation):
+    """The same with an open batch, for which its size is computed."""
+    x = image(shape=[None, *IMAGE[1:]])
+    kernel = quantized_weights(values([3, 3, 4, 4]), "symmetric")
+    x = tf.nn.conv2d_transpose(x, kernel, tf.stack([tf.shape(x)[0], 16, 16, 4]), 2, "SAME")
+    return fq(activation(tf.nn.bias_add(x, values([4], 2))), 0, 3)
+
+
+@family("transposed_then_relu_bias", none=None, zeros=np.zeros(4, np.float32), small=np.full(4, 1e-6, np.float32))
+def transposed_then_relu_bias(bias):
+    """A Relu behind a transposed convolution without a bias, or with one of next to nothing."""
+    kernel = quantized_weights(values([3, 3, 4, 4]), "symmetric")
+    x = tf.nn.conv2d_transpose(image(), kernel, [1, 16, 16, 4], 2, "SAME")
+    return fq(tf.nn.relu(x if bias is None else tf.nn.bias_add(x, bias)), 0, 3)
+
+
+@family("transposed_ranged_then", relu=tf.nn.relu, relu6=tf.nn.relu6)
+def transposed_ranged_then(activation):
+    """The same with a range in front of the activation too."""
+    kernel = quantized_weights(values([3, 3, 4, 4]), "symmetric")
+    x = tf.nn.conv2d_transpose(image(), kernel, [1, 16, 16, 4], 2, "SAME")
+    return fq(activation(fq(tf.nn.bias_add(x, values([4], 2)), 0, 3)), 0, 3)
 
 
 # ---- Ops with two inputs

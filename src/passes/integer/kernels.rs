@@ -58,8 +58,8 @@ pub(crate) fn kernel(op: &str) -> Kernel {
         | "PreventGradient" => Kernel::HandsOn,
         "Concat" | "ConcatV2" | "Pack" | "Maximum" | "Minimum" | "Select" | "SelectV2" => Kernel::Joins,
         "Softmax" | "LogSoftmax" | "Sigmoid" | "Tanh" => Kernel::Fixed,
-        "Neg" | "Square" | "Sqrt" | "Rsqrt" | "Log" | "Log1p" | "Sin" | "Cos" | "Elu" | "Selu" | "Softplus"
-        | "Floor" | "Cumsum" | "LRN" | "Conv3D" | "AddN" | "Pow" | "Erf" => Kernel::None,
+        "Neg" | "Square" | "Sqrt" | "Log1p" | "Sin" | "Cos" | "Elu" | "Selu" | "Softplus" | "Softsign" | "Floor"
+        | "Ceil" | "Round" | "Sign" | "Cumsum" | "LRN" | "Conv3D" | "AddN" | "Pow" | "Erf" | "Erfc" => Kernel::None,
         "Conv2D"
         | "DepthwiseConv2dNative"
         | "Conv2DBackpropInput"
@@ -79,6 +79,9 @@ pub(crate) fn kernel(op: &str) -> Kernel {
         | "Sum"
         | "Abs"
         | "Exp"
+        | "Log"
+        | "Rsqrt"
+        | "Prod"
         | "SquaredDifference"
         | "ReverseV2"
         | "Fill"
@@ -86,12 +89,53 @@ pub(crate) fn kernel(op: &str) -> Kernel {
         | "GreaterEqual"
         | "Less"
         | "LessEqual"
+        | "Einsum"
         | "Equal"
         | "NotEqual"
         | "ArgMax"
         | "ArgMin" => Kernel::Computes,
         _ => Kernel::Unknown,
     }
+}
+
+/// Whether the converter has nothing that computes the op at all.
+#[must_use]
+pub(crate) fn is_not_converted(op: &str) -> bool {
+    matches!(
+        op,
+        "Acos"
+            | "Acosh"
+            | "Asin"
+            | "Asinh"
+            | "Atan"
+            | "Atanh"
+            | "AvgPool3D"
+            | "BesselI0e"
+            | "BesselI1e"
+            | "Betainc"
+            | "Bincount"
+            | "Cholesky"
+            | "Cosh"
+            | "CropAndResize"
+            | "Cumprod"
+            | "Digamma"
+            | "Dilation2D"
+            | "Erf"
+            | "Erfc"
+            | "Erfinv"
+            | "EuclideanNorm"
+            | "ExtractImagePatches"
+            | "MatrixInverse"
+            | "MaxPool3D"
+            | "MaxPoolWithArgmax"
+            | "Ndtri"
+            | "RGBToHSV"
+            | "ResizeArea"
+            | "ResizeBicubic"
+            | "Sinh"
+            | "Tan"
+            | "TruncateMod"
+    )
 }
 
 /// Whether the op's result is made of values that it reads, in their range.

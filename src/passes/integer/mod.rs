@@ -1,26 +1,28 @@
 //! A float network as converters to integer arithmetic want it: batch norms folded into weights, and a range, which is a
 //! constant, for every tensor that needs one. No training rewrite is imitated here, and no name of one.
 //!
-//! [`fold`] comes first, where that is asked for [`equalize`] next. [`points`] then says which tensors need a range,
+//! [`fused`] and [`lower`] first write what is there in ops that have integer kernels. [`fold`] comes next, where that is
+//! asked for [`equalize`] too. [`points`] then says which tensors need a range,
 //! whoever calls finds the ranges out, and [`place`] and [`weights`] put the fake quantizers in.
 
 pub(crate) mod bias;
+pub(crate) mod computed_shapes;
 pub(crate) mod constants;
 pub(crate) mod early_bias;
 pub(crate) mod equalize;
 #[cfg(test)]
 mod equalize_tests;
 pub(crate) mod fold;
-pub(crate) mod hard_swish;
+pub(crate) mod fused;
 pub(crate) mod insert;
 pub(crate) mod kernels;
 pub(crate) mod lists;
 pub(crate) mod loops;
+pub(crate) mod lower;
 pub(crate) mod network;
 mod new_nodes;
 pub(crate) mod place;
 pub(crate) mod points;
-pub(crate) mod prelu;
 pub(crate) mod sums;
 #[cfg(test)]
 mod tests;

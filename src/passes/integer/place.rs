@@ -80,10 +80,13 @@ fn ranges(
         *range = Range { min: range.min.min(by.min), max: range.max.max(by.max) };
     };
     for &(tensor, group) in &points.tensors {
-        widen(group, of(tensor).unwrap_or(Range { min: 0.0, max: 0.0 }));
+        let range = of(tensor).unwrap_or(Range { min: 0.0, max: 0.0 });
+        let [low, high] = points.clipped.get(&tensor).copied().unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
+        widen(group, Range { min: range.min.max(low), max: range.max.min(high) });
     }
-    let constants = evaluate(graph, points.constants.iter().map(|&(tensor, _)| tensor), limits)?;
-    for (tensor, group) in &points.constants {
+    let beside = || points.constants.iter().chain(&points.tables);
+    let constants = evaluate(graph, beside().map(|&(tensor, _)| tensor), limits)?;
+    for (tensor, group) in beside() {
         let values = constants.get(tensor).and_then(Tensor::values::<f32>).unwrap_or_default();
         for &value in values {
             widen(*group, Range { min: value.min(0.0), max: value.max(0.0) });

@@ -8,14 +8,14 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::constants::Constants;
-use super::hard_swish::HardSwishes;
-use super::kernels::{Kernel, kernel, passes_on};
+use super::fused::Fused;
+use super::kernels::{Kernel, is_not_converted, kernel, passes_on};
 use super::loops::{Bodies, Carried, variables};
 use super::network::{Ends, Layer};
 use super::new_nodes::pivot_of;
-use super::prelu::Prelus;
 use crate::error::Result;
 use crate::graph::op_class::{canonical_op, is_fake_quant};
+use crate::graph::tensor::small_floats;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
@@ -26,6 +26,10 @@ pub(crate) struct Points {
     pub tensors: Vec<(TensorRef, usize)>,
     /// Constants that stand beside such tensors in ops that take one range for all they read.
     pub constants: Vec<(TensorRef, usize)>,
+    /// Constants that such tensors take their numbers from.
+    pub tables: Vec<(TensorRef, usize)>,
+    /// Of tensors that nothing but clipping reads, its bounds: levels beyond them would be lost.
+    pub clipped: HashMap<TensorRef, [f32; 2]>,
     /// Nodes that no integer kernel computes.
     pub float: Vec<NodeId>,
     /// For tensors in the bodies of while-loops, a node there that new constants wait for.
@@ -42,7 +46,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let order = graph.run_order();
     let constants = Constants::of(graph, &order);
     let bodies = Bodies::of(graph)?;
-    let (prelus, hard_swishes) = (Prelus::of(graph, &constants), HardSwishes::of(graph));
+    let fused = Fused::of(graph, &constants);
     let view = View { graph, ends: Ends::new(graph, outputs), constants: &constants };
     let mut points = Points::default();
     let live = graph.reached(fed.iter().map(|input| input.node), |node| graph.consumers(node));
@@ -66,15 +70,16 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
         .collect();
     for &node in order.iter().filter(|&&node| live[node.index()] && !is_fed.contains(&node)) {
         let op = graph.op(node);
-        if prelus.contain(node) || hard_swishes.contain(node) {
+        if fused.contain(node) {
             continue;
         }
-        if kernel(op) == Kernel::None {
+        if kernel(op) == Kernel::None || is_not_converted(op) {
             points.float.push(node);
         }
         if !makes_float(graph, node)
-            || passes_on(op)
+            || view.hands_on(node)
             || kernel(op) == Kernel::Fixed
+            || fused.is_fixed(node)
             || is_fake_quant(op)
             || is_control_flow(op) && op != "Exit" && !carried.contains_key(&node)
             || is_flow(op)
@@ -87,7 +92,8 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     let places: HashMap<TensorRef, usize> = chosen.iter().enumerate().map(|(place, &tensor)| (tensor, place)).collect();
     let mut groups = Groups((0..chosen.len()).collect());
     let sources = view.sources(&order);
-    for &node in order.iter().filter(|&&node| live[node.index()] && kernel(graph.op(node)) == Kernel::Joins) {
+    let joins = |node: NodeId| kernel(graph.op(node)) == Kernel::Joins && view.hands_on(node);
+    for &node in order.iter().filter(|&&node| live[node.index()] && joins(node)) {
         let operands = view.operands(node);
         let made: Vec<usize> = operands
             .iter()
@@ -105,6 +111,12 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
             points.constants.extend(beside.map(|&tensor| (tensor, first)));
         }
     }
+    points.clipped =
+        chosen.iter().filter_map(|&tensor| view.bounds_behind(tensor).map(|bounds| (tensor, bounds))).collect();
+    // What is taken from a table may be any of its numbers.
+    for (place, tensor) in chosen.iter().enumerate() {
+        points.tables.extend(view.table(tensor.node).map(|table| (table, place)));
+    }
     // What a loop carries, and what a list holds, has one range: nothing is rounded on the way.
     let handed_on = Carried::of(graph);
     for (place, tensor) in chosen.iter().enumerate() {
@@ -116,7 +128,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
         }
     }
     points.tensors = chosen.into_iter().enumerate().map(|(place, tensor)| (tensor, groups.of(place))).collect();
-    points.constants.iter_mut().for_each(|(_, group)| *group = groups.of(*group));
+    points.constants.iter_mut().chain(&mut points.tables).for_each(|(_, group)| *group = groups.of(*group));
     points.constants.sort_unstable();
     points.constants.dedup_by_key(|(tensor, _)| *tensor);
     for (tensor, _) in &points.constants {
@@ -137,11 +149,8 @@ fn stands_for_integers(graph: &Graph, input: TensorRef) -> bool {
     readers.peek().is_some() && readers.all(is_cast)
 }
 
-/// Whether the node's first output is a float; elements of lists are what the list says.
+/// Whether the node's first output is a float.
 fn makes_float(graph: &Graph, node: NodeId) -> bool {
-    if matches!(graph.op(node), "TensorListGetItem" | "TensorListStack" | "TensorListGather") {
-        return graph.attr_type(node, "element_dtype") == Some(DataType::DtFloat as i32);
-    }
     graph.tensor_type(node.into()) == Some(DataType::DtFloat)
 }
 
@@ -156,6 +165,9 @@ fn is_control_flow(op: &str) -> bool {
 fn is_flow(op: &str) -> bool {
     matches!(op, "TensorArrayV3" | "TensorArrayScatterV3" | "TensorArrayWriteV3" | "TensorArraySplitV3")
 }
+
+/// Biases of more numbers are taken for ones.
+const MOST_CHANNELS: usize = 1 << 16;
 
 /// What is asked about a node's surroundings.
 struct View<'g> {
@@ -193,7 +205,7 @@ impl View<'_> {
             if Layer::of(self.graph, node).is_some() {
                 return true;
             }
-            let between = || self.graph.data_input(node, 0).filter(|_| is_between_layer_and_bias(self.graph.op(node)));
+            let between = || self.graph.data_input(node, 0).filter(|_| self.is_between_layer_and_bias(node));
             match self.biased(node).or_else(between) {
                 Some(input) => node = input.node,
                 None => return false,
@@ -211,27 +223,109 @@ impl View<'_> {
             return false;
         }
         let Some(reader) = self.ends.only_reader(node) else { return false };
-        if matches!(self.graph.op(reader), "Relu" | "Relu6") {
-            return true;
+        if self.is_relu(reader) {
+            // The converter leaves it beside a transposed convolution that has no bias.
+            return !self.is_transposed_without_bias(node);
         }
         if !is_layer {
             return is_bias && self.is_bias(reader);
         }
         let (mut reader, mut between, mut from_batch) = (Some(reader), 0, false);
-        while let Some(node) = reader.filter(|&node| is_between_layer_and_bias(self.graph.op(node))) {
+        while let Some(node) = reader.filter(|&node| self.is_between_layer_and_bias(node)) {
             between += 1;
             from_batch |= self.graph.op(node) == "BatchToSpaceND";
             reader = self.ends.only_reader(node);
         }
-        // The converter sees no bias behind a dilated convolution of one dimension, and no dilated convolution where a
-        // dimension, such as the batch, is unknown.
+        // The converter sees no bias behind a dilated convolution of one dimension, no dilated convolution where a
+        // dimension, such as the batch, is unknown, and 2.15 none that does not follow a transposed convolution at once.
         let is_seen = !from_batch || (between == 1 && self.has_known_input(node));
+        let is_seen = is_seen && !(between > 0 && self.transposed(node).is_some());
         is_seen && reader.is_some_and(|reader| self.is_bias(reader))
+    }
+
+    /// The transposed convolution that the node is, or gives a bias to.
+    fn transposed(&self, node: NodeId) -> Option<NodeId> {
+        let is_one = |&node: &NodeId| Layer::of(self.graph, node) == Some(Layer::Transposed);
+        Some(node).filter(is_one).or_else(|| self.biased(node).map(|tensor| tensor.node).filter(is_one))
+    }
+
+    fn is_transposed_without_bias(&self, node: NodeId) -> bool {
+        let Some(layer) = self.transposed(node) else { return false };
+        let is_zeros = |input: TensorRef| {
+            let numbers = small_floats(self.graph, input, MOST_CHANNELS);
+            numbers.is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0))
+        };
+        node == layer || self.graph.data_inputs(node).any(is_zeros)
+    }
+
+    /// What the converter adds biases before: a Reshape only where its shape is constant.
+    fn is_between_layer_and_bias(&self, node: NodeId) -> bool {
+        match self.graph.op(node) {
+            "Squeeze" | "BatchToSpaceND" => true,
+            "Reshape" => self.graph.data_input(node, 1).is_some_and(|shape| self.constants.contain(shape.node)),
+            _ => false,
+        }
     }
 
     fn has_known_input(&self, layer: NodeId) -> bool {
         let input = self.graph.data_input(layer, 0).and_then(|input| self.graph.static_shape(input));
         input.is_some_and(|dims| dims.iter().all(Option::is_some))
+    }
+
+    /// Whether the node's result is made of values that it reads and that have a range.
+    fn hands_on(&self, node: NodeId) -> bool {
+        self.handed_on(node).is_some()
+    }
+
+    /// What a node hands on, or one of the tensors that it joins. What it takes from constants alone has no range yet; and a
+    /// Maximum with zero is a Relu to the converter.
+    fn handed_on(&self, node: NodeId) -> Option<TensorRef> {
+        if !passes_on(self.graph.op(node)) || self.is_relu(node) {
+            return None;
+        }
+        if kernel(self.graph.op(node)) == Kernel::Joins {
+            return self.operands(node).into_iter().find(|operand| !self.constants.contain(operand.node));
+        }
+        let read = self.graph.data_input(node, usize::from(self.graph.op(node) == "Split"));
+        read.filter(|read| !self.constants.contain(read.node) || self.constants.contain(node))
+    }
+
+    fn is_relu(&self, node: NodeId) -> bool {
+        let is_zero = |input: TensorRef| {
+            self.constants.contain(input.node)
+                && small_floats(self.graph, input, 1).is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0))
+        };
+        match self.graph.op(node) {
+            "Relu" | "Relu6" => true,
+            "Maximum" => self.graph.data_inputs(node).any(is_zero),
+            _ => false,
+        }
+    }
+
+    /// What clips the tensor, if nothing else reads it.
+    fn bounds_behind(&self, tensor: TensorRef) -> Option<[f32; 2]> {
+        const MOST_CLIPS: usize = 4;
+        let [mut low, mut high] = [f32::NEG_INFINITY, f32::INFINITY];
+        let mut last = tensor.node;
+        for _ in 0..MOST_CLIPS {
+            let Some(reader) = self.ends.only_reader(last).filter(|_| tensor.port == 0) else { break };
+            let number = || self.graph.data_inputs(reader).find_map(|input| self.graph.const_float(input));
+            match (self.graph.op(reader), number()) {
+                ("Relu", _) => low = low.max(0.0),
+                ("Relu6", _) => [low, high] = [low.max(0.0), high.min(6.0)],
+                ("Minimum", Some(number)) => high = high.min(number),
+                ("Maximum", Some(number)) => low = low.max(number),
+                _ => break,
+            }
+            last = reader;
+        }
+        (low.is_finite() || high.is_finite()).then_some([low.min(0.0), high.max(0.0)]).filter(|_| low < high)
+    }
+
+    /// The table of numbers that a node takes its result from.
+    fn table(&self, node: NodeId) -> Option<TensorRef> {
+        let table = self.graph.data_input(node, 0).filter(|table| self.constants.contain(table.node))?;
+        matches!(self.graph.op(node), "Gather" | "GatherV2").then_some(table)
     }
 
     /// The tensors that a joining op takes by one range.
@@ -248,20 +342,12 @@ impl View<'_> {
     /// range.
     fn sources(&self, order: &[NodeId]) -> Vec<Option<TensorRef>> {
         let mut sources: Vec<Option<TensorRef>> = vec![None; self.graph.len()];
-        for &node in order.iter().filter(|&&node| passes_on(self.graph.op(node))) {
-            let read = if kernel(self.graph.op(node)) == Kernel::Joins {
-                self.operands(node).into_iter().find(|operand| !self.constants.contain(operand.node))
-            } else {
-                self.graph.data_input(node, usize::from(self.graph.op(node) == "Split"))
-            };
+        for &node in order {
+            let read = self.handed_on(node);
             sources[node.index()] = read.map(|read| sources[read.node.index()].unwrap_or(read));
         }
         sources
     }
-}
-
-fn is_between_layer_and_bias(op: &str) -> bool {
-    matches!(op, "Squeeze" | "Reshape" | "BatchToSpaceND")
 }
 
 /// Disjoint sets of places.

@@ -2,9 +2,9 @@
 
 use super::early_bias::add_biases_early;
 use super::fold::{fold, tell_biases_apart};
+use super::fused::unify;
 use super::loops::bring_in_constants;
 use super::points::points;
-use super::prelu::unify;
 use super::sums::write_as_adds;
 use super::weights::{WeightRules, quantize};
 use crate::graph::samples::{changes, graph_of};
@@ -22,14 +22,14 @@ fn fold_to(graph: &mut Graph, output: &str) -> Vec<super::FoldedChain> {
 }
 
 /// What the graph computes of x.
-fn run(graph: &Graph, output: &str, x: &Tensor) -> Vec<f32> {
+pub(super) fn run(graph: &Graph, output: &str, x: &Tensor) -> Vec<f32> {
     let [feed, fetch] = [tensors(graph, &["x"])[0], tensors(graph, &[output])[0]];
     let plan = Plan::new(graph, &[feed], &[fetch], &Limits::default()).unwrap();
     let results = Session::new(&plan).run(std::slice::from_ref(x), &mut |_, _| Ok(())).unwrap();
     results[0].values::<f32>().unwrap().to_vec()
 }
 
-fn image(channels: usize) -> Tensor {
+pub(super) fn image(channels: usize) -> Tensor {
     let values = (0..16 * channels).map(|index| f32::from(u8::try_from(index).unwrap()) / 7.0 - 3.0);
     Tensor::new(&[1, 4, 4, channels], values.collect()).unwrap()
 }
@@ -149,7 +149,7 @@ fn a_chain_ends_where_channels_lie_elsewhere() {
 }
 
 /// The tensors that get a range, those that share one with an earlier one marked.
-fn ranged(lines: &str, output: &str) -> Vec<String> {
+pub(super) fn ranged(lines: &str, output: &str) -> Vec<String> {
     let graph = graph_of(lines);
     let (inputs, outputs) = (tensors(&graph, &["x"]), tensors(&graph, &[output]));
     let points = points(&graph, &inputs, &inputs, &outputs).unwrap();

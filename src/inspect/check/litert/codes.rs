@@ -39,6 +39,8 @@ impl Serialize for Verdict {
 pub enum Code {
     /// No integer kernel computes the op.
     NoIntegerKernel,
+    /// The converter has no op for it.
+    NotConverted,
     /// What it reads has no range.
     InputUnranged,
     /// What it makes has no range.
@@ -125,6 +127,13 @@ impl Code {
                 StaysFloat,
                 "no integer kernel computes the op",
                 "write it with ops that have one, or leave it in float",
+            ),
+            Self::NotConverted => (
+                "not_converted",
+                WillNotRun,
+                "the converter has no op for it",
+                "write it with ops that it has; with tf.lite.OpsSet.SELECT_TF_OPS it stays in float, for runtimes that hold \
+                 TensorFlow's kernels",
             ),
             Self::InputUnranged => ("input_unranged", StaysFloat, "what it reads has no range", RANGES),
             Self::OutputUnranged => ("output_unranged", StaysFloat, "what it makes has no range", RANGES),
@@ -256,8 +265,9 @@ impl Code {
 }
 
 /// All codes.
-pub const CODES: [Code; 24] = [
+pub const CODES: [Code; 25] = [
     Code::NoIntegerKernel,
+    Code::NotConverted,
     Code::InputUnranged,
     Code::OutputUnranged,
     Code::SeveralRanges,

@@ -2,7 +2,7 @@
 //! convolutions.
 
 use super::patterns;
-use super::program::{OpId, Origin, Program, ValueId};
+use super::program::{LayerFacts, OpId, Origin, Program, ValueId};
 use crate::passes::integer::network::Layer;
 
 /// Fuses all there is.
@@ -159,7 +159,9 @@ fn activation(program: &mut Program<'_>, op: OpId) -> bool {
         return false;
     }
     let takes = |program: &Program<'_>, at: OpId| {
-        let takes = program.ops[at].layer.is_some()
+        // A transposed convolution without a bias stays beside it.
+        let is_bare = |facts: &LayerFacts| facts.layer == Layer::Transposed && facts.biases.is_empty();
+        let takes = program.ops[at].layer.as_ref().is_some_and(|facts| !is_bare(facts))
             || matches!(program.ops[at].kind, "Add" | "Sub" | "Mul" | "RealDiv" | "MaxPool" | "AvgPool");
         takes && !program.ops[at].activation
     };
@@ -173,7 +175,10 @@ fn activation(program: &mut Program<'_>, op: OpId) -> bool {
     let Origin::Ranged { of, .. } = program.values[value].origin else { return false };
     let ranged_behind = program.ops[op].outputs.first().is_some_and(|&output| program.only_range(output).is_some());
     let is_alone = program.only_range(of) == Some(value) && program.only_reader(value) == Some(op);
-    let Some(first) = program.producer(of).filter(|&first| takes(program, first)) else { return false };
+    let is_transposed =
+        |first: OpId| program.ops[first].layer.as_ref().is_some_and(|facts| facts.layer == Layer::Transposed);
+    let first = program.producer(of).filter(|&first| takes(program, first) && !is_transposed(first));
+    let Some(first) = first else { return false };
     if !ranged_behind || !is_alone || program.values[of].is_output {
         return false;
     }

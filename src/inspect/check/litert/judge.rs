@@ -4,13 +4,14 @@ use hashbrown::HashMap;
 
 use super::codes::Code;
 use super::converter::Converter;
+use super::patterns::GELU_BY_ERFC;
 use super::program::{LayerFacts, Op, OpId, Origin, Program, ValueId};
 use super::propagate::{Conversion, Types, asks_shape, kernel, spreads};
 use super::quant_type::{QuantType, Scale, scales};
 use crate::graph::NodeId;
 use crate::graph::tensor::small_floats;
 use crate::inspect::fake_quant::Range;
-use crate::passes::integer::kernels::Kernel;
+use crate::passes::integer::kernels::{Kernel, is_not_converted};
 use crate::passes::integer::network::Layer;
 
 /// A part of a range this large may be lost.
@@ -60,8 +61,10 @@ pub(super) fn judge(program: &Program<'_>, types: &Types, computed: &[bool], con
 /// through, and it does not only ask for shapes.
 pub(super) fn computed(program: &Program<'_>) -> Vec<bool> {
     let reads_only = |op: OpId, is_known: &dyn Fn(ValueId) -> bool| {
-        let Op { kind, inputs, .. } = &program.ops[op];
-        !inputs.is_empty() && *kind != "Fill" && inputs.iter().all(|&input| is_known(input))
+        let Op { node, kind, inputs, .. } = &program.ops[op];
+        // What is taken from a table depends on what is looked up.
+        let looks_up = matches!(*kind, "Fill" | "Gather" | "GatherV2") && !program.constants.contain(*node);
+        !inputs.is_empty() && !looks_up && inputs.iter().all(|&input| is_known(input))
     };
     let is_constant = |input: ValueId| program.is_constant(input);
     let of_constants: Vec<bool> = (0..program.ops.len()).map(|op| reads_only(op, &is_constant)).collect();
@@ -118,6 +121,10 @@ impl Judge<'_, '_> {
                 let bias = layer.biases.iter().find(|&&bias| program.quant(bias).is_some());
                 return Some((Code::BiasRanged, bias.map(|&bias| self.name(bias)).unwrap_or_default()));
             }
+        }
+        let is_newer = matches!(of_op.kind, "Softsign" | GELU_BY_ERFC) && self.converter == Converter::Tf215;
+        if is_not_converted(of_op.kind) || is_newer {
+            return Some((Code::NotConverted, String::new()));
         }
         if matches!(kernel(program, op, self.converter), Kernel::None | Kernel::Unknown) {
             return Some((Code::NoIntegerKernel, String::new()));

@@ -14,6 +14,8 @@ use crate::proto::tensorflow::DataType;
 
 /// Constants that are looked into hold no more numbers.
 const MOST_NUMBERS: usize = 1 << 16;
+/// Squared differences of more dimensions are taken apart.
+pub(super) const MOST_DIMENSIONS: usize = 4;
 
 /// Lowers what the outputs need of the inputs.
 pub(super) fn lower<'g>(graph: &'g Graph, inputs: &[TensorRef], outputs: &[TensorRef]) -> Program<'g> {
@@ -23,10 +25,11 @@ pub(super) fn lower<'g>(graph: &'g Graph, inputs: &[TensorRef], outputs: &[Tenso
         graph.data_inputs(node).map(|input| input.node).filter(move |_| !is_fed)
     });
     let order = graph.run_order();
-    let constants = plain_constants(graph, &order);
+    let constants = Constants::of(graph, &order);
+    let plain = plain_constants(graph, &order, &constants);
     let mut lowering = Lowering {
-        program: Program::new(graph),
-        constants,
+        program: Program::new(graph, constants),
+        constants: plain,
         outputs: outputs.iter().copied().collect(),
         known: HashMap::new(),
         numbers: HashMap::new(),
@@ -52,8 +55,7 @@ pub(super) fn lower<'g>(graph: &'g Graph, inputs: &[TensorRef], outputs: &[Tenso
 }
 
 /// By node, whether its outputs are the same in every run and no fake quantizer is in what makes them.
-fn plain_constants(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
-    let constants = Constants::of(graph, order);
+fn plain_constants(graph: &Graph, order: &[NodeId], constants: &Constants) -> Vec<bool> {
     let mut plain = vec![false; graph.len()];
     for &node in order {
         plain[node.index()] = constants.contain(node)
@@ -165,6 +167,11 @@ impl<'g> Lowering<'g> {
             match canonical_op(op) {
                 "FusedBatchNorm" => self.batch_norm(node),
                 "Selu" => self.selu(node),
+                "SquaredDifference" if self.is_large(node) => {
+                    let read = self.read(node);
+                    let difference = self.part(node, "Sub", read);
+                    self.whole(node, "Square", vec![difference]);
+                }
                 "Softplus" => {
                     let read = self.read(node);
                     let exp = self.part(node, "Exp", read);
@@ -190,6 +197,10 @@ impl<'g> Lowering<'g> {
         }
         let kind = match canonical_op(graph.op(node)) {
             "BiasAdd" => "Add",
+            "Maximum" if inputs.iter().any(|&input| self.is_plain(input) && self.is_filled_with(input, 0.0, 0.0)) => {
+                self.relu(node, &inputs);
+                return;
+            }
             "Div" | "RealDiv" if inputs.get(1).is_some_and(|&by| self.program.plain(by) == Some(by)) => "Mul",
             kind => kind,
         };
@@ -231,15 +242,25 @@ impl<'g> Lowering<'g> {
         let is_number = |by| dims(by).is_some_and(|dims| dims.iter().all(|&dim| dim == Some(1)));
         let keeps_shape = |value| self.is_known(node.into()) && dims(value) == self.program.shape(node.into());
         let is_unchanged = |value: ValueId, by: ValueId| {
-            let is_plain = self.program.plain(by) == Some(by);
-            is_plain && self.is_filled_with(by, neutral) && (is_number(by) || keeps_shape(value))
+            self.is_plain(by) && self.is_filled_with(by, neutral, f32::EPSILON) && (is_number(by) || keeps_shape(value))
         };
         pairs.into_iter().find(|&(value, by)| is_unchanged(value, by)).map(|(value, _)| value)
     }
 
-    fn is_filled_with(&self, constant: ValueId, number: f32) -> bool {
+    /// Whether the value is a constant without a fake quantizer.
+    fn is_plain(&self, value: ValueId) -> bool {
+        self.program.plain(value) == Some(value)
+    }
+
+    /// A Maximum with zeros.
+    fn relu(&mut self, node: NodeId, inputs: &[ValueId]) {
+        let read = inputs.iter().copied().filter(|&input| !self.program.is_constant(input)).take(1).collect();
+        self.whole(node, "Relu", read);
+    }
+
+    fn is_filled_with(&self, constant: ValueId, number: f32, nearly: f32) -> bool {
         let numbers = small_floats(self.program.graph, self.program.values[constant].tensor, MOST_NUMBERS);
-        numbers.is_some_and(|numbers| numbers.iter().all(|&each| (each - number).abs() < f32::EPSILON))
+        numbers.is_some_and(|numbers| numbers.iter().all(|&each| (each - number).abs() <= nearly))
     }
 
     /// An op that makes what the node makes.
@@ -310,6 +331,10 @@ impl<'g> Lowering<'g> {
         self.program.values[of].ranged.push(value);
         self.known.insert(node.into(), value);
         self.numbers.insert((of, key), value);
+    }
+
+    fn is_large(&self, node: NodeId) -> bool {
+        self.program.shape(node.into()).is_some_and(|dims| dims.len() > MOST_DIMENSIONS)
     }
 
     /// Whether all dimensions of the tensor are.

@@ -1,6 +1,7 @@
 //! What the converter calls its ops.
 
 use super::lower_loops::SLICE_OF_LIST;
+use super::patterns::GELU_BY_ERFC;
 
 /// What the converter calls an op of the graph.
 pub(super) fn tflite_name(kind: &str) -> &'static str {
@@ -10,7 +11,7 @@ pub(super) fn tflite_name(kind: &str) -> &'static str {
         "Conv2DBackpropInput" => "TRANSPOSE_CONV",
         "Conv3D" => "CONV_3D",
         "MatMul" => "FULLY_CONNECTED",
-        "BatchMatMul" | "BatchMatMulV2" | "BatchMatMulV3" => "BATCH_MATMUL",
+        "BatchMatMul" | "BatchMatMulV2" | "BatchMatMulV3" | "Einsum" => "BATCH_MATMUL",
         "Add" => "ADD",
         "AddN" => "ADD_N",
         "Sub" => "SUB",
@@ -21,7 +22,7 @@ pub(super) fn tflite_name(kind: &str) -> &'static str {
         "LeakyRelu" => "LEAKY_RELU",
         "Prelu" => "PRELU",
         "HardSwish" => "HARD_SWISH",
-        "Gelu" => "GELU",
+        "Gelu" | GELU_BY_ERFC => "GELU",
         "L2Normalization" => "L2_NORMALIZATION",
         "Elu" => "ELU",
         "Sigmoid" => "LOGISTIC",
@@ -56,6 +57,7 @@ pub(super) fn tflite_name(kind: &str) -> &'static str {
         "Select" | "SelectV2" => "SELECT",
         "Mean" => "MEAN",
         "Sum" => "SUM",
+        "Prod" => "REDUCE_PROD",
         "Max" => "REDUCE_MAX",
         "Min" => "REDUCE_MIN",
         "Abs" => "ABS",

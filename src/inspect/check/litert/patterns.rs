@@ -1,6 +1,11 @@
 //! Arithmetic that the converter knows as one op.
 
+use super::lower::MOST_DIMENSIONS;
 use super::program::{OpId, Origin, Program, ValueId};
+use crate::passes::integer::fused::is_along_last_axis;
+
+/// What 2.21 alone knows: a GELU of erfc.
+pub(super) const GELU_BY_ERFC: &str = "GeluByErfc";
 
 /// Makes the op the end of a pattern, if it is that.
 pub(super) fn find(program: &mut Program<'_>, end: OpId) {
@@ -11,7 +16,20 @@ pub(super) fn find(program: &mut Program<'_>, end: OpId) {
         "Mul" => hard_swish(program, end)
             .map(|x| ("HardSwish", x))
             .or_else(|| gelu(program, end).map(|x| ("Gelu", x)))
+            .or_else(|| gelu_by_tanh(program, end).map(|x| ("Gelu", x)))
+            .or_else(|| gelu_by_erfc(program, end).map(|x| (GELU_BY_ERFC, x)))
             .or_else(|| l2_normalization(program, end).map(|x| ("L2Normalization", x))),
+        "RealDiv" => l2_normalization(program, end).map(|x| ("L2Normalization", x)),
+        "Square" => {
+            let difference = program.ops[end].inputs.first().and_then(|&read| inside(program, read, "Sub", false));
+            let rank = program.shape(program.ops[end].node.into()).map_or(0, |dims| dims.len());
+            let is_one = |&difference: &OpId| !program.ops[difference].activation && rank <= MOST_DIMENSIONS;
+            if let Some(difference) = difference.filter(is_one) {
+                let inputs = program.ops[difference].inputs.clone();
+                become_one(program, end, "SquaredDifference", inputs);
+            }
+            return;
+        }
         "Add" => {
             if let Some((x, factor)) = prelu(program, end) {
                 become_one(program, end, "Prelu", vec![x, factor]);
@@ -126,17 +144,53 @@ fn gelu(program: &Program<'_>, end: OpId) -> Option<ValueId> {
     })
 }
 
-/// `x · rsqrt(max(sum(x²), ε))`.
+/// `0.5 · x · erfc(-x / √2)`.
+#[allow(clippy::float_cmp)] // the number stands in the graph as it is
+fn gelu_by_erfc(program: &Program<'_>, end: OpId) -> Option<ValueId> {
+    let [half, erfc] = program.ops[end].inputs[..] else { return None };
+    let x = beside(program, inside(program, half, "Mul", false)?, |number| number == 0.5)?;
+    let erfc = inside(program, erfc, "Erfc", false)?;
+    let scaled = inside(program, *program.ops[erfc].inputs.first()?, "Mul", false)?;
+    let negated = beside(program, scaled, |number| (number - std::f32::consts::FRAC_1_SQRT_2).abs() < 1e-5)?;
+    let negated = inside(program, negated, "Neg", false)?;
+    (program.ops[negated].inputs == [x]).then_some(x)
+}
+
+/// `0.5 · x · (1 + tanh(√(2/π) · (x + 0.0447 · x³)))`.
+#[allow(clippy::float_cmp)] // the number stands in the graph as it is
+fn gelu_by_tanh(program: &Program<'_>, end: OpId) -> Option<ValueId> {
+    let [left, right] = program.ops[end].inputs[..] else { return None };
+    [(left, right), (right, left)].into_iter().find_map(|(half, sum)| {
+        let x = beside(program, inside(program, half, "Mul", false)?, |number| number == 0.5)?;
+        let tanh = beside(program, inside(program, sum, "Add", false)?, |number| number == 1.0)?;
+        let tanh = inside(program, tanh, "Tanh", false)?;
+        let scaled = inside(program, *program.ops[tanh].inputs.first()?, "Mul", false)?;
+        let sum =
+            inside(program, beside(program, scaled, |number| (number - 0.797_884_6).abs() < 1e-5)?, "Add", false)?;
+        let [a, b] = program.ops[sum].inputs[..] else { return None };
+        let cubic = if a == x { b } else { (b == x).then_some(a)? };
+        let cubic = inside(program, cubic, "Mul", false)?;
+        let cube = inside(program, beside(program, cubic, |number| (number - 0.044_715).abs() < 1e-6)?, "Pow", false)?;
+        (beside(program, cube, |number| number == 3.0)? == x).then_some(x)
+    })
+}
+
+/// `x · rsqrt(max(sum(x²), ε))` or `x / sqrt(max(sum(x²), ε))`, also with a sum or without ε, along the last axis.
 fn l2_normalization(program: &Program<'_>, end: OpId) -> Option<ValueId> {
     let [left, right] = program.ops[end].inputs[..] else { return None };
-    [(left, right), (right, left)].into_iter().find_map(|(x, root)| {
-        let root = inside(program, root, "Rsqrt", false)?;
+    let divides = program.ops[end].kind == "RealDiv";
+    let orders = if divides { vec![(left, right)] } else { vec![(left, right), (right, left)] };
+    orders.into_iter().find_map(|(x, root)| {
+        let root = inside(program, root, if divides { "Sqrt" } else { "Rsqrt" }, false)?;
         let bounded = *program.ops[root].inputs.first()?;
-        let bounded = inside(program, bounded, "Maximum", false).or_else(|| inside(program, bounded, "Add", false))?;
-        let sum = beside(program, bounded, |number| number.abs() < 1e-3)?;
+        let bound = inside(program, bounded, "Maximum", false).or_else(|| inside(program, bounded, "Add", false));
+        let sum = match bound {
+            Some(bound) => beside(program, bound, |number| number.abs() < 1e-3)?,
+            None => bounded,
+        };
         let sum = inside(program, sum, "Sum", false)?;
         let square = inside(program, *program.ops[sum].inputs.first()?, "Square", false)?;
-        (program.ops[square].inputs == [x]).then_some(x)
+        (program.ops[square].inputs == [x] && is_along_last_axis(program.graph, program.ops[sum].node)).then_some(x)
     })
 }
 

@@ -8,6 +8,7 @@ use hashbrown::HashSet;
 use crate::graph::shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::inspect::fake_quant::FakeQuant;
+use crate::passes::integer::constants::Constants;
 use crate::passes::integer::network::Layer;
 
 /// A tensor, by its place in [`Program::values`].
@@ -87,6 +88,8 @@ pub(super) struct Program<'g> {
     pub quants: Vec<FakeQuant>,
     /// Constants behind fake quantizers that a Transpose hands on.
     pub moved: HashSet<ValueId>,
+    /// By node, whether its outputs are the same in every run.
+    pub constants: Constants,
     /// What makes or reads lists whose elements are of an unknown size.
     pub open_lists: Vec<NodeId>,
     /// What is known of shapes.
@@ -94,9 +97,10 @@ pub(super) struct Program<'g> {
 }
 
 impl<'g> Program<'g> {
-    pub(super) fn new(graph: &'g Graph) -> Self {
+    pub(super) fn new(graph: &'g Graph, constants: Constants) -> Self {
         Self {
             graph,
+            constants,
             ops: Vec::new(),
             values: Vec::new(),
             quants: Vec::new(),

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::converter::Converter;
 use super::lower_loops::SLICE_OF_LIST;
+use super::patterns::GELU_BY_ERFC;
 use super::program::{OpId, Origin, Program, ValueId};
 use super::quant_type::{self, QuantType};
 use crate::passes::integer::kernels::Kernel;
@@ -61,7 +62,7 @@ pub(super) fn kernel(program: &Program<'_>, op: OpId, converter: Converter) -> K
         "L2Normalization" => Kernel::Fixed,
         SLICE_OF_LIST => Kernel::HandsOn,
         kind if asks_shape(kind) => Kernel::Computes,
-        "RealDiv" | "Div" if converter == Converter::Newest => Kernel::Computes,
+        "RealDiv" | "Div" | "Sqrt" | GELU_BY_ERFC if converter == Converter::Newest => Kernel::Computes,
         // The newest lets it hand its range on, unless it has one of its own.
         "Mean" if converter == Converter::Newest => {
             let own = of_op.outputs.iter().any(|&output| program.only_range(output).is_some());

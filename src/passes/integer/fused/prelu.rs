@@ -2,8 +2,7 @@
 //!
 //! # What it does
 //! Whatever adds up `relu(x)` and a constant part of what lies below zero becomes `relu(x) + c · relu(-x)`, where the
-//! constant has an axis for each of `x` but the batch's. [`Prelus`] says which nodes belong to one, as none of them may
-//! have a range of its own.
+//! constant has an axis for each of `x` but the batch's.
 //!
 //! # When it applies
 //! To `relu(x) - a · relu(-x)`, `relu(x) + a · -relu(-x)`, and `relu(x) + c · relu(-x)` with a constant of few axes, whose
@@ -12,10 +11,10 @@
 //! # What it leaves alone
 //! Inputs whose rank is not known.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
-use super::constants::{Constants, evaluate};
-use super::new_nodes::{add_node, constant, make_room};
+use super::super::constants::{Constants, evaluate};
+use super::super::new_nodes::{add_node, constant, make_room};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::op_class::canonical_op;
@@ -78,26 +77,17 @@ fn inner(graph: &Graph, tensor: TensorRef, op: &str) -> Option<NodeId> {
         .then_some(tensor.node)
 }
 
-/// The nodes within parametric Relus, in front of their ends.
-#[derive(Debug, Default)]
-pub(crate) struct Prelus(HashSet<NodeId>);
-
-impl Prelus {
-    pub(crate) fn of(graph: &Graph, constants: &Constants) -> Self {
-        let found = graph.ids().filter_map(|node| find(graph, constants, node));
-        Self(found.flat_map(|prelu| prelu.sides.into_iter().chain(prelu.between)).collect())
-    }
-
-    pub(crate) fn contain(&self, node: NodeId) -> bool {
-        self.0.contains(&node)
-    }
+/// The inner nodes of the one that ends at a node.
+pub(super) fn inside(graph: &Graph, constants: &Constants, end: NodeId) -> Vec<NodeId> {
+    let found = find(graph, constants, end);
+    found.map(|prelu| prelu.sides.into_iter().chain(prelu.between).collect()).unwrap_or_default()
 }
 
 /// Gives all of them that form; says how many had another.
 ///
 /// # Errors
 /// Those of evaluating constants and of inserting nodes.
-pub(crate) fn unify(graph: &mut Graph, limits: &Limits) -> Result<usize> {
+pub(super) fn unify(graph: &mut Graph, limits: &Limits) -> Result<usize> {
     let constants = Constants::of(graph, &graph.run_order());
     let found: Vec<Prelu> = graph.ids().filter_map(|node| find(graph, &constants, node)).collect();
     let factors = evaluate(graph, found.iter().map(|prelu| prelu.factor), limits)?;

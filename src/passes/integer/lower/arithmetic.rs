@@ -1,0 +1,62 @@
+//! Neg, Square, and powers of two and three, as products; squared differences of more than four dimensions, which the
+//! converter takes apart itself and leaves in float.
+
+use super::parts::{END, Parts};
+use crate::error::Result;
+use crate::graph::{Graph, NodeId, TensorRef};
+
+/// What is computed, and of what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arithmetic {
+    kind: Kind,
+    x: TensorRef,
+}
+
+/// More dimensions the converter's squared differences do not have.
+const MOST_DIMENSIONS: usize = 4;
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Neg,
+    Square,
+    Cube,
+    /// Minus this one, squared.
+    Difference(TensorRef),
+}
+
+#[allow(clippy::float_cmp)] // the number stands in the graph as it is
+pub(super) fn find(graph: &Graph, node: NodeId) -> Option<Arithmetic> {
+    let kind = match graph.op(node) {
+        "Neg" => Kind::Neg,
+        "Square" => Kind::Square,
+        "SquaredDifference" => {
+            let is_large = graph.rank(node.into()).is_some_and(|rank| rank > MOST_DIMENSIONS);
+            Kind::Difference(graph.data_input(node, 1).filter(|_| is_large)?)
+        }
+        "Pow" => match graph.data_input(node, 1).and_then(|power| graph.const_float(power)) {
+            Some(2.0) => Kind::Square,
+            Some(3.0) => Kind::Cube,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(Arithmetic { kind, x: graph.data_input(node, 0)? })
+}
+
+impl Arithmetic {
+    pub(super) fn write(self, parts: &mut Parts<'_>) -> Result<TensorRef> {
+        let x = self.x;
+        match self.kind {
+            Kind::Neg => parts.with(END, "Mul", x, -1.0),
+            Kind::Square => parts.binary(END, "Mul", x, x),
+            Kind::Difference(y) => {
+                let difference = parts.binary("difference", "Sub", x, y)?;
+                parts.binary(END, "Mul", difference, difference)
+            }
+            Kind::Cube => {
+                let square = parts.binary("square", "Mul", x, x)?;
+                parts.binary(END, "Mul", square, x)
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Ops that have no integer kernel, written as ops that have, for targets whose converter leaves them in float.
+//!
+//! # What it does
+//! Each part of what is written so gets a range of its own later; the last part has the name of the op. [`activations`]
+//! are Elu, Selu, Softplus and Softsign; [`arithmetic`] is Neg, Square and small powers; [`division`] divides by what is
+//! positive; [`training_norm`] is a batch norm in training mode, as Keras 2 makes layer norms of.
+//!
+//! # When it applies
+//! To 32-bit floats that change from run to run, also in the bodies of loops.
+//!
+//! # What it leaves alone
+//! What is part of an op that the converter knows whole ([`super::fused`]); nodes that wait for others.
+//!
+//! # Example
+//! `e = Elu(x)` becomes `e/above = Relu(x); e/low = Minimum(x, 0); e/exp = Exp(e/low); e/below = Sub(e/exp, 1);
+//! e = AddV2(e/above, e/below)`.
+
+mod activations;
+mod arithmetic;
+mod division;
+mod parts;
+#[cfg(test)]
+mod tests;
+mod training_norm;
+
+use super::constants::Constants;
+use super::fused::Fused;
+use super::loops::Bodies;
+use super::new_nodes::make_room;
+use crate::error::Result;
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::proto::tensorflow::DataType;
+
+use parts::Parts;
+
+/// What takes the place of a node.
+#[derive(Debug, Clone, Copy)]
+enum Lowered {
+    Activation(activations::Activation),
+    Arithmetic(arithmetic::Arithmetic),
+    Norm(training_norm::TrainingNorm),
+    Division(division::Division),
+}
+
+/// Writes them so; says how many there were.
+///
+/// # Errors
+/// Those of inserting nodes; a graph that TensorFlow would not run.
+pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
+    let constants = Constants::of(graph, &graph.run_order());
+    let fused = Fused::of(graph, &constants);
+    let bodies = Bodies::of(graph)?;
+    let is_plain = |node: NodeId| {
+        !constants.contain(node)
+            && !fused.contain(node)
+            && graph.tensor_type(node.into()) == Some(DataType::DtFloat)
+            && graph.control_inputs(node).next().is_none()
+    };
+    let mut found: Vec<(NodeId, Option<NodeId>)> = graph
+        .ids()
+        .filter(|&node| is_plain(node) && find(graph, &constants, node).is_some())
+        .map(|node| (node, bodies.pivot(graph, node)))
+        .filter(|&(node, pivot)| pivot.is_some() || !bodies.contain(graph, node))
+        .collect();
+    // What is divided by is known to be positive while it is whole.
+    found.sort_by_key(|&(node, _)| graph.op(node) != "RealDiv");
+    for &(node, pivot) in &found {
+        // What the node reads may have been replaced.
+        let Some(lowered) = find(graph, &constants, node) else { continue };
+        let device = graph.device(node).to_owned();
+        let name = make_room(graph, node)?;
+        let mut parts = Parts { graph, name, device, pivot };
+        let last = match lowered {
+            Lowered::Activation(activation) => activation.write(&mut parts)?,
+            Lowered::Arithmetic(arithmetic) => arithmetic.write(&mut parts)?,
+            Lowered::Norm(norm) => norm.write(&mut parts)?,
+            Lowered::Division(division) => division.write(&mut parts)?,
+        };
+        replace(graph, node.into(), last);
+    }
+    Ok(found.len())
+}
+
+fn find(graph: &Graph, constants: &Constants, node: NodeId) -> Option<Lowered> {
+    match graph.op(node) {
+        "Elu" | "Selu" | "Softplus" | "Softsign" => activations::find(graph, node).map(Lowered::Activation),
+        "Neg" | "Square" | "SquaredDifference" | "Pow" => arithmetic::find(graph, node).map(Lowered::Arithmetic),
+        "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
+            training_norm::find(graph, node).map(Lowered::Norm)
+        }
+        "RealDiv" => division::find(graph, constants, node).map(Lowered::Division),
+        _ => None,
+    }
+}
+
+fn replace(graph: &mut Graph, old: TensorRef, new: TensorRef) {
+    let readers: Vec<NodeId> = graph.tensor_consumers(old).collect();
+    graph.reroute(old, new, &readers);
+}

@@ -1,0 +1,67 @@
+//! The nodes that take the place of one: beside it, on its device, in its loop.
+
+use super::super::new_nodes::{add_node, constant_at};
+use crate::error::Result;
+use crate::graph::attr::{Attrs, Tensor as Value};
+use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use crate::proto::tensorflow::DataType;
+
+/// The name of the node that they take the place of.
+pub(super) const END: &str = "";
+
+/// Adds such nodes.
+#[derive(Debug)]
+pub(super) struct Parts<'g> {
+    pub graph: &'g mut Graph,
+    /// Of the node whose place they take; it has another now.
+    pub name: String,
+    pub device: String,
+    /// In a loop's body, a node of it.
+    pub pivot: Option<NodeId>,
+}
+
+impl Parts<'_> {
+    fn named(&self, part: &str) -> String {
+        if part == END { self.name.clone() } else { format!("{}/{part}", self.name) }
+    }
+
+    /// A constant beside a part.
+    pub(super) fn constant(&mut self, part: &str, value: &Value<'_>) -> Result<TensorRef> {
+        let name = self.named(part);
+        constant_at(self.graph, &format!("{name}/y"), value, self.pivot)
+    }
+
+    /// An op of one tensor.
+    pub(super) fn unary(&mut self, part: &str, op: &str, x: TensorRef) -> Result<TensorRef> {
+        let mut attrs = Attrs::default();
+        attrs.data_type("T", DataType::DtFloat);
+        self.insert(part, op, &[x], &attrs)
+    }
+
+    /// An op of two.
+    pub(super) fn binary(&mut self, part: &str, op: &str, x: TensorRef, y: TensorRef) -> Result<TensorRef> {
+        let name = self.named(part);
+        add_node(self.graph, &name, op, &self.device, [x, y], None).map(Into::into)
+    }
+
+    /// An op of a tensor and a number.
+    pub(super) fn with(&mut self, part: &str, op: &str, x: TensorRef, number: f32) -> Result<TensorRef> {
+        let number = self.constant(part, &Value::Float(number))?;
+        self.binary(part, op, x, number)
+    }
+
+    /// The mean along axes, which stay as ones.
+    pub(super) fn mean(&mut self, part: &str, x: TensorRef, axes: &[i32]) -> Result<TensorRef> {
+        let axes = self.constant(part, &Value::Int32s(axes))?;
+        let mut attrs = Attrs::default();
+        attrs.data_type("T", DataType::DtFloat).data_type("Tidx", DataType::DtInt32).bool("keep_dims", true);
+        self.insert(part, "Mean", &[x, axes], &attrs)
+    }
+
+    fn insert(&mut self, part: &str, op: &str, inputs: &[TensorRef], attrs: &Attrs) -> Result<TensorRef> {
+        let name = self.graph.free_name(&self.named(part));
+        let inputs: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();
+        let new = NewNode { name: &name, op, device: &self.device, inputs: &inputs, attrs: attrs.as_bytes() };
+        self.graph.insert(new).map(Into::into)
+    }
+}

@@ -1,0 +1,92 @@
+//! What takes the place of an op computes the same, of ops that have integer kernels.
+
+use super::super::kernels::{Kernel, kernel};
+use super::super::tests::{image, run};
+use super::lower;
+use crate::graph::samples::{changes, graph_of};
+
+/// Lowers the graph's `out`, whose result must stay within that part of the largest; says what changed.
+fn lowered(lines: &str, within: f32) -> String {
+    let before = graph_of(&format!("x = Placeholder [1,4,4,2]\n{lines}"));
+    let mut after = before.clone();
+    assert!(lower(&mut after).unwrap() > 0, "{lines}");
+    let x = image(2);
+    let (wanted, got) = (run(&before, "out", &x), run(&after, "out", &x));
+    let largest = wanted.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    assert_eq!(wanted.len(), got.len());
+    for (wanted, got) in wanted.iter().zip(&got) {
+        assert!((wanted - got).abs() <= within * largest, "{lines}: {wanted} became {got}");
+    }
+    let added = after.ids().skip(before.len());
+    assert!(added.into_iter().all(|node| after.op(node) == "Const" || kernel(after.op(node)) != Kernel::None));
+    changes(&before, &after)
+}
+
+#[test]
+fn activations_become_what_has_kernels() {
+    for op in ["Elu", "Selu", "Softplus", "Softsign"] {
+        lowered(&format!("out = {op}(x)"), 2e-6);
+    }
+    assert_eq!(
+        lowered("out = Elu(x)", 2e-6),
+        "out/unfolded = Elu(x)\n\
+         out/low = Minimum(x, out/low/y)\n\
+         out/exp = Exp(out/low)\n\
+         out/below = Sub(out/exp, out/below/y)\n\
+         out/above = Relu(x)\n\
+         out = AddV2(out/above, out/below)\n"
+    );
+}
+
+#[test]
+fn arithmetic_becomes_products() {
+    lowered("out = Neg(x)", 0.0);
+    lowered("out = Square(x)", 0.0);
+    lowered("two = Const 2.0\nout = Pow(x, two)", 1e-6);
+    lowered("three = Const 3.0\nout = Pow(x, three)", 1e-6);
+    let mut graph = graph_of("x = Placeholder [2]\nhalf = Const 0.5\nout = Pow(x, half)");
+    assert_eq!(lower(&mut graph).unwrap(), 0, "other powers stay");
+}
+
+#[test]
+fn what_reads_a_lowered_op_reads_what_took_its_place() {
+    let changes = lowered("negated = Neg(x)\nelu = Elu(negated)\nout = Square(elu)", 2e-6);
+    assert!(changes.contains("out = Mul(elu, elu)") && changes.contains("elu/low = Minimum(negated, "), "{changes}");
+}
+
+#[test]
+fn a_quotient_by_what_is_positive_is_a_product() {
+    let by_root = lowered(
+        "one = Const 1.0\nsquare = Square(x)\nsum = AddV2(square, one)\nroot = Sqrt(sum)\nout = RealDiv(x, root)",
+        1e-6,
+    );
+    assert!(by_root.contains("out/root = Rsqrt(sum)") && by_root.contains("out = Mul(x, out/root)"), "{by_root}");
+    let by_sum = lowered("one = Const 1.0\nsize = Abs(x)\nsum = AddV2(size, one)\nout = RealDiv(x, sum)", 2e-6);
+    assert!(by_sum.contains("out/log = Log(sum)"), "{by_sum}");
+    let mut graph = graph_of("x = Placeholder [2]\none = Const 1.0\nsum = AddV2(x, one)\nout = RealDiv(one, sum)");
+    assert_eq!(lower(&mut graph).unwrap(), 0, "a divisor of any sign stays");
+}
+
+#[test]
+fn a_batch_norm_in_training_mode_is_normalized_in_parts() {
+    let changes = lowered(
+        "dims = Const [1]i
+         one = Const 1.0
+         zero = Const 0.0
+         ones = Fill(dims, one)
+         zeros = Fill(dims, zero)
+         none = Const [0]
+         turned = Const [4]i
+         scale = Const [2]
+         out = FusedBatchNormV3(x, scale, scale, none, none) is_training=true epsilon=0.01",
+        2e-6,
+    );
+    assert!(changes.contains("out/squares = SquaredDifference(x, out/mean)"), "{changes}");
+    assert!(changes.contains("out/scaled = Mul(out/normal, scale)"), "{changes}");
+    let read = "x = Placeholder [1,4,4,2]
+        scale = Const [2]
+        none = Const [0]
+        norm = FusedBatchNormV3(x, scale, scale, none, none) is_training=true
+        out = Identity(norm:1)";
+    assert_eq!(lower(&mut graph_of(read)).unwrap(), 0, "one whose means are read stays");
+}
