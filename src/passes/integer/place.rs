@@ -29,6 +29,7 @@ pub struct ActivationRange {
 
 /// Bits of activations: what every target's kernels take.
 pub(crate) const BITS: u8 = 8;
+const LEVELS: f32 = 255.0;
 /// The range of a tensor that was zero all along.
 const OF_ZEROS: Range = Range { min: 0.0, max: 1.0 };
 
@@ -90,6 +91,15 @@ fn ranges(
         let values = constants.get(tensor).and_then(Tensor::values::<f32>).unwrap_or_default();
         for &value in values {
             widen(*group, Range { min: value.min(0.0), max: value.max(0.0) });
+        }
+    }
+    // What moves by less than a level has the same levels: nothing is rounded on the way.
+    for &(of, to, number) in &points.shifted {
+        let (Some(&a), Some(&b)) = (ranges.get(&of), ranges.get(&to)) else { continue };
+        let both = Range { min: a.min.min(b.min), max: a.max.max(b.max) };
+        if number.abs() * LEVELS < both.max - both.min {
+            ranges.insert(of, both);
+            ranges.insert(to, both);
         }
     }
     for range in ranges.values_mut().filter(|range| range.min >= range.max) {

@@ -28,6 +28,8 @@ pub(crate) struct Points {
     pub constants: Vec<(TensorRef, usize)>,
     /// Constants that such tensors take their numbers from.
     pub tables: Vec<(TensorRef, usize)>,
+    /// Pairs of groups: what is in the second is what is in the first and a number.
+    pub shifted: Vec<(usize, usize, f32)>,
     /// Of tensors that nothing but clipping reads, its bounds: levels beyond them would be lost.
     pub clipped: HashMap<TensorRef, [f32; 2]>,
     /// Nodes that no integer kernel computes.
@@ -113,6 +115,13 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     }
     points.clipped =
         chosen.iter().filter_map(|&tensor| view.bounds_behind(tensor).map(|bounds| (tensor, bounds))).collect();
+    for (place, tensor) in chosen.iter().enumerate() {
+        let shifted = view.shifted(tensor.node).and_then(|(read, number)| {
+            let read = sources[read.node.index()].unwrap_or(read);
+            places.get(&read).map(|&read| (read, place, number))
+        });
+        points.shifted.extend(shifted);
+    }
     // What is taken from a table may be any of its numbers.
     for (place, tensor) in chosen.iter().enumerate() {
         points.tables.extend(view.table(tensor.node).map(|table| (table, place)));
@@ -129,6 +138,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     }
     points.tensors = chosen.into_iter().enumerate().map(|(place, tensor)| (tensor, groups.of(place))).collect();
     points.constants.iter_mut().chain(&mut points.tables).for_each(|(_, group)| *group = groups.of(*group));
+    points.shifted.iter_mut().for_each(|(of, to, _)| [*of, *to] = [groups.of(*of), groups.of(*to)]);
     points.constants.sort_unstable();
     points.constants.dedup_by_key(|(tensor, _)| *tensor);
     for (tensor, _) in &points.constants {
@@ -251,7 +261,13 @@ impl View<'_> {
 
     fn is_transposed_without_bias(&self, node: NodeId) -> bool {
         let Some(layer) = self.transposed(node) else { return false };
-        let is_zeros = |input: TensorRef| {
+        let is_zeros = |mut input: TensorRef| {
+            while matches!(self.graph.op(input.node), "Reshape" | "Squeeze" | "ExpandDims")
+                && let Some(read) = self.graph.data_input(input.node, 0)
+                && self.constants.contain(input.node)
+            {
+                input = read;
+            }
             let numbers = small_floats(self.graph, input, MOST_CHANNELS);
             numbers.is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0))
         };
@@ -300,6 +316,16 @@ impl View<'_> {
             "Maximum" => self.graph.data_inputs(node).any(is_zero),
             _ => false,
         }
+    }
+
+    /// What an Add adds a number to, and the number.
+    fn shifted(&self, node: NodeId) -> Option<(TensorRef, f32)> {
+        if canonical_op(self.graph.op(node)) != "Add" {
+            return None;
+        }
+        let [a, b] = [self.graph.data_input(node, 0)?, self.graph.data_input(node, 1)?];
+        let number = |tensor: TensorRef| self.graph.const_float(tensor);
+        number(b).map(|number| (a, number)).or_else(|| number(a).map(|number| (b, number)))
     }
 
     /// What clips the tensor, if nothing else reads it.

@@ -1,0 +1,33 @@
+"""Each kind of layer, calibrated, becomes integers alone, about as near to the float model as the converter's own, and `check`
+says so."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = pathlib.Path(__file__).with_name("keras_layers.py")
+# Run by Keras in a process of its own, as what TensorFlow 2 does cannot be switched on later.
+NAMES = re.findall(r"^def (\w+)\(x\):", SCRIPT.read_text(), re.M)
+ACTIVATIONS = "relu6 elu selu gelu softplus softsign hard_sigmoid mish leaky_relu prelu relu_with_slope gelu_by_tanh clip".split()
+# So much less than the converter's own, in decibels: it folds what rescales an image into the layer behind.
+LESS = {"rescaled": 2.0}
+
+
+@pytest.fixture(scope="module")
+def found(binary, tmp_path_factory):
+    output = tmp_path_factory.mktemp("layers") / "found.json"
+    command = [sys.executable, SCRIPT, "--tfquant", binary, "--json", output, *NAMES, *ACTIVATIONS]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    return json.loads(output.read_text())
+
+
+@pytest.mark.parametrize("name", NAMES + ACTIVATIONS)
+def test_a_layer_becomes_integers(found, name):
+    made, own = found[name]["int8"], found[name]["own"]
+    assert made["float_ops"] == []
+    assert set(found[name]["check"]) == {"integer"}
+    assert made["decibels"] > own.get("decibels", 30) - LESS.get(name, 1.0), (made, own)
