@@ -26,7 +26,7 @@ use hashbrown::HashSet;
 
 use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::name::parent;
+use crate::graph::name::{holds, parent};
 use crate::graph::op_class::is_reference_layer;
 use crate::graph::training::Gradients;
 use crate::graph::{Graph, NodeId};
@@ -403,7 +403,7 @@ fn find_weights(
 
 /// Whether a layer's input is called weights. What reads a resource variable counts as the `read` of that variable.
 fn is_weights(graph: &Graph, node: NodeId) -> bool {
-    let called_weights = |name: &str| name.contains("/weights/") || name.contains("/depthwise_weights");
+    let called_weights = |name: &str| holds(name, "/weights/") || holds(name, "/depthwise_weights");
     if graph.with_name(node, called_weights) {
         return true;
     }

@@ -4,6 +4,7 @@
 //! was found out is kept until a quantizer is inserted near by.
 
 use hashbrown::{HashMap, HashSet};
+use memchr::memmem;
 
 use crate::graph::{Graph, NodeId, TensorRef, only};
 use crate::passes::decisions::{Rule, Step};
@@ -32,7 +33,7 @@ fn is_quantized(graph: &Graph, node: NodeId) -> bool {
 }
 
 fn is_behind_delay(name: &str) -> bool {
-    name.find("delayed_quant/Merge").is_some_and(|place| place > 0)
+    memmem::find(name.as_bytes(), b"delayed_quant/Merge").is_some_and(|place| place > 0)
 }
 
 /// Whether the node is inside a quantizer that was inserted: no Add or Mul of it reads anything quantized.
