@@ -17,13 +17,15 @@ pub(super) struct Before {
     warnings: Vec<Warning>,
     /// Of no use if nothing is quantized.
     outputs: Vec<TensorRef>,
+    /// The nodes as TensorFlow would import them.
+    order: Vec<NodeId>,
 }
 
 impl Before {
     pub(super) fn of(model: &Model, options: &RewriteOptions) -> Self {
         let outputs = || if options.quantize.is_some() { model.outputs() } else { Vec::new() };
-        let (warnings, outputs) = both(|| warnings::before(model), outputs);
-        Self { warnings, outputs }
+        let ((warnings, order), outputs) = both(|| (warnings::before(model), model.graph.import_order()), outputs);
+        Self { warnings, outputs, order }
     }
 }
 
@@ -55,7 +57,7 @@ pub(super) fn run(
     let before_inputs = model.before_inputs();
     let selection = selection.without(before_inputs.iter().map(|&node| model.graph.name(node)));
     let common = &Common { selection, ..options.common.clone() };
-    let mut builder = generation.builder(&mut model.graph, &mut model.collections);
+    let mut builder = generation.builder(&mut model.graph, &mut model.collections, before.order.clone());
     if matches!(generation, Generation::Topology(only) if only.reference_only) {
         builder.stay_out_of_loops();
     }
