@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
+use memchr::memmem;
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +17,7 @@ use crate::graph::pattern::{Blanks, Filled, Layout, Lengths, NAMES, Pattern, VAR
 use crate::graph::write::Splice;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::VariableDef;
+use crate::source::Part;
 use crate::wire::{self, Fields, put_bytes};
 
 /// All variables: `tf.GraphKeys.GLOBAL_VARIABLES`.
@@ -235,10 +237,10 @@ impl Collections {
         }
     }
 
-    /// Whether the name of one of the file's global variables holds that text.
-    pub(crate) fn has_global_variable_with(&self, text: &str) -> bool {
-        let holds_it = |name: &Bytes| std::str::from_utf8(name).is_ok_and(|name| name.contains(text));
-        self.global_variables().iter().any(holds_it)
+    /// Whether the name of one of the file's global variables may hold that text: one look at all there is of them. No,
+    /// only if none does.
+    pub(crate) fn some_global_variable_may_hold(&self, text: &str) -> bool {
+        self.original.get(GLOBAL_VARIABLES).is_some_and(|bytes| memmem::find(bytes, text.as_bytes()).is_some())
     }
 
     /// Takes all additions back.
@@ -256,19 +258,19 @@ impl Collections {
     }
 
     fn extended(&self, key: &str, addition: &Addition) -> Result<Splice> {
-        let original = self.original.get(key).map_or(&[][..], |bytes| bytes);
+        let original = self.original.get(key).cloned().unwrap_or_default();
         let other = if addition.kind == Kind::Nodes { Kind::Messages } else { Kind::Nodes };
-        if lists(original, other).any(|list| values(original, list).next().is_some()) {
+        if lists(&original, other).any(|list| values(&original, list).next().is_some()) {
             let what = format!("the collection '{key}' holds values of another kind than variables and update ops");
             return Err(Error::new(ErrorKind::Refused, what).hint("choose another collection with --vars-collection"));
         }
         let mut list = Splice::default();
-        for range in lists(original, addition.kind) {
-            list.bytes(original[range].to_vec());
+        for range in lists(&original, addition.kind) {
+            list.part(Part { bytes: original.slice(range), file: None, offset: 0 });
         }
         list.filled(Arc::clone(&addition.list));
         let mut encoded = Vec::new();
-        for part in Fields::new(original).map_while(Result::ok) {
+        for part in Fields::new(&original).map_while(Result::ok) {
             if !part.is_message(addition.kind.number()) && !part.is_message(other.number()) {
                 encoded.extend_from_slice(&original[part.span()]);
             }

@@ -89,10 +89,12 @@ const MAX_GROUP_DEPTH: usize = 100;
 impl<'a> Fields<'a> {
     /// A walk over `bytes`, which hold one message.
     #[must_use]
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
+    #[inline]
     fn read(&mut self) -> Result<Field, WireError> {
         let start = self.position;
         let (number, kind) = self.tag()?;
@@ -119,6 +121,7 @@ impl<'a> Fields<'a> {
         Ok(Field { number, wire_type, start, value_start, end: self.position })
     }
 
+    #[inline]
     fn tag(&mut self) -> Result<(u32, u8), WireError> {
         let start = self.position;
         let tag = self.varint()?;
@@ -130,6 +133,7 @@ impl<'a> Fields<'a> {
         Ok((number, (tag & 7) as u8))
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
         // Most tags and lengths are one byte.
         if let Some(&byte) = self.bytes.get(self.position)
@@ -154,6 +158,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn skip(&mut self, length: usize) -> Result<usize, WireError> {
         let start = self.position;
         match start.checked_add(length) {
@@ -189,6 +194,7 @@ impl<'a> Fields<'a> {
 impl Iterator for Fields<'_> {
     type Item = Result<Field, WireError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.position >= self.bytes.len() {
             return None;

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use memchr::memmem;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// An input as a NodeDef spells it.
@@ -61,6 +63,16 @@ pub fn check_scope<'a, I: Iterator<Item = &'a str>>(scope: &str, names: impl Fn(
         Some(nearest) => error.hint(format!("the nearest scope is '{nearest}'")),
         None => error.hint("the graph has no scopes"),
     })
+}
+
+/// Whether the name holds that text. `str::contains` prepares each search, which costs more than to look at a name.
+pub(crate) fn holds(name: &str, text: &str) -> bool {
+    memmem::find(name.as_bytes(), text.as_bytes()).is_some()
+}
+
+/// What comes before that text, where the name holds it last.
+pub(crate) fn before_last<'n>(name: &'n str, text: &str) -> Option<&'n str> {
+    memmem::rfind(name.as_bytes(), text.as_bytes()).map(|place| &name[..place])
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Graph {
 
     /// Whether the edge leads back to the start of a while-loop.
     fn leads_back(&self, consumer: NodeId, producer: NodeId) -> bool {
-        self.is_merge(consumer) && self.closes_loop(producer)
+        self.closes_loop(producer) && self.is_merge(consumer)
     }
 
     /// Whether every original node comes behind what the file says it reads. Inputs that a pass has rewired to inserted
@@ -154,12 +154,12 @@ impl Graph {
             let Some(node) = next.or_else(|| ready.pop().map(|Reverse(node)| node)) else { break };
             made[node.index()] = true;
             order.push(node);
-            for usage in self.uses(node).filter(|usage| self.is_original(usage.consumer)) {
-                let waits = &mut waiting[usage.consumer.index()];
-                if *waits > 0 && !self.leads_back(usage.consumer, node) {
+            for reader in self.waiting_nodes(node).filter(|&reader| self.is_original(reader)) {
+                let waits = &mut waiting[reader.index()];
+                if *waits > 0 && !self.leads_back(reader, node) {
                     *waits -= 1;
                     if *waits == 0 {
-                        ready.push(Reverse(usage.consumer));
+                        ready.push(Reverse(reader));
                     }
                 }
             }

@@ -57,7 +57,9 @@ pub fn parse(source: Bytes) -> Result<Graph> {
 impl Graph {
     /// The functions of the graph's library: name and encoded FunctionDef, in file order.
     pub fn functions(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        messages(&self.source, field::GRAPH_LIBRARY)
+        // Without any, none need be looked for among millions of nodes.
+        let source = if self.function_count > 0 { &self.source[..] } else { &[] };
+        messages(source, field::GRAPH_LIBRARY)
             .flat_map(|library| messages(library, field::LIBRARY_FUNCTION))
             .map(|function| (function_name(function).unwrap_or_default(), function))
     }

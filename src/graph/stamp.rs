@@ -57,8 +57,8 @@ pub(super) struct Stamps {
     pub count: usize,
     /// How many bytes their names and attributes would take.
     pub spared: usize,
-    /// How many of them those of the last stamp, by its template and the lengths of its names.
-    last_spared: Option<(usize, Lengths, usize)>,
+    /// How many of them those of a stamp, by its template and the lengths of its names, which recur.
+    spared_by: hashbrown::HashMap<(usize, Lengths), usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -254,15 +254,13 @@ impl Stamps {
     }
 
     fn spared_by(&mut self, template: usize, lengths: Lengths) -> usize {
-        match self.last_spared {
-            Some((last, of, spared)) if (last, of) == (template, lengths) => spared,
-            _ => {
-                let nodes = self.templates[template].nodes.iter();
-                let spared = nodes.map(|node| node.name.len(lengths) + node.attrs.len(lengths)).sum();
-                self.last_spared = Some((template, lengths, spared));
-                spared
-            }
+        if self.spared_by.len() > MAX_LAYOUTS {
+            self.spared_by.clear();
         }
+        *self.spared_by.entry((template, lengths)).or_insert_with(|| {
+            let nodes = self.templates[template].nodes.iter();
+            nodes.map(|node| node.name.len(lengths) + node.attrs.len(lengths)).sum()
+        })
     }
 
     /// For each node of the stamp that is used outside of it, the last edge.
@@ -286,8 +284,8 @@ impl Graph {
     pub(crate) fn stamp(&mut self, template: usize, scope: &str, input: NodeId) -> Result<NodeId> {
         self.check_size()?;
         let first = NodeId(length(self.len()));
-        let reads = self.stamps.templates[template].reads.clone();
-        let nodes = self.stamps.templates[template].nodes.len();
+        let kept = Arc::clone(&self.stamps.templates[template]);
+        let nodes = kept.nodes.len();
         let lengths = Lengths { scope: scope.len(), input: self.name_len(input) };
         self.stamps.count += nodes;
         self.stamps.spared += self.stamps.spared_by(template, lengths);
@@ -303,7 +301,7 @@ impl Graph {
             spelled: OnceLock::new(),
         });
         self.text.push_str(scope);
-        for (node, _) in reads {
+        for (node, _) in &kept.reads {
             let edge = length(self.edges.len());
             let consumer = first.0 + node;
             self.edges.push(Edge { from: input.0, port: 0, consumer, next: NONE, previous: NONE });
@@ -408,6 +406,22 @@ impl Graph {
     pub(super) fn stamps_between(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let before = |stamp: usize| stamp.checked_sub(1).map_or(0, |before| self.stamps.list[before].through);
         (0..self.stamps.len()).map(move |stamp| (stamp, (self.stamps.first[stamp] - before(stamp)) as usize))
+    }
+
+    /// Tells of each input of a stamp's nodes that is a tensor: the node, and what it reads.
+    pub(super) fn each_read_in_stamp(&self, stamp: usize, mut told: impl FnMut(NodeId, NodeId)) {
+        let (first, first_read) = (self.stamps.first[stamp], self.stamps.list[stamp].first_read);
+        for (reader, node) in (first..).zip(&self.stamps.template(stamp).nodes) {
+            for input in &node.inputs {
+                match *input {
+                    TemplateInput::Outside(read) => {
+                        told(NodeId(reader), NodeId(self.edges[(first_read + read) as usize].from));
+                    }
+                    TemplateInput::Inside(Input::Data(tensor)) => told(NodeId(reader), NodeId(first + tensor.node.0)),
+                    TemplateInput::Inside(Input::Control(_)) => {}
+                }
+            }
+        }
     }
 
     /// How many nodes the stamp and those before it have.

@@ -2,6 +2,7 @@
 
 use hashbrown::HashSet;
 
+use super::name::holds;
 use super::op_class::is_variable;
 use super::{Graph, NodeId, PerOp, TensorRef};
 use crate::proto::tensorflow::DataType;
@@ -39,7 +40,7 @@ const GRADIENT: &str = "gradient";
 /// numbered when it repeats, and optimizers in scopes of their own around it.
 #[must_use]
 pub(crate) fn is_gradient(name: &str) -> bool {
-    if !name.contains(GRADIENT) {
+    if !holds(name, GRADIENT) {
         return false;
     }
     let Some((scopes, _)) = name.rsplit_once('/') else { return false };

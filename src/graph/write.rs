@@ -254,6 +254,20 @@ impl Graph {
         splice
     }
 
+    /// Tells of each input that is a tensor, reader by reader in order: the reader, and what it reads. Left out are readers
+    /// of whose name, or of the scope they were inserted below, `is_left_out` says so.
+    pub(crate) fn each_read(&self, is_left_out: impl Fn(&str) -> bool, mut told: impl FnMut(NodeId, NodeId)) {
+        let originals = self.ids().take(self.original_count).map(Inserted::Alone);
+        for reader in originals.chain(self.inserted()) {
+            match reader {
+                Inserted::Alone(node) if is_left_out(self.name(node)) => {}
+                Inserted::Alone(node) => self.data_inputs(node).for_each(|input| told(node, input.node)),
+                Inserted::Stamp(stamp) if is_left_out(self.scope_of(stamp)) => {}
+                Inserted::Stamp(stamp) => self.each_read_in_stamp(stamp, &mut told),
+            }
+        }
+    }
+
     /// The inserted nodes that are no stamp's.
     fn inserted_alone(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.inserted().filter_map(|inserted| match inserted {

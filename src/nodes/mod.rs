@@ -83,8 +83,18 @@ struct ControlRegion {
 impl<'g> Builder<'g> {
     /// A builder at the root scope of `graph`, following that TensorFlow.
     pub(crate) fn new(graph: &'g mut Graph, collections: &'g mut Collections, dialect: Dialect) -> Self {
-        let names = NamesInUse::new(graph, dialect.names_ignore_case());
         let originals = graph.import_order();
+        Self::with_originals(graph, collections, dialect, originals)
+    }
+
+    /// As [`Builder::new`], for a graph whose [`Graph::import_order`] is known.
+    pub(crate) fn with_originals(
+        graph: &'g mut Graph,
+        collections: &'g mut Collections,
+        dialect: Dialect,
+        originals: Vec<NodeId>,
+    ) -> Self {
+        let names = NamesInUse::new(dialect.names_ignore_case());
         let stamping = Stamping::new(graph);
         Self {
             graph,

@@ -9,27 +9,29 @@ use crate::graph::{Graph, HashIndex, NameHash, NodeId, Span};
 #[derive(Debug, Default)]
 pub(crate) struct NamesInUse {
     ignore_case: bool,
+    /// Whether the graph's nodes were noted, if they have to be.
+    nodes_are_known: bool,
     known: KnownNames,
     /// The name in question, in lower case.
     key: String,
 }
 
 impl NamesInUse {
-    /// The names of the graph's nodes.
+    /// The names of a graph's nodes.
     #[must_use]
-    pub(crate) fn new(graph: &Graph, ignore_case: bool) -> Self {
-        let mut names = Self { ignore_case, ..Self::default() };
-        if ignore_case {
-            names.known.index = HashIndex::with_capacity(graph.len());
-            names.known.names.reserve_exact(graph.len());
-            names.note_all(graph);
-        }
-        names
+    pub(crate) fn new(ignore_case: bool) -> Self {
+        Self { ignore_case, ..Self::default() }
     }
 
-    /// Takes note of all nodes, so many at once that the waits for where they belong overlap.
+    /// Takes note of all nodes where that is needed, the first time that somebody asks: so many at once that the waits for
+    /// where they belong overlap.
     fn note_all(&mut self, graph: &Graph) {
         const AT_ONCE: usize = 64;
+        if std::mem::replace(&mut self.nodes_are_known, true) || !self.ignore_case {
+            return;
+        }
+        self.known.index = HashIndex::with_capacity(graph.len());
+        self.known.names.reserve_exact(graph.len());
         let mut hashes = Vec::with_capacity(AT_ONCE);
         for first in (0..graph.len()).step_by(AT_ONCE) {
             let nodes = graph.ids_from(first).take(AT_ONCE);
@@ -88,6 +90,7 @@ impl NamesInUse {
         if !self.ignore_case {
             return;
         }
+        self.note_all(graph);
         if let Some(hash) = unique {
             self.known.add(hash, Spelled::Node(node), 1);
             return;
@@ -101,6 +104,7 @@ impl NamesInUse {
 
     /// The hash of what the name counts as, and how often it was asked for.
     fn look_up(&mut self, graph: &Graph, name: &str) -> (NameHash, u32) {
+        self.note_all(graph);
         let key = if self.ignore_case { lower(name, &mut self.key) } else { name };
         let hash = graph.hash(key);
         let uses = match self.known.find(graph, hash, key) {
@@ -213,7 +217,7 @@ mod tests {
     #[test]
     fn the_suffix_counts_how_often_the_name_was_asked_for() {
         let graph = graph(&["a", "a_2"]);
-        let mut names = NamesInUse::new(&graph, false);
+        let mut names = NamesInUse::new(false);
         let mut next = |name: &str| next(&graph, &mut names, name);
         assert_eq!([next("a"), next("a"), next("b"), next("b")], ["a_1", "a_3", "b", "b_1"]);
         assert_eq!(next("b_1"), "b_1_1");
@@ -223,7 +227,7 @@ mod tests {
     #[test]
     fn case_may_not_count() {
         let graph = graph(&["net/Conv", "net/CONV_1"]);
-        let mut names = NamesInUse::new(&graph, true);
+        let mut names = NamesInUse::new(true);
         let mut next = |name: &str| next(&graph, &mut names, name);
         assert_eq!(
             [next("net/conv"), next("Net/Conv"), next("b"), next("B")],

@@ -161,7 +161,7 @@ impl Builder<'_> {
         let inside = format!("{last}/");
         let names = &self.graph.names_text()[self.stamping.names.clone()];
         let taken = contains(names, &inside, self.dialect.names_ignore_case())
-            || self.collections.has_global_variable_with(&inside);
+            || self.collections.some_global_variable_may_hold(&inside);
         self.stamping.taken.push((last.to_owned(), taken));
         taken
     }

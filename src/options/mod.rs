@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 
 use crate::collections::{Collections, GLOBAL_VARIABLES, MOVING_AVERAGE_VARIABLES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Graph;
 use crate::graph::op_class::is_variable;
+use crate::graph::{Graph, NodeId};
 use crate::nodes::{Builder, Dialect};
 
 pub use ranges::{ConstantRanges, GivenRange, GivenRanges, Target, Weights, is_range};
@@ -211,13 +211,18 @@ fn mostly_resources(graph: &Graph) -> bool {
 }
 
 impl<'o> Generation<'o> {
-    /// The builder of the generation.
-    pub(crate) fn builder<'g>(self, graph: &'g mut Graph, collections: &'g mut Collections) -> Builder<'g> {
+    /// The builder of the generation, for a graph whose nodes TensorFlow imports in that order.
+    pub(crate) fn builder<'g>(
+        self,
+        graph: &'g mut Graph,
+        collections: &'g mut Collections,
+        originals: Vec<NodeId>,
+    ) -> Builder<'g> {
         let (dialect, resource_variables) = match self {
             Self::Names(_) => (Dialect::V1_5, false),
             Self::Topology(only) => (Dialect::V1_15, only.resource_variables),
         };
-        let mut builder = Builder::new(graph, collections, dialect);
+        let mut builder = Builder::with_originals(graph, collections, dialect, originals);
         builder.resource_variables = resource_variables;
         builder
     }

@@ -13,7 +13,10 @@ const SKIPPED_PREFIXES: [&str; 6] =
 /// Whether a node of that name is passed over by all passes.
 #[must_use]
 pub(crate) fn is_skipped(name: &str) -> bool {
-    SKIPPED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let first = name.as_bytes().first();
+    // Of millions of names, hardly one begins like these.
+    matches!(first, Some(b'g' | b'R' | b'A' | b'C' | b'H' | b'S'))
+        && SKIPPED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The consumers of every node at one moment, without those that all passes skip.
@@ -25,23 +28,30 @@ pub(crate) struct Consumers {
 }
 
 impl Consumers {
-    /// The picture now.
+    /// The picture now: readers one after the other, each put where those of what it reads belong.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation)] // edges are counted in 32 bits
     pub(crate) fn new(graph: &Graph) -> Self {
-        let skipped: Vec<bool> = graph.ids().map(|node| is_skipped(graph.name_or_scope(node))).collect();
-        let mut starts = Vec::with_capacity(graph.len() + 1);
-        let mut consumers = Vec::new();
-        for node in graph.ids() {
-            let start = consumers.len();
-            starts.push(start as u32);
-            consumers.extend(graph.consumers(node).filter(|consumer| !skipped[consumer.index()]));
-            if consumers.len() > start + 1 {
-                consumers[start..].sort_unstable();
-                dedup_from(&mut consumers, start);
+        let mut starts = vec![0; graph.len() + 1];
+        let mut last_reader = vec![None; graph.len()];
+        graph.each_read(is_skipped, |reader, producer| {
+            if last_reader[producer.index()].replace(reader) != Some(reader) {
+                starts[producer.index() + 1] += 1;
             }
+        });
+        let mut count = 0;
+        for start in &mut starts {
+            count += *start;
+            *start = count;
         }
-        starts.push(consumers.len() as u32);
+        let mut next = starts.clone();
+        let mut consumers = vec![NodeId(0); count as usize];
+        graph.each_read(is_skipped, |reader, producer| {
+            let next = &mut next[producer.index()];
+            if *next == starts[producer.index()] || consumers[*next as usize - 1] != reader {
+                consumers[*next as usize] = reader;
+                *next += 1;
+            }
+        });
         Self { starts, consumers }
     }
 
@@ -53,17 +63,6 @@ impl Consumers {
             _ => &[],
         }
     }
-}
-
-fn dedup_from(nodes: &mut Vec<NodeId>, start: usize) {
-    let mut kept = start;
-    for index in start..nodes.len() {
-        if kept == start || nodes[kept - 1] != nodes[index] {
-            nodes[kept] = nodes[index];
-            kept += 1;
-        }
-    }
-    nodes.truncate(kept);
 }
 
 #[cfg(test)]

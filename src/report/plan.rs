@@ -29,7 +29,7 @@ pub fn to_text(report: &Report) -> String {
     }
     for (kind, names) in [("variable", &report.variables), ("update", &report.update_ops)] {
         for name in names.iter() {
-            let _ = writeln!(text, "{kind} {}", Printable(name));
+            let _ = writeln!(text, "{kind} {}", Printable(&name));
         }
     }
     text.push_str(&totals(report));

@@ -90,7 +90,7 @@ pub fn to_text(report: &Report, every_layer: bool) -> String {
 
 /// How many variables are new, and how they come to their values.
 fn new_variables(report: &Report) -> Option<String> {
-    let count = report.variables.iter().count();
+    let count = report.variables.len();
     let trains = report.options.get("mode").is_some_and(|mode| mode == "training");
     let advice = match &report.init_op {
         _ if count == 0 => return None,

@@ -5,7 +5,8 @@
 //! found out by trying: where those of names fall short, the graph is read again, which costs less than a copy that is
 //! mostly of no use.
 
-use super::{ErrorKind, Generation, Model, Result, run::run};
+use super::run::{Before, run};
+use super::{ErrorKind, Generation, Model, Result};
 use crate::graph::Graph;
 use crate::options::{NamesOnly, RewriteOptions, Rules, TopologyOnly};
 use crate::passes::extensions::layer_ops;
@@ -19,19 +20,20 @@ pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &Na
     let mut strict = options.clone();
     strict.common.skip_unmatched = false;
     let by_names = Generation::Names(only);
-    let reason = match run(model, &strict, by_names) {
+    let before = Before::of(model, options);
+    let reason = match run(model, &before, &strict, by_names) {
         Ok(report) => match (change(&report), shortfall(&model.graph, &report, options)) {
             (Some(change), _) => change,
             (None, None) => return Ok(chosen(report, "they accept the whole graph".to_owned())),
             (None, Some(shortfall)) => {
                 model.reset()?;
-                match run_by_topology(model, options) {
+                match run_by_topology(model, &before, options) {
                     Ok(by_structure) if does_more(&by_structure, &report) => {
                         return Ok(chosen(by_structure, shortfall));
                     }
                     _ => model.reset()?,
                 }
-                let report = run(model, &strict, by_names)?;
+                let report = run(model, &before, &strict, by_names)?;
                 return Ok(chosen(report, format!("{shortfall}, and by structure no more is done")));
             }
         },
@@ -39,7 +41,7 @@ pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &Na
         Err(error) => return Err(error),
     };
     model.reset()?;
-    Ok(chosen(run_by_topology(model, options)?, reason))
+    Ok(chosen(run_by_topology(model, &before, options)?, reason))
 }
 
 fn chosen(mut report: Report, reason: String) -> Report {
@@ -47,10 +49,10 @@ fn chosen(mut report: Report, reason: String) -> Report {
     report
 }
 
-fn run_by_topology(model: &mut Model, options: &RewriteOptions) -> Result<Report> {
+fn run_by_topology(model: &mut Model, before: &Before, options: &RewriteOptions) -> Result<Report> {
     let mut lenient = options.clone();
     lenient.common.skip_unmatched = true;
-    run(model, &lenient, Generation::Topology(&TopologyOnly::default()))
+    run(model, before, &lenient, Generation::Topology(&TopologyOnly::default()))
 }
 
 /// A batch norm that the rules of names folded into something else, if there is one.

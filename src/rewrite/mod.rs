@@ -22,6 +22,7 @@ use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::Report;
 pub use choose::other_rules;
 pub(crate) use fold_constants::{fold_constants, prepare, without_leftovers};
+use run::Before;
 pub(crate) use warnings::{batch_fixed, left_in_float};
 
 /// A rewritten model, ready to be written, and what was done to it.
@@ -56,8 +57,8 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     let mut report = match (&options.rules, for_target::asked(options)) {
         (_, Some(asked)) => for_target::run(model, options, asked)?,
         (Rules::Auto(only), _) => choose::run_by_best(model, options, only)?,
-        (Rules::Names(only), _) => run::run(model, options, Generation::Names(only))?,
-        (Rules::Topology(only), _) => run::run(model, options, Generation::Topology(only))?,
+        (Rules::Names(only), _) => run_by(model, options, Generation::Names(only))?,
+        (Rules::Topology(only), _) => run_by(model, options, Generation::Topology(only))?,
     };
     if options.strict_fold {
         check_all_folded(&model.graph, &report.batch_norms)?;
@@ -72,6 +73,11 @@ pub fn rewrite<'m>(model: &'m mut Model, options: &RewriteOptions) -> Result<Rew
     let output = model.encode()?;
     report.output = FileSummary { path: String::new(), bytes: output.len(), ..FileSummary::of(model) };
     Ok(Rewritten { report, output })
+}
+
+fn run_by(model: &mut Model, options: &RewriteOptions, generation: Generation<'_>) -> Result<Report> {
+    let before = Before::of(model, options);
+    run::run(model, &before, options, generation)
 }
 
 /// What there is to say of the ranges of an eval graph that has no variables of its own.

@@ -2,7 +2,7 @@
 
 use super::warnings;
 use crate::container::Model;
-use crate::document::SCHEMA_VERSION;
+use crate::document::{SCHEMA_VERSION, Warning};
 use crate::error::{ErrorKind, Result};
 use crate::graph::{Graph, NodeId, TensorRef, verify};
 use crate::options::{Common, Generation, RewriteOptions};
@@ -12,14 +12,33 @@ use crate::passes::{constant_ranges, names, output_names, topology};
 use crate::report::{ChosenRules, Names, Output, Report, Summary};
 use crate::threads::both;
 
+/// What is to be known of a model before it is rewritten, by whatever rules.
+pub(super) struct Before {
+    warnings: Vec<Warning>,
+    /// Of no use if nothing is quantized.
+    outputs: Vec<TensorRef>,
+    /// The nodes as TensorFlow would import them.
+    order: Vec<NodeId>,
+}
+
+impl Before {
+    pub(super) fn of(model: &Model, options: &RewriteOptions) -> Self {
+        let outputs = || if options.quantize.is_some() { model.outputs() } else { Vec::new() };
+        let ((warnings, order), outputs) = both(|| (warnings::before(model), model.graph.import_order()), outputs);
+        Self { warnings, outputs, order }
+    }
+}
+
 /// Runs the passes over the model's graph. What the file has become is not told yet.
 ///
 /// # Errors
 /// Those of the passes; [`ErrorKind::Options`] if the name of a gathering op is taken. The model is then of no use.
-pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Generation<'_>) -> Result<Report> {
-    let model_before = &*model;
-    let outputs = || if options.quantize.is_some() { model_before.outputs() } else { Vec::new() };
-    let (mut warnings, outputs) = both(|| warnings::before(model_before), outputs);
+pub(super) fn run(
+    model: &mut Model,
+    before: &Before,
+    options: &RewriteOptions,
+    generation: Generation<'_>,
+) -> Result<Report> {
     let settled;
     let generation = match generation {
         Generation::Names(_) => generation,
@@ -38,7 +57,7 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
     let before_inputs = model.before_inputs();
     let selection = selection.without(before_inputs.iter().map(|&node| model.graph.name(node)));
     let common = &Common { selection, ..options.common.clone() };
-    let mut builder = generation.builder(&mut model.graph, &mut model.collections);
+    let mut builder = generation.builder(&mut model.graph, &mut model.collections, before.order.clone());
     if matches!(generation, Generation::Topology(only) if only.reference_only) {
         builder.stay_out_of_loops();
     }
@@ -76,11 +95,14 @@ pub(super) fn run(model: &mut Model, options: &RewriteOptions, generation: Gener
         constant_ranges::fill(builder.graph, &quantized.open, chosen, &folded.batch_norms)?;
     }
     let keeps_names = matches!(generation, Generation::Topology(only) if !only.reference_only);
-    let outputs = quantized_outputs(builder.graph, &outputs, &mut quantized, keeps_names)?;
+    let outputs = quantized_outputs(builder.graph, &before.outputs, &mut quantized, keeps_names)?;
     // The report does not wait for the check, which looks at every edge.
     let graph = &model.graph;
     let report = || report_of(graph, options, generation, &variables, &initializers, folded.batch_norms, quantized);
-    let (mut report, checked) = both(report, || verify::check_acyclic(graph));
+    // As it was read, it was checked then.
+    let check = || if graph.has_changes() { verify::check_acyclic(graph) } else { Ok(()) };
+    let (mut report, checked) = both(report, check);
+    let mut warnings = before.warnings.clone();
     if !keeps_names {
         warnings.extend(warnings::of_moved_outputs(&outputs));
     }

@@ -7,6 +7,7 @@ use hashbrown::HashSet;
 
 use super::checks::Checks;
 use crate::error::{ErrorKind, Result};
+use crate::graph::name::before_last;
 use crate::graph::op_class::canonical_op;
 use crate::graph::shape::{ShapeCache, shape_text};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
@@ -79,7 +80,7 @@ fn find_groups(graph: &Graph) -> (Vec<String>, Vec<BatchNorm>) {
     let mut seen: HashSet<&str> = HashSet::new();
     let mut others = Vec::new();
     for name in graph.ids().map(|node| graph.name(node)).filter(|name| !is_skipped(name)) {
-        if let Some(scope) = name.rfind(GROUP).map(|end| &name[..end]) {
+        if let Some(scope) = before_last(name, GROUP) {
             if seen.insert(scope) {
                 scopes.push(scope.to_owned());
             }

@@ -26,7 +26,7 @@ use hashbrown::HashSet;
 
 use crate::collections::UPDATE_QUANT_OPS;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::name::parent;
+use crate::graph::name::{holds, parent};
 use crate::graph::op_class::is_reference_layer;
 use crate::graph::training::Gradients;
 use crate::graph::{Graph, NodeId};
@@ -71,11 +71,18 @@ pub(crate) fn quantize(
         pass.quantize_candidate(builder, op)?;
     }
     pass.quantize_add_contexts(builder)?;
-    update_barrier_waits_for_updates(builder)?;
 
     let created = pass.inserter.created_global_step();
     let created_global_step = created.map(|step| builder.graph.name(step).to_owned());
     let insertion::Inserter { inputs_rewired, updates, quantized, .. } = pass.inserter.finish();
+    if vars_collection == UPDATE_QUANT_OPS {
+        // The variables are in it too.
+        let names = builder.collections.all_names(UPDATE_QUANT_OPS);
+        update_barrier_waits_for_updates(builder, &names, &[])?;
+    } else {
+        let names = builder.collections.tensor_names(UPDATE_QUANT_OPS);
+        update_barrier_waits_for_updates(builder, &names, &updates)?;
+    }
     Ok(Quantized { created_global_step, inputs_rewired, updates, tensors: quantized, ..pass.quantized })
 }
 
@@ -396,7 +403,7 @@ fn find_weights(
 
 /// Whether a layer's input is called weights. What reads a resource variable counts as the `read` of that variable.
 fn is_weights(graph: &Graph, node: NodeId) -> bool {
-    let called_weights = |name: &str| name.contains("/weights/") || name.contains("/depthwise_weights");
+    let called_weights = |name: &str| holds(name, "/weights/") || holds(name, "/depthwise_weights");
     if graph.with_name(node, called_weights) {
         return true;
     }
@@ -440,12 +447,13 @@ fn find_add(graph: &Graph, context: &str) -> Option<NodeId> {
     ["/Add", "/add"].iter().find_map(|suffix| graph.find(&[context, suffix].concat()))
 }
 
-/// Makes TF-Slim's `update_barrier`, on which training steps wait, wait for all range updates.
-fn update_barrier_waits_for_updates(b: &mut Builder<'_>) -> Result<()> {
+/// Makes TF-Slim's `update_barrier`, on which training steps wait, wait for all range updates: those of these names in the
+/// collection, and those that were just made.
+fn update_barrier_waits_for_updates(b: &mut Builder<'_>, names: &[String], made: &[NodeId]) -> Result<()> {
     let Some(barrier) = b.graph.find("update_barrier") else { return Ok(()) };
-    let mut updates = Vec::new();
-    for name in b.collections.all_names(UPDATE_QUANT_OPS) {
-        let Some(update) = b.graph.find(&name) else {
+    let mut updates = Vec::with_capacity(names.len() + made.len());
+    for name in names {
+        let Some(update) = b.graph.find(name) else {
             let what = format!("the collection '{UPDATE_QUANT_OPS}' holds '{name}', which is no op");
             return Err(b
                 .graph
@@ -454,7 +462,9 @@ fn update_barrier_waits_for_updates(b: &mut Builder<'_>) -> Result<()> {
         };
         updates.push(update);
     }
-    if let Some(&known) = updates.iter().find(|&&update| b.graph.control_inputs(barrier).any(|input| input == update)) {
+    updates.extend_from_slice(made);
+    let waits_for: HashSet<NodeId> = b.graph.control_inputs(barrier).collect();
+    if let Some(&known) = updates.iter().find(|update| waits_for.contains(*update)) {
         let what = format!("'{}' is a control input already: the graph was quantized before", b.graph.name(known));
         return Err(b
             .graph

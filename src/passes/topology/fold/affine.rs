@@ -10,7 +10,7 @@ use super::clone::{Keeping, batch_to_space, check_layer, clone_layer, squeeze};
 use super::layout::{along_channels, scale_dims};
 use super::unfused::Named;
 use crate::error::{ErrorKind, Result};
-use crate::graph::name::{leaf, parent};
+use crate::graph::name::{before_last, leaf, parent};
 use crate::graph::op_class::{FOLDING_LAYERS, takes_batch_norm};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::nodes::Builder;
@@ -74,7 +74,7 @@ pub(super) fn fold(b: &mut Builder<'_>, pass: &mut Pass<'_>, mut named: Vec<Name
 
 /// The scope by which a batch norm was looked for, of a node of it.
 fn scope_of(name: &str) -> Option<&str> {
-    name.rfind("BatchNorm/batchnorm").map(|end| &name[..end])
+    before_last(name, "BatchNorm/batchnorm")
 }
 
 /// What a batch norm is called: the scope of its ops, or the last of them where that says nothing.

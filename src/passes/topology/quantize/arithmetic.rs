@@ -4,6 +4,7 @@
 //! was found out is kept until a quantizer is inserted near by.
 
 use hashbrown::{HashMap, HashSet};
+use memchr::memmem;
 
 use crate::graph::{Graph, NodeId, TensorRef, only};
 use crate::passes::decisions::{Rule, Step};
@@ -28,8 +29,16 @@ fn passes_through(graph: &Graph, node: NodeId) -> bool {
 
 /// A fake quantizer, or the Merge behind one that is delayed.
 fn is_quantized(graph: &Graph, node: NodeId) -> bool {
-    graph.op(node) == "FakeQuantWithMinMaxVars"
-        || graph.name_or_scope(node).find("delayed_quant/Merge").is_some_and(|place| place > 0)
+    graph.op(node) == "FakeQuantWithMinMaxVars" || is_behind_delay(graph.name_or_scope(node))
+}
+
+fn is_behind_delay(name: &str) -> bool {
+    memmem::find(name.as_bytes(), b"delayed_quant/Merge").is_some_and(|place| place > 0)
+}
+
+/// Whether the node is inside a quantizer that was inserted: no Add or Mul of it reads anything quantized.
+fn is_inside_quantizer(graph: &Graph, node: NodeId) -> bool {
+    graph.is_stamped(node) && !is_behind_delay(graph.name_or_scope(node))
 }
 
 impl<'a> Arithmetic<'a> {
@@ -39,11 +48,12 @@ impl<'a> Arithmetic<'a> {
 
     /// Whether the node is an Add or Mul whose output should be quantized.
     pub(super) fn is_quantizable(&mut self, graph: &Graph, node: NodeId) -> bool {
-        if !is_arithmetic(graph, node) {
+        if !is_arithmetic(graph, node) || is_inside_quantizer(graph, node) {
             return false;
         }
         let mut stack = vec![node];
-        let mut open: HashSet<NodeId> = HashSet::from([node]);
+        // The nodes on the stack, as far as it has more than one.
+        let mut open: HashSet<NodeId> = HashSet::new();
         while let Some(&top) = stack.last() {
             if self.answers.contains_key(&top) {
                 stack.pop();
@@ -55,7 +65,7 @@ impl<'a> Arithmetic<'a> {
                     stack.pop();
                 }
                 Err(unanswered) => {
-                    open.insert(unanswered);
+                    open.extend([top, unanswered]);
                     stack.push(unanswered);
                 }
             }

@@ -306,7 +306,7 @@ impl Pass<'_> {
 
     /// TensorFlow's `_QuantizeActivationLayers`.
     fn quantize_arithmetic(&mut self, b: &mut Builder<'_>) -> Result<Vec<Layer>> {
-        self.consumers = Consumers::new(b.graph);
+        let mut consumers_are_new = false;
         let mut arithmetic = Arithmetic::new(&self.quantized_ops);
         let mut reported = Vec::new();
         for node in b.operations() {
@@ -335,6 +335,10 @@ impl Pass<'_> {
             let context = b.graph.name(node).to_owned();
             let name = format!("activation_{}_quant", b.graph.op(node));
             let role = if extension.is_some() { Role::Activation } else { Role::Arithmetic };
+            if !std::mem::replace(&mut consumers_are_new, true) {
+                // Nothing was inserted since the layers were done.
+                self.consumers = Consumers::new(b.graph);
+            }
             let at = self.place(node);
             let insertion = Insertion { symmetric: false, ..self.insertion([&context, &name], &at, role) };
             let terms = Terms { producer_scope: self.scope, consumer_scope: None, optional: extension.is_some() };
