@@ -42,7 +42,7 @@ pub(super) fn around(graph: &Graph, square: NodeId) -> Option<L2Norm> {
 
 /// Whether a Sum goes along the last axis, and no other.
 pub(crate) fn is_along_last_axis(graph: &Graph, sum: NodeId) -> bool {
-    let axes = graph.data_input(sum, 1).and_then(|axes| graph.const_ints(axes));
+    let along = graph.data_input(sum, 1).and_then(|axes| graph.const_ints(axes));
     let rank = graph.data_input(sum, 0).and_then(|input| graph.rank(input)).and_then(|rank| i64::try_from(rank).ok());
-    matches!(axes.as_deref(), Some(&[axis]) if axis == -1 || rank == Some(axis + 1))
+    matches!(along.as_deref(), Some(&[axis]) if axis == -1 || rank == Some(axis + 1))
 }
