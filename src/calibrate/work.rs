@@ -75,6 +75,9 @@ impl Work<'_> {
         let range_of = |tensor| statistics.get(&tensor).and_then(|statistics| method.range(statistics));
 
         report.warnings.extend(left_in_float(&model.graph, &points));
+        let all = points.tensors.iter().chain(&points.constants);
+        let by_name: HashMap<String, TensorRef> =
+            all.map(|&(tensor, _)| (model.graph.tensor_name(tensor), tensor)).collect();
         report.ranges = place(&mut model.graph, &points, &outputs, &range_of, &options.limits)?;
         let how = WeightRules { target: Some(options.target), how: options.weights, bits: options.weight_bits };
         let weights = weights::quantize(&mut model.graph, how, &|_| true, &options.limits)?;
@@ -85,14 +88,17 @@ impl Work<'_> {
         if let Some(float) = float.as_ref().filter(|_| repairs.correct_bias) {
             report.corrected_biases = correct_biases(float, &mut model.graph, &setup)?;
         }
-        let all = points.tensors.iter().chain(&points.constants);
-        let placed: Vec<Point> = all
-            .zip(&report.ranges)
-            .map(|(&(tensor, _), range)| Point {
-                tensor,
-                node: range.node.clone(),
-                range: Range { min: range.min, max: range.max },
-                behind: clips.get(&tensor).copied(),
+        let placed: Vec<Point> = report
+            .ranges
+            .iter()
+            .filter_map(|range| {
+                let &tensor = by_name.get(&range.tensor)?;
+                Some(Point {
+                    tensor,
+                    node: range.node.clone(),
+                    range: Range { min: range.min, max: range.max },
+                    behind: clips.get(&tensor).copied(),
+                })
             })
             .collect();
         if let Some(float) = float.filter(|_| is_measured) {

@@ -162,6 +162,16 @@ def words_by_attention(x):
     return layers.Dense(2)(layers.GlobalAveragePooling1D()(x))
 
 
+@network((20,), "words")
+def masked_attention(x):
+    def attend(words, x):
+        mask = tf.cast(words > 9, tf.float32)[:, tf.newaxis]
+        return tf.matmul(tf.nn.softmax(tf.matmul(x, x, transpose_b=True) + (1.0 - mask) * -10000.0), x)
+
+    attended = layers.Lambda(lambda both: attend(*both))([x, layers.Dense(16)(layers.Embedding(50, 16)(x) * 40.0)])
+    return layers.Dense(3)(layers.GlobalAveragePooling1D()(attended))
+
+
 @network(IMAGE, "bytes")
 def rescaled(x):
     return classify(layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 127.5, -1.0)(x)))

@@ -192,7 +192,7 @@ application("InceptionV3", 75, epochs=2)
 application("DenseNet121", 48, epochs=2)
 application("Xception", 71, epochs=2)
 application("NASNetMobile", 48, epochs=2)
-application("EfficientNetB0", 64, scale=(0, 255), epochs=2)
+application("EfficientNetB0", 64, scale=(0, 255), epochs=5)
 application("VGG16", 32, rate=1e-4)
 
 

@@ -19,6 +19,7 @@ pub(crate) mod kernels;
 pub(crate) mod lists;
 pub(crate) mod loops;
 pub(crate) mod lower;
+pub(crate) mod masks;
 pub(crate) mod network;
 mod new_nodes;
 pub(crate) mod place;

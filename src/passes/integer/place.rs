@@ -45,9 +45,11 @@ pub(crate) fn place(
     of: &dyn Fn(TensorRef) -> Option<Range>,
     limits: &Limits,
 ) -> Result<Vec<ActivationRange>> {
-    let ranges = ranges(graph, points, of, limits)?;
+    let (masked, constants) = mask(graph, points, of)?;
+    let of = |tensor| masked.get(&tensor).copied().or_else(|| of(tensor));
+    let ranges = ranges(graph, points, &constants, &of, limits)?;
     let mut members: HashMap<usize, usize> = HashMap::new();
-    let all = || points.tensors.iter().chain(&points.constants);
+    let all = || points.tensors.iter().chain(&constants);
     all().for_each(|(_, group)| *members.entry(*group).or_default() += 1);
     let mut placed = Vec::new();
     for &(tensor, group) in all() {
@@ -68,10 +70,30 @@ pub(crate) fn place(
     Ok(placed)
 }
 
+/// What masks scores made as small as it has to be: the ranges of what is masked, and the constants that there are now.
+fn mask(
+    graph: &mut Graph,
+    points: &Points,
+    of: &dyn Fn(TensorRef) -> Option<Range>,
+) -> Result<(HashMap<TensorRef, Range>, Vec<(TensorRef, usize)>)> {
+    let (mut ranges, mut constants) = (HashMap::new(), points.constants.clone());
+    for &(mask, group) in &points.masks {
+        let Some((of_masked, number)) = mask.write(graph, of)? else { continue };
+        if mask.added.is_none() {
+            constants
+                .retain(|&(constant, _)| constant != mask.number || graph.consumers(mask.number.node).next().is_some());
+            constants.push((number, group));
+        }
+        ranges.extend(of_masked);
+    }
+    Ok((ranges, constants))
+}
+
 /// The range of each group of tensors: the union of what its members need.
 fn ranges(
     graph: &Graph,
     points: &Points,
+    constants: &[(TensorRef, usize)],
     of: &dyn Fn(TensorRef) -> Option<Range>,
     limits: &Limits,
 ) -> Result<HashMap<usize, Range>> {
@@ -85,7 +107,7 @@ fn ranges(
         let [low, high] = points.clipped.get(&tensor).copied().unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
         widen(group, Range { min: range.min.max(low), max: range.max.min(high) });
     }
-    let beside = || points.constants.iter().chain(&points.tables);
+    let beside = || constants.iter().chain(&points.tables);
     let constants = evaluate(graph, beside().map(|&(tensor, _)| tensor), limits)?;
     for (tensor, group) in beside() {
         let values = constants.get(tensor).and_then(Tensor::values::<f32>).unwrap_or_default();

@@ -11,6 +11,7 @@ use super::constants::Constants;
 use super::fused::Fused;
 use super::kernels::{Kernel, is_not_converted, kernel, passes_on};
 use super::loops::{Bodies, Carried, variables};
+use super::masks::Mask;
 use super::network::{Ends, Layer};
 use super::new_nodes::pivot_of;
 use crate::error::Result;
@@ -28,6 +29,8 @@ pub(crate) struct Points {
     pub constants: Vec<(TensorRef, usize)>,
     /// Constants that such tensors take their numbers from.
     pub tables: Vec<(TensorRef, usize)>,
+    /// Numbers that mask scores in front of a Softmax, with the group of what the Softmax reads.
+    pub masks: Vec<(Mask, usize)>,
     /// Pairs of groups: what is in the second is what is in the first and a number.
     pub shifted: Vec<(usize, usize, f32)>,
     /// Of tensors that nothing but clipping reads, its bounds: levels beyond them would be lost.
@@ -115,6 +118,11 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     }
     points.clipped =
         chosen.iter().filter_map(|&tensor| view.bounds_behind(tensor).map(|bounds| (tensor, bounds))).collect();
+    let source = |tensor: TensorRef| sources[tensor.node.index()].unwrap_or(tensor);
+    for &softmax in order.iter().filter(|&&node| live[node.index()] && graph.op(node) == "Softmax") {
+        let mask = Mask::before(graph, softmax).map(|mask| mask.of_sources(&source));
+        points.masks.extend(mask.and_then(|mask| Some((mask, *places.get(&source(mask.masked))?))));
+    }
     for (place, tensor) in chosen.iter().enumerate() {
         let shifted = view.shifted(tensor.node).and_then(|(read, number)| {
             let read = sources[read.node.index()].unwrap_or(read);
@@ -138,6 +146,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     }
     points.tensors = chosen.into_iter().enumerate().map(|(place, tensor)| (tensor, groups.of(place))).collect();
     points.constants.iter_mut().chain(&mut points.tables).for_each(|(_, group)| *group = groups.of(*group));
+    points.masks.iter_mut().for_each(|(_, group)| *group = groups.of(*group));
     points.shifted.iter_mut().for_each(|(of, to, _)| [*of, *to] = [groups.of(*of), groups.of(*to)]);
     points.constants.sort_unstable();
     points.constants.dedup_by_key(|(tensor, _)| *tensor);

@@ -1,9 +1,13 @@
 //! Small networks: what is folded, which tensors get a range, how weights are quantized.
 
+use hashbrown::HashMap;
+
+use super::Range;
 use super::early_bias::add_biases_early;
 use super::fold::{fold, tell_biases_apart};
 use super::fused::unify;
 use super::loops::bring_in_constants;
+use super::place::place;
 use super::points::points;
 use super::sums::write_as_adds;
 use super::weights::{WeightRules, quantize};
@@ -495,4 +499,48 @@ fn weights_are_quantized_as_their_kernels_want_it() {
     );
     let litert = quantize(&mut before.clone(), rules(Some(Target::LitertInt8)), &|_| true, &Limits::default()).unwrap();
     assert_eq!((litert.quantized.len(), &litert.left[..]), (2, &["product".to_owned()][..]));
+}
+
+/// The ranges that are placed when everything lies between -1 and 3, but what is masked by -1e9, and masks from 0 to 1.
+fn placed(lines: &str, output: &str) -> (Graph, Vec<String>) {
+    let mut graph = graph_of(lines);
+    let (inputs, outputs) = (tensors(&graph, &["x", "mask"]), tensors(&graph, &[output]));
+    let points = points(&graph, &inputs, &inputs, &outputs).unwrap();
+    let names: HashMap<TensorRef, String> =
+        points.tensors.iter().map(|&(tensor, _)| (tensor, graph.name(tensor.node).to_owned())).collect();
+    let of = |tensor: TensorRef| {
+        Some(match names.get(&tensor)?.as_str() {
+            "mask" => Range { min: 0.0, max: 1.0 },
+            "added" | "masked" => Range { min: -1e9, max: 3.0 },
+            _ => Range { min: -1.0, max: 3.0 },
+        })
+    };
+    let placed = place(&mut graph, &points, &outputs, &of, &Limits::default()).unwrap();
+    let told = placed.iter().map(|range| format!("{} {} {}", range.tensor, range.min, range.max)).collect();
+    (graph, told)
+}
+
+#[test]
+fn what_masks_scores_is_no_smaller_than_it_has_to_be() {
+    let added = "
+        x = Placeholder [1,4]
+        mask = Placeholder [1,4]
+        large = Const -1e9
+        added = Mul(mask, large)
+        masked = AddV2(x, added)
+        out = Softmax(masked)";
+    let (graph, ranges) = placed(added, "out");
+    assert_eq!(ranges, ["x:0 -1 3", "mask:0 0 1", "added:0 -16 0", "masked:0 -13 3"]);
+    let number = graph.data_input(graph.find("added").unwrap(), 1).unwrap();
+    assert_eq!(graph.const_float(number), Some(-16.0));
+    let chosen = "
+        x = Placeholder [1,4]
+        mask = Placeholder [1,4]
+        zero = Const 0.0
+        is_set = Greater(mask, zero)
+        large = Const -1e9
+        masked = SelectV2(is_set, x, large)
+        out = Softmax(masked)";
+    let (_, ranges) = placed(chosen, "out");
+    assert_eq!(ranges, ["x:0 -13 3", "mask:0 0 1", "masked/masking:0 -13 3"]);
 }

@@ -84,7 +84,9 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
 fn find(graph: &Graph, constants: &Constants, node: NodeId) -> Option<Lowered> {
     match graph.op(node) {
         "Elu" | "Selu" | "Softplus" | "Softsign" => activations::find(graph, node).map(Lowered::Activation),
-        "Neg" | "Square" | "SquaredDifference" | "Pow" => arithmetic::find(graph, node).map(Lowered::Arithmetic),
+        "Neg" | "Square" | "SquaredDifference" | "Pow" | "Cast" => {
+            arithmetic::find(graph, node).map(Lowered::Arithmetic)
+        }
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
             training_norm::find(graph, node).map(Lowered::Norm)
         }

@@ -50,6 +50,13 @@ impl Parts<'_> {
         self.binary(part, op, x, number)
     }
 
+    /// One tensor's elements where it is true, another's elsewhere.
+    pub(super) fn choose(&mut self, part: &str, is: TensorRef, x: TensorRef, y: TensorRef) -> Result<TensorRef> {
+        let mut attrs = Attrs::default();
+        attrs.data_type("T", DataType::DtFloat);
+        self.insert(part, "SelectV2", &[is, x, y], &attrs)
+    }
+
     /// The mean along axes, which stay as ones.
     pub(super) fn mean(&mut self, part: &str, x: TensorRef, axes: &[i32]) -> Result<TensorRef> {
         let axes = self.constant(part, &Value::Int32s(axes))?;

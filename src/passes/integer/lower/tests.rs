@@ -90,3 +90,10 @@ fn a_batch_norm_in_training_mode_is_normalized_in_parts() {
         out = Identity(norm:1)";
     assert_eq!(lower(&mut graph_of(read)).unwrap(), 0, "one whose means are read stays");
 }
+
+#[test]
+fn truths_become_numbers_by_choice() {
+    let changes =
+        lowered("zero = Const 0.0\nis_set = Greater(x, zero)\nout = Cast(is_set) SrcT=DT_BOOL DstT=DT_FLOAT", 0.0);
+    assert!(changes.contains("out = SelectV2(is_set, out/one/y, out/zero/y)"), "{changes}");
+}
