@@ -9,7 +9,7 @@
 //! To `softmax(scores + mask · number)`, with a mask from 0 to 1, and to `softmax(where(mask, scores, number))`.
 //!
 //! # What it leaves alone
-//! Masks that something else reads, numbers that are no smaller, and those in the bodies of loops.
+//! Products that something else reads, numbers that are no smaller, and those in the bodies of loops.
 
 use hashbrown::HashMap;
 
@@ -60,9 +60,7 @@ impl Mask {
             }),
             "Add" => [(0, 1), (1, 0)].into_iter().find_map(|(scores, product)| {
                 let (scores, product) = (input(scores)?, input(product)?);
-                if graph.op(product.node) != "Mul" || graph.consumers(product.node).any(|reader| reader != node) {
-                    return None;
-                }
+                (graph.op(product.node) == "Mul").then_some(())?;
                 let [a, b] = [graph.data_input(product.node, 0)?, graph.data_input(product.node, 1)?];
                 let (mask, slot, number) = if is_number(b) { (a, 1, b) } else { (b, 0, is_number(a).then_some(a)?) };
                 let added = Some(Added { product, mask });
@@ -78,38 +76,65 @@ impl Mask {
         Self { scores: source(self.scores), added, ..self }
     }
 
-    /// Makes the number what the range of the scores asks for; says which ranges that leaves, and the new number.
-    ///
-    /// # Errors
-    /// Those of inserting nodes.
-    pub(crate) fn write(
-        &self,
-        graph: &mut Graph,
-        of: &dyn Fn(TensorRef) -> Option<Range>,
-    ) -> Result<Option<(HashMap<TensorRef, Range>, TensorRef)>> {
-        let (Some(scores), Some(number)) = (of(self.scores), graph.const_float(self.number)) else { return Ok(None) };
+    /// The number that the range of the scores asks for, and the range of what is masked by it; none if it is no smaller.
+    fn wanted(&self, graph: &Graph, of: &dyn Fn(TensorRef) -> Option<Range>) -> Option<(f32, Range)> {
+        let scores = of(self.scores)?;
         let least = scores.min - DEEP;
-        let mut ranges = HashMap::new();
         let wanted = match self.added {
             None => least,
             Some(added) => {
-                let is_mask = of(added.mask).is_some_and(|mask| mask.min >= 0.0 && mask.max <= 1.0);
-                let wanted = least - scores.max;
-                if !is_mask || number >= wanted {
-                    return Ok(None);
-                }
-                ranges.insert(added.product, Range { min: wanted, max: 0.0 });
-                wanted
+                of(added.mask).filter(|mask| mask.min >= 0.0 && mask.max <= 1.0)?;
+                least - scores.max
             }
         };
-        if number >= wanted {
-            return Ok(None);
-        }
         let max = of(self.masked).map_or(scores.max, |masked| masked.max);
-        ranges.insert(self.masked, Range { min: least, max });
-        let name = format!("{}/masking", graph.name(self.reader.0));
-        let new = constant(graph, &name, &Value::Float(wanted))?;
-        graph.set_input(self.reader.0, self.reader.1, Input::Data(new));
-        Ok(Some((ranges, new)))
+        let is_smaller = graph.const_float(self.number).is_some_and(|number| number < wanted);
+        is_smaller.then_some((wanted, Range { min: least, max }))
     }
+}
+
+/// What is left when numbers are what they have to be.
+#[derive(Debug, Default)]
+pub(crate) struct Masked {
+    /// The ranges of what is masked and of what is added to it.
+    pub ranges: HashMap<TensorRef, Range>,
+    /// The numbers that are chosen instead of scores, with their groups.
+    pub numbers: Vec<(TensorRef, usize)>,
+}
+
+/// Makes all numbers what the ranges of the scores ask for. A product that masks several scores suits them all.
+///
+/// # Errors
+/// Those of inserting nodes.
+pub(crate) fn write(
+    graph: &mut Graph,
+    masks: &[(Mask, usize)],
+    of: &dyn Fn(TensorRef) -> Option<Range>,
+) -> Result<Masked> {
+    let mut masked = Masked::default();
+    let mut by_reader: HashMap<(NodeId, usize), Vec<(Mask, usize)>> = HashMap::new();
+    for &(mask, group) in masks {
+        by_reader.entry(mask.reader).or_default().push((mask, group));
+    }
+    // In an order that is always the same.
+    for &(first, group) in masks {
+        let Some(alike) = by_reader.remove(&first.reader) else { continue };
+        let wanted: Option<Vec<(f32, Range)>> = alike.iter().map(|(mask, _)| mask.wanted(graph, of)).collect();
+        let is_read_by_these =
+            first.added.is_none_or(|added| graph.consumers(added.product.node).count() == alike.len());
+        let Some(wanted) = wanted.filter(|_| is_read_by_these) else { continue };
+        let number = wanted.iter().fold(f32::INFINITY, |least, &(number, _)| least.min(number));
+        let (reader, slot) = first.reader;
+        let name = format!("{}/masking", graph.name(reader));
+        let new = constant(graph, &name, &Value::Float(number))?;
+        graph.set_input(reader, slot, Input::Data(new));
+        masked.ranges.extend(alike.iter().zip(&wanted).map(|((mask, _), &(_, range))| (mask.masked, range)));
+        match first.added {
+            Some(added) => {
+                masked.ranges.insert(added.product, Range { min: number, max: 0.0 });
+            }
+            None => masked.numbers.push((new, group)),
+        }
+    }
+    Ok(masked)
 }

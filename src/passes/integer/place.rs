@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::constants::evaluate;
 use super::insert::{Range, quantize};
+use super::masks;
 use super::points::Points;
 use crate::error::Result;
 use crate::graph::{Graph, TensorRef};
@@ -45,8 +46,11 @@ pub(crate) fn place(
     of: &dyn Fn(TensorRef) -> Option<Range>,
     limits: &Limits,
 ) -> Result<Vec<ActivationRange>> {
-    let (masked, constants) = mask(graph, points, of)?;
-    let of = |tensor| masked.get(&tensor).copied().or_else(|| of(tensor));
+    let masked = masks::write(graph, &points.masks, of)?;
+    let is_read = |&(constant, _): &(TensorRef, usize)| graph.consumers(constant.node).next().is_some();
+    let constants: Vec<(TensorRef, usize)> =
+        points.constants.iter().copied().filter(is_read).chain(masked.numbers).collect();
+    let of = |tensor| masked.ranges.get(&tensor).copied().or_else(|| of(tensor));
     let ranges = ranges(graph, points, &constants, &of, limits)?;
     let mut members: HashMap<usize, usize> = HashMap::new();
     let all = || points.tensors.iter().chain(&constants);
@@ -68,25 +72,6 @@ pub(crate) fn place(
         });
     }
     Ok(placed)
-}
-
-/// What masks scores made as small as it has to be: the ranges of what is masked, and the constants that there are now.
-fn mask(
-    graph: &mut Graph,
-    points: &Points,
-    of: &dyn Fn(TensorRef) -> Option<Range>,
-) -> Result<(HashMap<TensorRef, Range>, Vec<(TensorRef, usize)>)> {
-    let (mut ranges, mut constants) = (HashMap::new(), points.constants.clone());
-    for &(mask, group) in &points.masks {
-        let Some((of_masked, number)) = mask.write(graph, of)? else { continue };
-        if mask.added.is_none() {
-            constants
-                .retain(|&(constant, _)| constant != mask.number || graph.consumers(mask.number.node).next().is_some());
-            constants.push((number, group));
-        }
-        ranges.extend(of_masked);
-    }
-    Ok((ranges, constants))
 }
 
 /// The range of each group of tensors: the union of what its members need.

@@ -43,6 +43,29 @@ pub(crate) struct Points {
     pub in_loops: usize,
 }
 
+impl Points {
+    /// Notes which numbers in the graph bear on ranges: those that clip, mask, shift, or are looked up.
+    fn note_numbers(
+        &mut self,
+        view: &View<'_>,
+        chosen: &[TensorRef],
+        softmaxes: impl Iterator<Item = NodeId>,
+        place_of: &dyn Fn(TensorRef) -> Option<usize>,
+        source: &dyn Fn(TensorRef) -> TensorRef,
+    ) {
+        for mask in softmaxes.filter_map(|softmax| Mask::before(view.graph, softmax)) {
+            self.masks.extend(place_of(mask.masked).map(|place| (mask.of_sources(source), place)));
+        }
+        for (place, &tensor) in chosen.iter().enumerate() {
+            self.clipped.extend(view.bounds_behind(tensor).map(|bounds| (tensor, bounds)));
+            let shifted = view.shifted(tensor.node).and_then(|(read, number)| Some((place_of(read)?, place, number)));
+            self.shifted.extend(shifted);
+            // It may be any of the table's numbers.
+            self.tables.extend(view.table(tensor.node).map(|table| (table, place)));
+        }
+    }
+}
+
 /// Finds them. `inputs` are those of the network that are floats and get a range of their own.
 ///
 /// # Errors
@@ -116,24 +139,9 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
             points.constants.extend(beside.map(|&tensor| (tensor, first)));
         }
     }
-    points.clipped =
-        chosen.iter().filter_map(|&tensor| view.bounds_behind(tensor).map(|bounds| (tensor, bounds))).collect();
     let source = |tensor: TensorRef| sources[tensor.node.index()].unwrap_or(tensor);
-    for &softmax in order.iter().filter(|&&node| live[node.index()] && graph.op(node) == "Softmax") {
-        let mask = Mask::before(graph, softmax).map(|mask| mask.of_sources(&source));
-        points.masks.extend(mask.and_then(|mask| Some((mask, *places.get(&source(mask.masked))?))));
-    }
-    for (place, tensor) in chosen.iter().enumerate() {
-        let shifted = view.shifted(tensor.node).and_then(|(read, number)| {
-            let read = sources[read.node.index()].unwrap_or(read);
-            places.get(&read).map(|&read| (read, place, number))
-        });
-        points.shifted.extend(shifted);
-    }
-    // What is taken from a table may be any of its numbers.
-    for (place, tensor) in chosen.iter().enumerate() {
-        points.tables.extend(view.table(tensor.node).map(|table| (table, place)));
-    }
+    let softmaxes = order.iter().copied().filter(|&node| live[node.index()] && graph.op(node) == "Softmax");
+    points.note_numbers(&view, &chosen, softmaxes, &|tensor| places.get(&source(tensor)).copied(), &source);
     // What a loop carries, and what a list holds, has one range: nothing is rounded on the way.
     let handed_on = Carried::of(graph);
     for (place, tensor) in chosen.iter().enumerate() {
