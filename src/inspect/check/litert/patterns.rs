@@ -190,7 +190,9 @@ fn l2_normalization(program: &Program<'_>, end: OpId) -> Option<ValueId> {
         };
         let sum = inside(program, sum, "Sum", false)?;
         let square = inside(program, *program.ops[sum].inputs.first()?, "Square", false)?;
-        (program.ops[square].inputs == [x] && is_along_last_axis(program.graph, program.ops[sum].node)).then_some(x)
+        (program.ops[square].inputs == [x]
+            && is_along_last_axis(program.graph, program.ops[sum].node, &mut program.shapes.borrow_mut()))
+        .then_some(x)
     })
 }
 

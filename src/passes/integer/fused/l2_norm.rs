@@ -3,6 +3,7 @@
 
 use super::numbers::beside_number;
 use crate::graph::op_class::canonical_op;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef, only};
 
 /// Larger is no small number to the converter.
@@ -16,10 +17,10 @@ pub(super) struct L2Norm {
 }
 
 /// The one that a Square is part of.
-pub(super) fn around(graph: &Graph, square: NodeId) -> Option<L2Norm> {
+pub(super) fn around(graph: &Graph, square: NodeId, shapes: &mut ShapeCache) -> Option<L2Norm> {
     let x = graph.data_input(square, 0)?;
     let sum = only(graph.consumers(square)).filter(|&node| graph.op(node) == "Sum")?;
-    is_along_last_axis(graph, sum).then_some(())?;
+    is_along_last_axis(graph, sum, shapes).then_some(())?;
     let mut inside = vec![square, sum];
     let mut last = only(graph.consumers(sum))?;
     let bounded = beside_number(graph, last, "Maximum").or_else(|| beside_number(graph, last, "Add"));
@@ -41,8 +42,11 @@ pub(super) fn around(graph: &Graph, square: NodeId) -> Option<L2Norm> {
 }
 
 /// Whether a Sum goes along the last axis, and no other.
-pub(crate) fn is_along_last_axis(graph: &Graph, sum: NodeId) -> bool {
+pub(crate) fn is_along_last_axis(graph: &Graph, sum: NodeId, shapes: &mut ShapeCache) -> bool {
     let along = graph.data_input(sum, 1).and_then(|axes| graph.const_ints(axes));
-    let rank = graph.data_input(sum, 0).and_then(|input| graph.rank(input)).and_then(|rank| i64::try_from(rank).ok());
+    let rank = graph
+        .data_input(sum, 0)
+        .and_then(|input| graph.rank_with(input, shapes))
+        .and_then(|rank| i64::try_from(rank).ok());
     matches!(along.as_deref(), Some(&[axis]) if axis == -1 || rank == Some(axis + 1))
 }

@@ -17,6 +17,7 @@ use hashbrown::HashSet;
 
 use super::constants::Constants;
 use crate::error::Result;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, only};
 use crate::interpreter::Limits;
 
@@ -32,13 +33,14 @@ pub(crate) struct Fused {
 impl Fused {
     pub(crate) fn of(graph: &Graph, constants: &Constants) -> Self {
         let (mut inner, mut fixed) = (HashSet::new(), HashSet::new());
+        let mut shapes = ShapeCache::default();
         for node in graph.ids() {
             match graph.op(node) {
                 "Relu6" => inner.extend(hard_swish::around(graph, node).into_iter().flatten()),
                 "Erf" | "Erfc" | "Tanh" => inner.extend(gelu::inside(graph, node)),
                 "Square" => {
                     inner.extend(difference(graph, node));
-                    if let Some(norm) = l2_norm::around(graph, node) {
+                    if let Some(norm) = l2_norm::around(graph, node, &mut shapes) {
                         inner.extend(norm.inside);
                         fixed.insert(norm.end);
                     }

@@ -4,6 +4,7 @@
 use super::parts::{END, Parts};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
@@ -29,7 +30,7 @@ enum Kind {
 }
 
 #[allow(clippy::float_cmp)] // the number stands in the graph as it is
-pub(super) fn find(graph: &Graph, node: NodeId) -> Option<Arithmetic> {
+pub(super) fn find(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Option<Arithmetic> {
     let kind = match graph.op(node) {
         "Neg" => Kind::Neg,
         "Square" => Kind::Square,
@@ -38,7 +39,7 @@ pub(super) fn find(graph: &Graph, node: NodeId) -> Option<Arithmetic> {
             (from == Some(DataType::DtBool)).then_some(Kind::Truth)?
         }
         "SquaredDifference" => {
-            let is_large = graph.rank(node.into()).is_some_and(|rank| rank > MOST_DIMENSIONS);
+            let is_large = graph.rank_with(node.into(), shapes).is_some_and(|rank| rank > MOST_DIMENSIONS);
             Kind::Difference(graph.data_input(node, 1).filter(|_| is_large)?)
         }
         "Pow" => match graph.data_input(node, 1).and_then(|power| graph.const_float(power)) {

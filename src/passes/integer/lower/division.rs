@@ -1,12 +1,15 @@
 //! Quotients whose divisor is positive whatever is fed: 2.15 has no integer kernel for them, and that of 2.21 fails where a
 //! divisor comes to lie on the level 0.
 //!
-//! `x / sqrt(y)` becomes `x · rsqrt(y)`, and `x / y` becomes `x · exp(-log(y))`.
+//! `x / sqrt(y)` becomes `x · rsqrt(y)`, `exp(x) / sum(exp(x))` along the last axis `softmax(x)`, and any other `x / y`
+//! `x · exp(-log(y))`.
 
 use super::super::constants::Constants;
+use super::super::fused::is_along_last_axis;
 use super::parts::{END, Parts};
 use crate::error::Result;
 use crate::graph::op_class::canonical_op;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// So deep is looked for what makes a number positive.
@@ -24,14 +27,23 @@ enum By {
     /// The root of that.
     Root(TensorRef),
     Positive(TensorRef),
+    /// What is divided is the exponential of that, by the sum of all along the last axis.
+    SumOfExponentials(TensorRef),
 }
 
-pub(super) fn find(graph: &Graph, constants: &Constants, node: NodeId) -> Option<Division> {
+pub(super) fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCache) -> Option<Division> {
     let (x, divisor) = (graph.data_input(node, 0)?, graph.data_input(node, 1)?);
     if constants.contain(divisor.node) {
         return None;
     }
-    let by = if graph.op(divisor.node) == "Sqrt" {
+    let is_softmax = graph.op(x.node) == "Exp"
+        && graph.op(divisor.node) == "Sum"
+        && graph.data_input(divisor.node, 0) == Some(x)
+        && graph.attr_bool(divisor.node, "keep_dims") == Some(true)
+        && is_along_last_axis(graph, divisor.node, shapes);
+    let by = if is_softmax {
+        By::SumOfExponentials(graph.data_input(x.node, 0)?)
+    } else if graph.op(divisor.node) == "Sqrt" {
         By::Root(graph.data_input(divisor.node, 0)?)
     } else {
         is_positive(graph, divisor, MOST_STEPS).then_some(By::Positive(divisor))?
@@ -85,6 +97,7 @@ impl Division {
                 let root = parts.unary("root", "Rsqrt", of)?;
                 parts.binary(END, "Mul", self.x, root)
             }
+            By::SumOfExponentials(of) => parts.unary(END, "Softmax", of),
             By::Positive(divisor) => divide_by_positive(parts, self.x, divisor),
         }
     }

@@ -28,6 +28,7 @@ use super::fused::Fused;
 use super::loops::Bodies;
 use super::new_nodes::make_room;
 use crate::error::Result;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
@@ -56,9 +57,10 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             && graph.tensor_type(node.into()) == Some(DataType::DtFloat)
             && graph.control_inputs(node).next().is_none()
     };
+    let mut shapes = ShapeCache::default();
     let mut found: Vec<(NodeId, Option<NodeId>)> = graph
         .ids()
-        .filter(|&node| is_plain(node) && find(graph, &constants, node).is_some())
+        .filter(|&node| is_plain(node) && find(graph, &constants, node, &mut shapes).is_some())
         .map(|node| (node, bodies.pivot(graph, node)))
         .filter(|&(node, pivot)| pivot.is_some() || !bodies.contain(graph, node))
         .collect();
@@ -66,7 +68,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
     found.sort_by_key(|&(node, _)| graph.op(node) != "RealDiv");
     for &(node, pivot) in &found {
         // What the node reads may have been replaced.
-        let Some(lowered) = find(graph, &constants, node) else { continue };
+        let Some(lowered) = find(graph, &constants, node, &mut shapes) else { continue };
         let device = graph.device(node).to_owned();
         let name = make_room(graph, node)?;
         let mut parts = Parts { graph, name, device, pivot };
@@ -81,16 +83,16 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
     Ok(found.len())
 }
 
-fn find(graph: &Graph, constants: &Constants, node: NodeId) -> Option<Lowered> {
+fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCache) -> Option<Lowered> {
     match graph.op(node) {
         "Elu" | "Selu" | "Softplus" | "Softsign" => activations::find(graph, node).map(Lowered::Activation),
         "Neg" | "Square" | "SquaredDifference" | "Pow" | "Cast" => {
-            arithmetic::find(graph, node).map(Lowered::Arithmetic)
+            arithmetic::find(graph, node, shapes).map(Lowered::Arithmetic)
         }
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
             training_norm::find(graph, node).map(Lowered::Norm)
         }
-        "RealDiv" => division::find(graph, constants, node).map(Lowered::Division),
+        "RealDiv" => division::find(graph, constants, node, shapes).map(Lowered::Division),
         _ => None,
     }
 }

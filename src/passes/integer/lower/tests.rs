@@ -61,6 +61,9 @@ fn a_quotient_by_what_is_positive_is_a_product() {
         1e-6,
     );
     assert!(by_root.contains("out/root = Rsqrt(sum)") && by_root.contains("out = Mul(x, out/root)"), "{by_root}");
+    let by_exponentials =
+        lowered("axis = Const [3]i\nexp = Exp(x)\nsum = Sum(exp, axis) keep_dims=true\nout = RealDiv(exp, sum)", 1e-6);
+    assert!(by_exponentials.contains("out = Softmax(x)"), "{by_exponentials}");
     let by_sum = lowered("one = Const 1.0\nsize = Abs(x)\nsum = AddV2(size, one)\nout = RealDiv(x, sum)", 2e-6);
     assert!(by_sum.contains("out/log = Log(sum)"), "{by_sum}");
     let mut graph = graph_of("x = Placeholder [2]\none = Const 1.0\nsum = AddV2(x, one)\nout = RealDiv(one, sum)");
