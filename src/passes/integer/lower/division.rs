@@ -13,7 +13,7 @@ use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// So deep is looked for what makes a number positive.
-const MOST_STEPS: usize = 8;
+const MOST_STEPS: usize = 6;
 
 /// One of them.
 #[derive(Debug, Clone, Copy)]
