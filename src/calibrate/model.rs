@@ -64,7 +64,7 @@ pub fn calibrate(
 
     let outputs = tensors(&model.graph, &frozen.outputs);
     report.folded = prepare(&mut model, &outputs, options.target, &options.limits)?;
-    if options.target.lowers_lists() {
+    if options.target.is_litert() {
         let fixed = fix_batch(&mut model.graph)?;
         report.warnings.extend(batch_fixed(&model.graph, &fixed));
         one_sample_each(&model.graph, &fixed, &mut frozen.inputs);

@@ -45,15 +45,10 @@ impl Target {
         }
     }
 
-    /// Whether it makes tensors of the lists that loops read and write.
+    /// Whether it is TensorFlow's converter, in either form: it makes tensors of the lists that loops read and write, and has
+    /// integer kernels for the parts of some ops alone.
     #[must_use]
-    pub fn lowers_lists(self) -> bool {
-        matches!(self, Self::LitertInt8 | Self::LitertUint8)
-    }
-
-    /// Whether it knows whole only some of the ops that others have kernels for, and wants those others in parts.
-    #[must_use]
-    pub fn takes_ops_apart(self) -> bool {
+    pub fn is_litert(self) -> bool {
         matches!(self, Self::LitertInt8 | Self::LitertUint8)
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn prepare(
     if rewritten > 0 {
         *model = without_leftovers(model, &names)?;
     }
-    if target.takes_ops_apart() && lower::lower(&mut model.graph)? > 0 {
+    if target.is_litert() && lower::lower(&mut model.graph)? > 0 {
         *model = without_leftovers(model, &names)?;
     }
     let chains = fold_constants(model, &tensors(&model.graph, &names), limits)?;

@@ -44,7 +44,7 @@ pub(super) fn run(
     let limits = Limits::default();
     let outputs = model.outputs();
     let folded = prepare(model, &outputs, target, &limits)?;
-    let fixed = if target.lowers_lists() { fix_batch(&mut model.graph)? } else { Vec::new() };
+    let fixed = if target.is_litert() { fix_batch(&mut model.graph)? } else { Vec::new() };
     let (fed, inputs, outputs) = (placeholders(&model.graph), float_inputs(&model.graph), model.outputs());
     let graph = &mut model.graph;
     let ranged_inputs = if chosen.quantize_inputs { &inputs[..] } else { &[] };

@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 import converter_corpus as corpus
+from networks import decibels
 
 keras = tf.keras
 layers = keras.layers
@@ -275,17 +276,13 @@ def run(tflite, fed):
     return outputs
 
 
-def decibels(outputs, floats):
-    ratio = lambda got, true: 10 * np.log10(np.sum(true**2) / max(np.sum((got - true) ** 2), 1e-30))
-    return float(min(ratio(outputs[key], floats[key].astype(np.float64)) for key in floats))
-
-
 def facts(tflite, fed, floats):
     ops = corpus.operators(tflite)
+    outputs = run(tflite, fed)
     return {
         "ops": len(ops),
         "float_ops": [op["op"] for op in ops if corpus.stays_float(op)],
-        "decibels": decibels(run(tflite, fed), floats),
+        "decibels": min(decibels(outputs[key], floats[key]) for key in floats),
     }
 
 

@@ -13,6 +13,7 @@
 
 use super::constants::Constants;
 use super::network::{Ends, Layer, weights};
+use super::new_nodes::take_place;
 use crate::error::Result;
 use crate::graph::op_class::canonical_op;
 use crate::graph::{Graph, Input, NodeId, TensorRef};
@@ -38,8 +39,7 @@ pub(crate) fn add_biases_early(graph: &mut Graph, outputs: &[TensorRef]) -> Resu
     let ends = Ends::new(graph, outputs);
     let found: Vec<Late> = order.iter().filter_map(|&node| late(graph, &constants, &ends, node)).collect();
     for Late { bias, slot, sum, layer_slot, layer } in &found {
-        let readers: Vec<NodeId> = graph.tensor_consumers((*bias).into()).collect();
-        graph.reroute((*bias).into(), (*sum).into(), &readers);
+        take_place(graph, (*bias).into(), (*sum).into());
         graph.set_input(*bias, *slot, Input::Data((*layer).into()));
         graph.set_input(*sum, *layer_slot, Input::Data((*bias).into()));
         // The sum is now what the bias made of it.

@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
 use super::network::{Ends, Layer, weights};
-use super::new_nodes::constant;
+use super::new_nodes::{constant, take_place};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::loops::Loops;
@@ -422,8 +422,7 @@ fn clip(graph: &mut Graph, six: NodeId, scales: &[f64], channels_first: bool) ->
     let Some(input) = graph.data_input(six, 0) else { return Ok([name.clone(), name]) };
     let relu = add(graph, "equalized", "Relu", &[Input::Data(input)])?;
     let clipped = add(graph, "clipped", "Minimum", &[Input::Data(relu.into()), Input::Data(ends)])?;
-    let readers: Vec<NodeId> = graph.tensor_consumers(six.into()).collect();
-    graph.reroute(six.into(), clipped.into(), &readers);
+    take_place(graph, six.into(), clipped.into());
     Ok([relu, clipped].map(|node| graph.name(node).to_owned()))
 }
 

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
 use super::network::{Ends, Layer, weights};
-use super::new_nodes::{add_node, beside, constant, make_room};
+use super::new_nodes::{add_node, beside, constant, make_room, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::op_class::{canonical_op, is_fused_batch_norm};
@@ -389,8 +389,7 @@ fn fold_chain(
         let shift = along_channels(graph, chain, &format!("{name}/shift"), &affine.shift)?;
         add_node(graph, &name, "AddV2", &device, [before, shift], None)?
     };
-    let readers: Vec<NodeId> = graph.tensor_consumers(last.into()).collect();
-    graph.reroute(last.into(), new.into(), &readers);
+    take_place(graph, last.into(), new.into());
     Ok(Some(told))
 }
 

@@ -98,6 +98,9 @@ pub(crate) fn kernel(op: &str) -> Kernel {
     }
 }
 
+/// Squared differences of more dimensions the converter takes apart, and leaves in float.
+pub(crate) const MOST_DIMENSIONS: usize = 4;
+
 /// Whether the converter has nothing that computes the op at all.
 #[must_use]
 pub(crate) fn is_not_converted(op: &str) -> bool {

@@ -22,6 +22,7 @@ pub(crate) mod lower;
 pub(crate) mod masks;
 pub(crate) mod network;
 mod new_nodes;
+mod parts;
 pub(crate) mod place;
 pub(crate) mod points;
 pub(crate) mod sums;

@@ -45,6 +45,12 @@ pub(super) fn make_room(graph: &mut Graph, node: NodeId) -> Result<String> {
     Ok(name)
 }
 
+/// Lets everyone who reads a tensor read another.
+pub(super) fn take_place(graph: &mut Graph, old: TensorRef, new: TensorRef) {
+    let readers: Vec<NodeId> = graph.tensor_consumers(old).collect();
+    graph.reroute(old, new, &readers);
+}
+
 pub(super) fn add_node(
     graph: &mut Graph,
     name: &str,

@@ -264,7 +264,7 @@ impl View<'_> {
             reader = self.ends.only_reader(node);
         }
         // The converter sees no bias behind a dilated convolution of one dimension, no dilated convolution where a
-        // dimension, such as the batch, is unknown, and 2.15 none that does not follow a transposed convolution at once.
+        // dimension, such as the batch, is unknown, nor, in 2.15, one that does not follow a transposed convolution at once.
         let is_seen = !from_batch || (between == 1 && self.has_known_input(node));
         let is_seen = is_seen && !(between > 0 && self.transposed(node).is_some());
         is_seen && reader.is_some_and(|reader| self.is_bias(reader))
@@ -285,8 +285,7 @@ impl View<'_> {
             {
                 input = read;
             }
-            let numbers = small_floats(self.graph, input, MOST_CHANNELS);
-            numbers.is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0))
+            self.holds_zeros(input, MOST_CHANNELS)
         };
         node == layer || self.graph.data_inputs(node).any(is_zeros)
     }
@@ -324,15 +323,17 @@ impl View<'_> {
     }
 
     fn is_relu(&self, node: NodeId) -> bool {
-        let is_zero = |input: TensorRef| {
-            self.constants.contain(input.node)
-                && small_floats(self.graph, input, 1).is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0))
-        };
         match self.graph.op(node) {
             "Relu" | "Relu6" => true,
-            "Maximum" => self.graph.data_inputs(node).any(is_zero),
+            "Maximum" => self.graph.data_inputs(node).any(|input| self.holds_zeros(input, 1)),
             _ => false,
         }
+    }
+
+    /// Whether the tensor is a constant of so many zeros at most.
+    fn holds_zeros(&self, tensor: TensorRef, most: usize) -> bool {
+        self.constants.contain(tensor.node)
+            && small_floats(self.graph, tensor, most).is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0))
     }
 
     /// What an Add adds a number to, and the number.

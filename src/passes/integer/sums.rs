@@ -9,7 +9,7 @@
 //! # What it leaves alone
 //! Sums of other types, and those that wait for something.
 
-use super::new_nodes::{add_node, make_room};
+use super::new_nodes::{add_node, make_room, take_place};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
@@ -37,8 +37,7 @@ pub(crate) fn write_as_adds(graph: &mut Graph) -> Result<usize> {
             all = add_node(graph, &partial, "AddV2", &device, [all, next], None)?.into();
         }
         let new = add_node(graph, &name, "AddV2", &device, [all, *last], None)?;
-        let readers: Vec<NodeId> = graph.tensor_consumers(sum.into()).collect();
-        graph.reroute(sum.into(), new.into(), &readers);
+        take_place(graph, sum.into(), new.into());
     }
     Ok(sums.len())
 }

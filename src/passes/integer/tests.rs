@@ -533,16 +533,13 @@ fn what_masks_scores_is_no_smaller_than_it_has_to_be() {
     assert_eq!(ranges, ["x:0 -1 3", "mask:0 0 1", "added:0 -16 0", "masked:0 -13 3"]);
     let number = graph.data_input(graph.find("added").unwrap(), 1).unwrap();
     assert_eq!(graph.const_float(number), Some(-16.0));
-    let for_two = "
-        x = Placeholder [1,4]
-        mask = Placeholder [1,4]
-        large = Const -1e9
-        added = Mul(mask, large)
-        masked = AddV2(x, added)
-        first = Softmax(masked)
+    let for_two = &added.replace(
+        "out = Softmax(masked)",
+        "first = Softmax(masked)
         others = AddV2(first, x)
         masked_too = AddV2(others, added)
-        out = Softmax(masked_too)";
+        out = Softmax(masked_too)",
+    );
     let (_, ranges) = placed(for_two, "out");
     assert_eq!(ranges[2..4], ["added:0 -16 0", "masked:0 -13 3"]);
     assert_eq!(ranges.last().unwrap(), "masked_too:0 -13 3");

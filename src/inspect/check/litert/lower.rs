@@ -9,13 +9,12 @@ use crate::graph::{Graph, NodeId, TensorRef, only};
 use crate::inspect::fake_quant::{self, FakeQuant};
 use crate::interpreter::{Limits, Tensor};
 use crate::passes::integer::constants::{Constants, evaluate};
+use crate::passes::integer::kernels::MOST_DIMENSIONS;
 use crate::passes::integer::network::Layer;
 use crate::proto::tensorflow::DataType;
 
 /// Constants that are looked into hold no more numbers.
 const MOST_NUMBERS: usize = 1 << 16;
-/// Squared differences of more dimensions are taken apart.
-pub(super) const MOST_DIMENSIONS: usize = 4;
 
 /// Lowers what the outputs need of the inputs.
 pub(super) fn lower<'g>(graph: &'g Graph, inputs: &[TensorRef], outputs: &[TensorRef]) -> Program<'g> {

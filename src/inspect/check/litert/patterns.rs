@@ -1,8 +1,8 @@
 //! Arithmetic that the converter knows as one op.
 
-use super::lower::MOST_DIMENSIONS;
 use super::program::{OpId, Origin, Program, ValueId};
 use crate::passes::integer::fused::is_along_last_axis;
+use crate::passes::integer::kernels::MOST_DIMENSIONS;
 
 /// What 2.21 alone knows: a GELU of erfc.
 pub(super) const GELU_BY_ERFC: &str = "GeluByErfc";
@@ -16,7 +16,6 @@ pub(super) fn find(program: &mut Program<'_>, end: OpId) {
         "Mul" => hard_swish(program, end)
             .map(|x| ("HardSwish", x))
             .or_else(|| gelu(program, end).map(|x| ("Gelu", x)))
-            .or_else(|| gelu_by_tanh(program, end).map(|x| ("Gelu", x)))
             .or_else(|| gelu_by_erfc(program, end).map(|x| (GELU_BY_ERFC, x)))
             .or_else(|| l2_normalization(program, end).map(|x| ("L2Normalization", x))),
         "RealDiv" => l2_normalization(program, end).map(|x| ("L2Normalization", x)),
@@ -131,17 +130,34 @@ fn hard_swish(program: &Program<'_>, end: OpId) -> Option<ValueId> {
     })
 }
 
-/// `0.5 · x · (1 + erf(x / √2))`.
+/// `0.5 · x · (1 + erf(x / √2))`, or `0.5 · x · (1 + tanh(√(2/π) · (x + 0.0447 · x³)))`.
 #[allow(clippy::float_cmp)] // the number stands in the graph as it is
 fn gelu(program: &Program<'_>, end: OpId) -> Option<ValueId> {
     let [left, right] = program.ops[end].inputs[..] else { return None };
     [(left, right), (right, left)].into_iter().find_map(|(half, sum)| {
         let x = beside(program, inside(program, half, "Mul", false)?, |number| number == 0.5)?;
-        let erf = beside(program, inside(program, sum, "Add", false)?, |number| number == 1.0)?;
-        let erf = inside(program, erf, "Erf", false)?;
-        let scaled = inside(program, *program.ops[erf].inputs.first()?, "Mul", false)?;
-        program.ops[scaled].inputs.contains(&x).then_some(x)
+        let curve = beside(program, inside(program, sum, "Add", false)?, |number| number == 1.0)?;
+        let of = |kind: &str| inside(program, curve, kind, false);
+        let scaled = *program.ops[of("Erf").or_else(|| of("Tanh"))?].inputs.first()?;
+        let scaled = inside(program, scaled, "Mul", false)?;
+        let is_one = if of("Erf").is_some() {
+            program.ops[scaled].inputs.contains(&x)
+        } else {
+            scales_cubic_sum(program, scaled, x).is_some()
+        };
+        is_one.then_some(x)
     })
+}
+
+/// `√(2/π) · (x + 0.0447 · x³)`.
+#[allow(clippy::float_cmp)] // the number stands in the graph as it is
+fn scales_cubic_sum(program: &Program<'_>, scaled: OpId, x: ValueId) -> Option<()> {
+    let sum = inside(program, beside(program, scaled, |number| (number - 0.797_884_6).abs() < 1e-5)?, "Add", false)?;
+    let [a, b] = program.ops[sum].inputs[..] else { return None };
+    let cubic = if a == x { b } else { (b == x).then_some(a)? };
+    let cubic = inside(program, cubic, "Mul", false)?;
+    let cube = inside(program, beside(program, cubic, |number| (number - 0.044_715).abs() < 1e-6)?, "Pow", false)?;
+    (beside(program, cube, |number| number == 3.0)? == x).then_some(())
 }
 
 /// `0.5 · x · erfc(-x / √2)`.
@@ -154,25 +170,6 @@ fn gelu_by_erfc(program: &Program<'_>, end: OpId) -> Option<ValueId> {
     let negated = beside(program, scaled, |number| (number - std::f32::consts::FRAC_1_SQRT_2).abs() < 1e-5)?;
     let negated = inside(program, negated, "Neg", false)?;
     (program.ops[negated].inputs == [x]).then_some(x)
-}
-
-/// `0.5 · x · (1 + tanh(√(2/π) · (x + 0.0447 · x³)))`.
-#[allow(clippy::float_cmp)] // the number stands in the graph as it is
-fn gelu_by_tanh(program: &Program<'_>, end: OpId) -> Option<ValueId> {
-    let [left, right] = program.ops[end].inputs[..] else { return None };
-    [(left, right), (right, left)].into_iter().find_map(|(half, sum)| {
-        let x = beside(program, inside(program, half, "Mul", false)?, |number| number == 0.5)?;
-        let tanh = beside(program, inside(program, sum, "Add", false)?, |number| number == 1.0)?;
-        let tanh = inside(program, tanh, "Tanh", false)?;
-        let scaled = inside(program, *program.ops[tanh].inputs.first()?, "Mul", false)?;
-        let sum =
-            inside(program, beside(program, scaled, |number| (number - 0.797_884_6).abs() < 1e-5)?, "Add", false)?;
-        let [a, b] = program.ops[sum].inputs[..] else { return None };
-        let cubic = if a == x { b } else { (b == x).then_some(a)? };
-        let cubic = inside(program, cubic, "Mul", false)?;
-        let cube = inside(program, beside(program, cubic, |number| (number - 0.044_715).abs() < 1e-6)?, "Pow", false)?;
-        (beside(program, cube, |number| number == 3.0)? == x).then_some(x)
-    })
 }
 
 /// `x · rsqrt(max(sum(x²), ε))` or `x / sqrt(max(sum(x²), ε))`, also with a sum or without ε, along the last axis.

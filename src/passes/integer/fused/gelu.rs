@@ -11,12 +11,11 @@
 //! # What it leaves alone
 //! Chains of which something else is read inside.
 
-use super::super::new_nodes::{add_node, constant, make_room};
+use super::super::parts::{END, Parts};
 use super::numbers::{beside, is_about, scaling};
 use crate::error::Result;
-use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::op_class::canonical_op;
-use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef, only};
+use crate::graph::{Graph, NodeId, TensorRef, only};
 use crate::proto::tensorflow::DataType;
 
 const ROOT_OF_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -140,21 +139,19 @@ fn product(graph: &Graph, factor: NodeId, x: TensorRef, inside: &mut Vec<NodeId>
     let is_product = |node: NodeId| graph.op(node) == "Mul";
     let first = only(graph.consumers(factor)).filter(|&node| is_product(node))?;
     let (beside_it, is_first) = other(first, factor)?;
-    if beside(graph, beside_it.node, "Mul", 0.5) == Some(x) || beside(graph, beside_it.node, "RealDiv", 2.0) == Some(x)
-    {
+    let halves = |node: NodeId, of: TensorRef| {
+        beside(graph, node, "Mul", 0.5).or_else(|| beside(graph, node, "RealDiv", 2.0)) == Some(of)
+    };
+    if halves(beside_it.node, x) {
         inside.push(beside_it.node);
         return Some((first, is_first && is_product(beside_it.node)));
     }
     let second = only(graph.consumers(first))?;
     inside.push(first);
-    let halves = |node: NodeId, of: NodeId| {
-        let half = beside(graph, node, "Mul", 0.5).or_else(|| beside(graph, node, "RealDiv", 2.0));
-        half == Some(of.into())
-    };
     let is_end = if beside_it == x {
-        halves(second, first)
+        halves(second, first.into())
     } else {
-        halves(first, factor) && is_product(second) && other(second, first)?.0 == x
+        halves(first, factor.into()) && is_product(second) && other(second, first)?.0 == x
     };
     is_end.then_some((second, false))
 }
@@ -181,34 +178,21 @@ pub(super) fn unify(graph: &mut Graph) -> Result<usize> {
 
 fn write(graph: &mut Graph, gelu: &Gelu) -> Result<()> {
     let x = gelu.x;
-    let device = graph.device(gelu.end).to_owned();
-    let name = make_room(graph, gelu.end)?;
     let is_tanh = graph.op(gelu.curve) == "Tanh";
-    let binary = |graph: &mut Graph, part: &str, op: &str, a: TensorRef, number: f32| -> Result<TensorRef> {
-        let number = constant(graph, &format!("{name}/{part}/y"), &Value::Float(number))?;
-        add_node(graph, &format!("{name}/{part}"), op, &device, [a, number], None).map(Into::into)
-    };
-    let half = binary(graph, "half", "Mul", x, 0.5)?;
-    let read = if is_tanh {
-        let cube = binary(graph, "cube", "Pow", x, 3.0)?;
-        let cubic = binary(graph, "cubic", "Mul", cube, CUBIC)?;
-        let sum = add_node(graph, &format!("{name}/sum"), "AddV2", &device, [x, cubic], None)?;
-        binary(graph, "scaled", "Mul", sum.into(), STEEPNESS)?
+    let mut parts = Parts::in_place_of(graph, gelu.end, None)?;
+    let half = parts.with("half", "Mul", x, 0.5)?;
+    let curve = if is_tanh {
+        let cube = parts.with("cube", "Pow", x, 3.0)?;
+        let cubic = parts.with("cubic", "Mul", cube, CUBIC)?;
+        let sum = parts.binary("sum", "AddV2", x, cubic)?;
+        let scaled = parts.with("scaled", "Mul", sum, STEEPNESS)?;
+        parts.unary("curve", "Tanh", scaled)?
     } else {
-        binary(graph, "scaled", "Mul", x, ROOT_OF_HALF)?
+        let scaled = parts.with("scaled", "Mul", x, ROOT_OF_HALF)?;
+        parts.unary("curve", "Erf", scaled)?
     };
-    let mut attrs = Attrs::default();
-    attrs.data_type("T", DataType::DtFloat);
-    let curve = graph.insert(NewNode {
-        name: &graph.free_name(&format!("{name}/curve")),
-        op: if is_tanh { "Tanh" } else { "Erf" },
-        device: &device,
-        inputs: &[Input::Data(read)],
-        attrs: attrs.as_bytes(),
-    })?;
-    let factor = binary(graph, "factor", "AddV2", curve.into(), 1.0)?;
-    let new = add_node(graph, &name, "Mul", &device, [half, factor], None)?;
-    let readers: Vec<NodeId> = graph.tensor_consumers(gelu.end.into()).collect();
-    graph.reroute(gelu.end.into(), new.into(), &readers);
+    let factor = parts.with("factor", "AddV2", curve, 1.0)?;
+    let last = parts.binary(END, "Mul", half, factor)?;
+    parts.end_with(last);
     Ok(())
 }

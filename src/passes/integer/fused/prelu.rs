@@ -14,7 +14,7 @@
 use hashbrown::HashMap;
 
 use super::super::constants::{Constants, evaluate};
-use super::super::new_nodes::{add_node, constant, make_room};
+use super::super::new_nodes::{add_node, constant, make_room, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::op_class::canonical_op;
@@ -115,7 +115,6 @@ fn unify_one(graph: &mut Graph, prelu: &Prelu, factors: &HashMap<TensorRef, Tens
     let factor = constant(graph, &format!("{name}/factor"), &Value::Shaped(&values, &shape))?;
     let product = add_node(graph, &format!("{name}/below"), "Mul", &device, [below, factor], None)?;
     let new = add_node(graph, &name, "AddV2", &device, [above, product.into()], None)?;
-    let readers: Vec<NodeId> = graph.tensor_consumers(prelu.end.into()).collect();
-    graph.reroute(prelu.end.into(), new.into(), &readers);
+    take_place(graph, prelu.end.into(), new.into());
     Ok(true)
 }

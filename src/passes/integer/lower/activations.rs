@@ -1,7 +1,7 @@
 //! Activations that TensorFlow's converter takes apart, whose parts it leaves in float, or which it does not know.
 
+use super::super::parts::{END, Parts};
 use super::division::divide_by_positive;
-use super::parts::{END, Parts};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
 

@@ -1,7 +1,8 @@
 //! Neg, Square, and powers of two and three, as products; squared differences of more than four dimensions, which the
 //! converter takes apart itself and leaves in float; truths cast to numbers, as what is chosen by them.
 
-use super::parts::{END, Parts};
+use super::super::kernels::MOST_DIMENSIONS;
+use super::super::parts::{END, Parts};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::shape::ShapeCache;
@@ -14,9 +15,6 @@ pub(super) struct Arithmetic {
     kind: Kind,
     x: TensorRef,
 }
-
-/// More dimensions the converter's squared differences do not have.
-const MOST_DIMENSIONS: usize = 4;
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {

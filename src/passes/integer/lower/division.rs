@@ -6,7 +6,7 @@
 
 use super::super::constants::Constants;
 use super::super::fused::is_along_last_axis;
-use super::parts::{END, Parts};
+use super::super::parts::{END, Parts};
 use crate::error::Result;
 use crate::graph::op_class::canonical_op;
 use crate::graph::shape::ShapeCache;

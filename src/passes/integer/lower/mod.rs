@@ -18,7 +18,6 @@
 mod activations;
 mod arithmetic;
 mod division;
-mod parts;
 #[cfg(test)]
 mod tests;
 mod training_norm;
@@ -26,13 +25,11 @@ mod training_norm;
 use super::constants::Constants;
 use super::fused::Fused;
 use super::loops::Bodies;
-use super::new_nodes::make_room;
+use super::parts::Parts;
 use crate::error::Result;
 use crate::graph::shape::ShapeCache;
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::graph::{Graph, NodeId};
 use crate::proto::tensorflow::DataType;
-
-use parts::Parts;
 
 /// What takes the place of a node.
 #[derive(Debug, Clone, Copy)]
@@ -69,16 +66,14 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
     for &(node, pivot) in &found {
         // What the node reads may have been replaced.
         let Some(lowered) = find(graph, &constants, node, &mut shapes) else { continue };
-        let device = graph.device(node).to_owned();
-        let name = make_room(graph, node)?;
-        let mut parts = Parts { graph, name, device, pivot };
+        let mut parts = Parts::in_place_of(graph, node, pivot)?;
         let last = match lowered {
             Lowered::Activation(activation) => activation.write(&mut parts)?,
             Lowered::Arithmetic(arithmetic) => arithmetic.write(&mut parts)?,
             Lowered::Norm(norm) => norm.write(&mut parts)?,
             Lowered::Division(division) => division.write(&mut parts)?,
         };
-        replace(graph, node.into(), last);
+        parts.end_with(last);
     }
     Ok(found.len())
 }
@@ -95,9 +90,4 @@ fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCa
         "RealDiv" => division::find(graph, constants, node, shapes).map(Lowered::Division),
         _ => None,
     }
-}
-
-fn replace(graph: &mut Graph, old: TensorRef, new: TensorRef) {
-    let readers: Vec<NodeId> = graph.tensor_consumers(old).collect();
-    graph.reroute(old, new, &readers);
 }

@@ -79,7 +79,6 @@ fn a_batch_norm_in_training_mode_is_normalized_in_parts() {
          ones = Fill(dims, one)
          zeros = Fill(dims, zero)
          none = Const [0]
-         turned = Const [4]i
          scale = Const [2]
          out = FusedBatchNormV3(x, scale, scale, none, none) is_training=true epsilon=0.01",
         2e-6,

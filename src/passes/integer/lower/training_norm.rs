@@ -4,7 +4,7 @@
 //! Left alone are those whose means or variances are read, or whose scale or offset is neither constant nor filled with ones
 //! or zeros.
 
-use super::parts::{END, Parts};
+use super::super::parts::{END, Parts};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
 

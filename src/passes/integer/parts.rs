@@ -1,6 +1,6 @@
 //! The nodes that take the place of one: beside it, on its device, in its loop.
 
-use super::super::new_nodes::{add_node, constant_at};
+use super::new_nodes::{add_node, constant_at, make_room, take_place};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
@@ -12,15 +12,30 @@ pub(super) const END: &str = "";
 /// Adds such nodes.
 #[derive(Debug)]
 pub(super) struct Parts<'g> {
-    pub graph: &'g mut Graph,
-    /// Of the node whose place they take; it has another now.
-    pub name: String,
-    pub device: String,
-    /// In a loop's body, a node of it.
-    pub pivot: Option<NodeId>,
+    graph: &'g mut Graph,
+    node: NodeId,
+    /// Of the node; it has another now.
+    name: String,
+    device: String,
+    pivot: Option<NodeId>,
 }
 
-impl Parts<'_> {
+impl<'g> Parts<'g> {
+    /// For a node, which gets another name. `pivot` is a node of the loop's body that it is in, if any.
+    ///
+    /// # Errors
+    /// Those of renaming.
+    pub(super) fn in_place_of(graph: &'g mut Graph, node: NodeId, pivot: Option<NodeId>) -> Result<Self> {
+        let device = graph.device(node).to_owned();
+        let name = make_room(graph, node)?;
+        Ok(Self { graph, node, name, device, pivot })
+    }
+
+    /// Lets everyone who reads the node read what stands in its place.
+    pub(super) fn end_with(self, last: TensorRef) {
+        take_place(self.graph, self.node.into(), last);
+    }
+
     fn named(&self, part: &str) -> String {
         if part == END { self.name.clone() } else { format!("{}/{part}", self.name) }
     }
