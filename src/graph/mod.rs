@@ -7,6 +7,7 @@
 
 pub mod attr;
 pub(crate) mod constant;
+pub(crate) mod einsum;
 mod element_type;
 pub(crate) mod ends;
 mod index;

@@ -403,6 +403,14 @@ def slices():
     case('GatherV2', params=given(table), indices=given(index, I), axis=const(axis), attrs={'batch_dims': batches})
 
 
+def einsums():
+  for equation, *shapes in [('abc,cde->abde', [None, 10, 12], [12, 2, 8]), ('abcd,cde->abe', [None, 10, 2, 8], [2, 8, 12]), ('abcd,cde->abe', None, [2, 8, 12]),
+                            ('aecd,abcd->acbe', [None, 10, 2, 8], [None, 10, 2, 8]), ('acbe,aecd->abcd', [4, 2, None, 10], [None, 10, None, 8]),
+                            ('...ab,bc->...ac', [2, None, 3, 4], [4, 5]), ('...ab,...bc->...ac', [7, 1, 3, 4], [6, 4, 5]), ('...ab,bc->...ac', None, [4, 5]),
+                            ('ab,bc->ac', None, None), ('ab->ba', [None, 3], ), ('ab->b', [2, 3], ), ('...a->a...', [2, None, 3], ), ('...a->a', None, ), ('ab,cd->abcd', [2, 3], [None, 5])]:
+    case('Einsum', inputs=[given(shape) for shape in shapes], attrs={'equation': equation})
+
+
 def text(shape):
   if shape.rank is None:
     return '?'
@@ -412,7 +420,7 @@ def text(shape):
 def main():
   out = Path(sys.argv[1])
   with tf.Graph().as_default() as graph:
-    for family in [elementwise, variables, made_of_vectors, windows, norms, blocks, reductions, layouts, parts, slices]:
+    for family in [elementwise, variables, made_of_vectors, windows, norms, blocks, reductions, layouts, parts, slices, einsums]:
       family()
     (out / 'ops.pb').write_bytes(graph.as_graph_def().SerializeToString(deterministic=True))
   lines = [f'{tensor.name} {tensor.dtype.base_dtype.name} {text(tensor.shape)}' for _, node in cases for tensor in node.outputs]

@@ -150,6 +150,13 @@ def transformer(x):
     return layers.Dense(4)(layers.GlobalAveragePooling1D()(x))
 
 
+@network(STEPS, "normal")
+def dense_by_einsum(x):
+    x = layers.EinsumDense("abc,cde->abde", (None, 3, 8), bias_axes="de", activation="relu")(x)
+    x = layers.EinsumDense("abde,fed->abf", (None, 6), bias_axes="f")(x)
+    return layers.Dense(4)(layers.GlobalAveragePooling1D()(x))
+
+
 @network((20,), "words")
 def words_by_convolution(x):
     x = layers.Conv1D(8, 3, activation="relu")(layers.Embedding(50, 16)(x))
@@ -233,11 +240,11 @@ def exported(name, path):
     random = np.random.RandomState(0)
     inputs = keras.Input(shape, name="fed", dtype="int32" if kind == "words" else "float32")
     model = keras.Model(inputs, build(inputs))
-    for layer in model.layers:
+    for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
             layer.moving_mean.assign(random.normal(0, 0.2, layer.moving_mean.shape))
             layer.moving_variance.assign(random.uniform(0.3, 1.0, layer.moving_variance.shape))
-        elif isinstance(layer, (layers.Conv2D, layers.Dense)) and layer.bias is not None:
+        elif isinstance(layer, (layers.Conv2D, layers.Dense, layers.EinsumDense)) and layer.bias is not None:
             layer.bias.assign(random.normal(0, 0.1, layer.bias.shape))
     with contextlib.redirect_stdout(io.StringIO()):
         model.export(str(path))

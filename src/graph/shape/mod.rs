@@ -247,6 +247,10 @@ impl Inference<'_> {
         self.graph.attr_ints(self.node(), attr)
     }
 
+    fn text(&self, attr: &str) -> Option<String> {
+        self.graph.attr_str(self.node(), attr)
+    }
+
     fn bool(&self, attr: &str) -> Option<bool> {
         self.graph.attr_bool(self.node(), attr)
     }

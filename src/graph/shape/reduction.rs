@@ -3,6 +3,7 @@
 use super::dims::{of_rank, with_rank, wrapped};
 use super::elementwise::broadcast_or_rank;
 use super::{Dims, Inference, dims};
+use crate::graph::einsum::{Equation, Label};
 
 /// Sum and its like: the second input says the axes.
 pub(super) fn reduce(at: &mut Inference<'_>) -> Option<Dims> {
@@ -48,6 +49,25 @@ pub(super) fn batch_mat_mul_v2(at: &mut Inference<'_>) -> Option<Dims> {
     let (x, y) = (at.input(0), at.input(1));
     let (x, y) = (Matrices::of(x?), Matrices::of(y?));
     Some(product(at, broadcast_or_rank(&x.batch, &y.batch), Some(x.matrix), Some(y.matrix)))
+}
+
+/// Each axis is as long as those of its name in the inputs; what `...` stands for is broadcast.
+pub(super) fn einsum(at: &mut Inference<'_>) -> Option<Dims> {
+    let equation = Equation::parse(&at.text("equation")?)?;
+    let mut input = |index| at.input(index).or_else(|| equation.rank(index).map(of_rank));
+    let inputs: Vec<Dims> = (0..equation.count()).map(&mut input).collect::<Option<_>>()?;
+    let labels = equation.labels(&inputs.iter().map(Vec::len).collect::<Vec<_>>())?;
+    let length = |label: &Label| {
+        let of_input = |(dims, labels): (&Dims, &Vec<Label>)| {
+            labels.iter().position(|other| other == label).map(|axis| dims[axis])
+        };
+        let mut lengths = inputs.iter().zip(&labels.inputs).filter_map(of_input);
+        match (label, lengths.next(), lengths.next()) {
+            (Label::Dots(_), Some(first), Some(second)) => broadcast_or_rank(&[first], &[second])[0],
+            (_, first, second) => first.flatten().or(second.flatten()),
+        }
+    };
+    Some(labels.output.iter().map(length).collect())
 }
 
 struct Matrices {

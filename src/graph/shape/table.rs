@@ -53,6 +53,7 @@ const RULES: &[(&str, Rule)] = &[
     ("Diag", layout::diagonal),
     ("Div", elementwise::binary),
     ("DivNoNan", elementwise::binary),
+    ("Einsum", reduction::einsum),
     ("Elu", elementwise::same),
     ("Enter", elementwise::enter),
     ("Equal", elementwise::equality),

@@ -3,49 +3,11 @@
 use super::matmul::product;
 use super::slice::transposed;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::einsum::{Equation, Label};
 use crate::interpreter::kernel::{Attributes, Kernel, Op, invalid, kernel};
 use crate::interpreter::memory::Memory;
 use crate::interpreter::number::{Number, with_number_type};
 use crate::interpreter::tensor::{Tensor, element_count};
-
-/// The name of an axis: a letter, or a place in what `...` stands for, counted from its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Label {
-    Letter(char),
-    Dots(usize),
-}
-
-/// The names of a tensor's axes, as far as its rank does not matter.
-#[derive(Debug)]
-struct Term {
-    before: Vec<Label>,
-    behind: Vec<Label>,
-    has_dots: bool,
-}
-
-impl Term {
-    fn parse(text: &str) -> Option<Self> {
-        let (before, behind, has_dots) = match text.split_once("...") {
-            Some((before, behind)) => (before, behind, true),
-            None => (text, "", false),
-        };
-        let letters = |text: &str| {
-            let letter = |letter: char| letter.is_ascii_alphabetic().then_some(Label::Letter(letter));
-            text.chars().map(letter).collect::<Option<Vec<_>>>()
-        };
-        Some(Self { before: letters(before)?, behind: letters(behind)?, has_dots })
-    }
-
-    /// How many axes the dots stand for in a tensor of that rank.
-    fn dots(&self, rank: usize) -> Option<usize> {
-        rank.checked_sub(self.before.len() + self.behind.len()).filter(|&dots| dots == 0 || self.has_dots)
-    }
-
-    fn labels(&self, dots: usize) -> Vec<Label> {
-        let dots = (0..if self.has_dots { dots } else { 0 }).rev().map(Label::Dots);
-        self.before.iter().copied().chain(dots).chain(self.behind.iter().copied()).collect()
-    }
-}
 
 /// A tensor whose axes have names.
 struct Named {
@@ -106,30 +68,17 @@ fn contracted(a: Named, b: Named, output: &[Label], memory: &mut Memory) -> Resu
 }
 
 fn einsum(node: &Attributes<'_>) -> Result<Kernel> {
-    let equation: String = node.text("equation", "").split_whitespace().collect();
-    let refused = || Error::new(ErrorKind::Refused, format!("the equation '{equation}' is not computed"));
-    let (inputs, output) = equation.split_once("->").ok_or_else(refused)?;
-    let terms: Option<Vec<Term>> = inputs.split(',').map(Term::parse).collect();
-    let (terms, output) = (terms.ok_or_else(refused)?, Term::parse(output).ok_or_else(refused)?);
-    let repeats = |term: &Term| {
-        let labels = term.labels(0);
-        (1..labels.len()).any(|at| labels[..at].contains(&labels[at]))
-    };
-    if terms.len() > 2 || terms.iter().chain([&output]).any(repeats) {
-        return Err(refused());
-    }
+    let text = node.text("equation", "");
+    let refused = || Error::new(ErrorKind::Refused, format!("the equation '{text}' is not computed"));
+    let equation = Equation::parse(&text).ok_or_else(refused)?;
     kernel(move |inputs, memory| {
-        let mut dots = 0;
-        let mut named = Vec::new();
-        for (index, term) in terms.iter().enumerate() {
-            let tensor = inputs.tensor(index)?;
-            let of_term = term.dots(tensor.rank());
-            let of_term =
-                of_term.ok_or_else(|| invalid(format!("input {index} has not as many axes as the equation")))?;
-            dots = dots.max(of_term);
-            named.push(Named { tensor: tensor.clone(), labels: term.labels(of_term) });
-        }
-        let output = output.labels(dots);
+        let tensors = (0..equation.count()).map(|index| inputs.tensor(index));
+        let tensors: Vec<&Tensor> = tensors.collect::<Result<_>>()?;
+        let ranks: Vec<usize> = tensors.iter().map(|tensor| tensor.rank()).collect();
+        let labels = equation.labels(&ranks).ok_or_else(|| invalid("an input has not as many axes as the equation"))?;
+        let named = tensors.into_iter().zip(labels.inputs);
+        let mut named: Vec<Named> = named.map(|(tensor, labels)| Named { tensor: tensor.clone(), labels }).collect();
+        let output = labels.output;
         let last = named.pop().ok_or_else(|| invalid("an einsum of nothing"))?;
         let made = match named.pop() {
             Some(first) => contracted(first, last, &output, memory)?,

@@ -80,6 +80,29 @@ impl<'g> Parts<'g> {
         self.insert(part, "Mean", &[x, axes], &attrs)
     }
 
+    /// The product of two matrices.
+    pub(super) fn mat_mul(&mut self, part: &str, x: TensorRef, y: TensorRef) -> Result<TensorRef> {
+        let mut attrs = Attrs::default();
+        attrs.data_type("T", DataType::DtFloat).bool("transpose_a", false).bool("transpose_b", false);
+        self.insert(part, "MatMul", &[x, y], &attrs)
+    }
+
+    /// The elements of a tensor in a shape of these dimensions.
+    pub(super) fn reshape(&mut self, part: &str, x: TensorRef, dims: &[i32]) -> Result<TensorRef> {
+        let dims = self.constant(part, &Value::Int32s(dims))?;
+        let mut attrs = Attrs::default();
+        attrs.data_type("T", DataType::DtFloat).data_type("Tshape", DataType::DtInt32);
+        self.insert(part, "Reshape", &[x, dims], &attrs)
+    }
+
+    /// A tensor whose axes are those of another in this order.
+    pub(super) fn transpose(&mut self, part: &str, x: TensorRef, order: &[i32]) -> Result<TensorRef> {
+        let order = self.constant(part, &Value::Int32s(order))?;
+        let mut attrs = Attrs::default();
+        attrs.data_type("T", DataType::DtFloat).data_type("Tperm", DataType::DtInt32);
+        self.insert(part, "Transpose", &[x, order], &attrs)
+    }
+
     fn insert(&mut self, part: &str, op: &str, inputs: &[TensorRef], attrs: &Attrs) -> Result<TensorRef> {
         let name = self.graph.free_name(&self.named(part));
         let inputs: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();

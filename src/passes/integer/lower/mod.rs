@@ -3,7 +3,8 @@
 //! # What it does
 //! Each part of what is written so gets a range of its own later; the last part has the name of the op. [`activations`]
 //! are Elu, Selu, Softplus and Softsign; [`arithmetic`] is Neg, Square and small powers; [`division`] divides by what is
-//! positive; [`training_norm`] is a batch norm in training mode, as Keras 2 makes layer norms of.
+//! positive; [`einsum`] is a dense layer of more than two dimensions; [`training_norm`] is a batch norm in training mode, as
+//! Keras 2 makes layer norms of.
 //!
 //! # When it applies
 //! To 32-bit floats that change from run to run, also in the bodies of loops.
@@ -18,6 +19,7 @@
 mod activations;
 mod arithmetic;
 mod division;
+mod einsum;
 #[cfg(test)]
 mod tests;
 mod training_norm;
@@ -32,12 +34,13 @@ use crate::graph::{Graph, NodeId};
 use crate::proto::tensorflow::DataType;
 
 /// What takes the place of a node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Lowered {
     Activation(activations::Activation),
     Arithmetic(arithmetic::Arithmetic),
     Norm(training_norm::TrainingNorm),
     Division(division::Division),
+    Dense(einsum::Dense),
 }
 
 /// Writes them so; says how many there were.
@@ -61,8 +64,12 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
         .map(|node| (node, bodies.pivot(graph, node)))
         .filter(|&(node, pivot)| pivot.is_some() || !bodies.contain(graph, node))
         .collect();
-    // What is divided by is known to be positive while it is whole.
-    found.sort_by_key(|&(node, _)| graph.op(node) != "RealDiv");
+    // What is divided by is known to be positive while it is whole; a dense layer's bias comes with it.
+    found.sort_by_key(|&(node, _)| match graph.op(node) {
+        "RealDiv" => 0,
+        "Einsum" => 2,
+        _ => 1,
+    });
     for &(node, pivot) in &found {
         // What the node reads may have been replaced.
         let Some(lowered) = find(graph, &constants, node, &mut shapes) else { continue };
@@ -72,6 +79,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             Lowered::Arithmetic(arithmetic) => arithmetic.write(&mut parts)?,
             Lowered::Norm(norm) => norm.write(&mut parts)?,
             Lowered::Division(division) => division.write(&mut parts)?,
+            Lowered::Dense(dense) => dense.write(&mut parts)?,
         };
         parts.end_with(last);
     }
@@ -87,6 +95,7 @@ fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCa
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
             training_norm::find(graph, node).map(Lowered::Norm)
         }
+        "Add" | "AddV2" | "Einsum" => einsum::find(graph, constants, node, shapes).map(Lowered::Dense),
         "RealDiv" => division::find(graph, constants, node, shapes).map(Lowered::Division),
         _ => None,
     }

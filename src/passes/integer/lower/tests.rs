@@ -99,3 +99,30 @@ fn truths_become_numbers_by_choice() {
         lowered("zero = Const 0.0\nis_set = Greater(x, zero)\nout = Cast(is_set) SrcT=DT_BOOL DstT=DT_FLOAT", 0.0);
     assert!(changes.contains("out = SelectV2(is_set, out/one/y, out/zero/y)"), "{changes}");
 }
+
+#[test]
+fn a_dense_layer_of_more_dimensions_is_a_product_of_matrices() {
+    let several = lowered(
+        "w = Const [2,3,5]\nb = Const [3,5]\nproduct = Einsum(x, w) equation=\"abcd,def->abcef\"\nout = AddV2(product, b)",
+        2e-6,
+    );
+    assert_eq!(
+        several,
+        "out/unfolded = AddV2(product, b)\n\
+         out/rows = Reshape(x, out/rows/y)\n\
+         out/matrix = Reshape(w, out/matrix/y)\n\
+         out/product = MatMul(out/rows, out/matrix)\n\
+         out/bias = Reshape(b, out/bias/y)\n\
+         out/biased = BiasAdd(out/product, out/bias)\n\
+         out = Reshape(out/biased, out/y)\n"
+    );
+    let summed = lowered("w = Const [5,2,4]\nout = Einsum(w, x) equation=\"edc,abcd->abe\"", 2e-6);
+    assert!(summed.contains("out/ordered = Transpose(w, out/ordered/y)"), "{summed}");
+    for left in [
+        "w = Const [2,3]\nout = Einsum(x, w) equation=\"abcd,de->eabc\"",
+        "out = Einsum(x, x) equation=\"abcd,abcd->abc\"",
+    ] {
+        let mut graph = graph_of(&format!("x = Placeholder [1,4,4,2]\n{left}"));
+        assert_eq!(lower(&mut graph).unwrap(), 0, "{left}");
+    }
+}
