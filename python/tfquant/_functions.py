@@ -244,7 +244,7 @@ def calibrate(
     target: Literal["litert-int8", "litert-uint8", "openvino"] = "litert-int8",
     weights: Literal["symmetric-per-channel", "symmetric", "asymmetric", "raw"] | None = None,
     weight_bits: int = 8,
-    method: Literal["minmax", "moving-average", "percentile", "mse", "entropy", "best"] = "minmax",
+    method: Literal["minmax", "moving-average", "percentile", "mse", "entropy", "best"] = "best",
     percentile: float = 99.99,
     ema_decay: float = 0.999,
     threads: int | None = None,

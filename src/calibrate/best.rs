@@ -1,11 +1,10 @@
-//! The method that suits a network: each of several is tried on the samples, and its outputs compared with the float ones.
+//! The method that suits a network: each of several is tried on some of the samples, and the outputs compared with the float
+//! ones. Only activations are quantized meanwhile: what weights lose is the same whatever the method, and they need no copy.
 
 use serde::Serialize;
 
-use super::options::{Measure, Repairs};
-use super::report::{CalibrationReport, MeasuredTensor};
-use super::work::Work;
-use super::{Fidelity, Method};
+use super::Method;
+use super::work::{Seen, Work, tensors};
 use crate::container::Model;
 use crate::error::Result;
 use crate::graph::{Graph, TensorRef};
@@ -15,18 +14,31 @@ use crate::graph::{Graph, TensorRef};
 pub struct TriedMethod {
     /// The method, in words.
     pub method: String,
-    /// The SQNR of the output that is furthest from the float one, in decibels; of a Softmax, that of what it reads.
+    /// The SQNR of the output that is furthest from the float one, in decibels; of a Softmax, that of what it reads. Weights
+    /// are still the float ones.
     pub sqnr: f64,
 }
 
-/// Tries the methods on a folded model, without repairs. The best comes first; of equals that which was named first.
-pub(super) fn tried(work: &Work<'_>, model: &Model, methods: &[Method]) -> Result<Vec<(Method, TriedMethod)>> {
+/// So many samples tell which method is better; more are not tried.
+const MOST_SAMPLES: usize = 16;
+
+/// Tries the methods on a folded model of which this was seen, its weights as they are. The best comes first; of equals that
+/// which was named first.
+pub(super) fn tried(
+    work: &Work<'_>,
+    model: &Model,
+    seen: &Seen,
+    methods: &[Method],
+) -> Result<Vec<(Method, TriedMethod)>> {
+    let outputs = tensors(&model.graph, &work.frozen.outputs);
+    let telling: Vec<TensorRef> = outputs.iter().map(|&output| telling(&model.graph, output)).collect();
+    let [names, telling_names] = [&outputs, &telling]
+        .map(|tensors| tensors.iter().map(|&tensor| model.graph.tensor_name(tensor)).collect::<Vec<_>>());
     let sqnr = |method: Method| -> Result<f64> {
-        let trial = Work { method, measure: Measure::Fidelity, ..*work };
-        let mut report = CalibrationReport::default();
-        trial.quantize(&mut model.clone(), Repairs::default(), &mut report)?;
-        let outputs = report.measured.iter().filter(|measured| measured.is_output);
-        Ok(outputs.map(|output| telling(&model.graph, output, &report.measured).sqnr).fold(f64::INFINITY, f64::min))
+        let measured = work.try_method(model, seen, method, &telling, MOST_SAMPLES)?;
+        let of = |name: &String| measured.iter().find(|measured| measured.tensor == *name);
+        let outputs = names.iter().zip(&telling_names).filter_map(|(name, telling)| of(telling).or_else(|| of(name)));
+        Ok(outputs.map(|output| output.fidelity.sqnr).fold(f64::INFINITY, f64::min))
     };
     let tried =
         methods.iter().map(|&method| Ok((method, TriedMethod { method: method.in_words(), sqnr: sqnr(method)? })));
@@ -39,13 +51,10 @@ pub(super) fn tried(work: &Work<'_>, model: &Model, methods: &[Method]) -> Resul
 const MAX_STEPS: usize = 16;
 
 /// What tells how good an output is. Behind a Softmax few samples count, those it is not sure of: what it reads is better.
-fn telling(graph: &Graph, output: &MeasuredTensor, measured: &[MeasuredTensor]) -> Fidelity {
+fn telling(graph: &Graph, output: TensorRef) -> TensorRef {
     let handed_on = |tensor: &TensorRef| {
         let passes_on = matches!(graph.op(tensor.node), "Softmax" | "Identity" | "Reshape" | "Squeeze");
         graph.data_input(tensor.node, 0).filter(|_| passes_on)
     };
-    let behind = std::iter::successors(graph.find_tensor(&output.tensor), handed_on);
-    let name = behind.take(MAX_STEPS).last().map(|tensor| graph.tensor_name(tensor));
-    let of_name = measured.iter().find(|measured| Some(&measured.tensor) == name.as_ref());
-    of_name.unwrap_or(output).fidelity
+    std::iter::successors(Some(output), handed_on).take(MAX_STEPS).last().unwrap_or(output)
 }

@@ -33,6 +33,7 @@ impl Batch {
 }
 
 /// An input and its samples.
+#[derive(Clone)]
 pub(super) struct Fitted<'f> {
     pub input: Endpoint,
     pub samples: &'f dyn Samples,
@@ -47,6 +48,8 @@ pub(super) struct Feeds<'f> {
     pub inputs: Vec<Fitted<'f>>,
     /// How many runs they make.
     pub runs: usize,
+    /// From one run to the next.
+    step: usize,
 }
 
 impl<'f> Feeds<'f> {
@@ -70,12 +73,18 @@ impl<'f> Feeds<'f> {
         if inputs.iter().any(|input| !input.repeated && input.runs(limit) != runs) {
             return Err(uneven(&inputs, limit));
         }
-        Ok(Self { inputs, runs })
+        Ok(Self { inputs, runs, step: 1 })
     }
 
     /// What the inputs are fed with in that run.
     pub(super) fn run(&self, index: usize) -> Result<Vec<Tensor>> {
-        self.inputs.iter().map(|input| input.run(index)).collect()
+        self.inputs.iter().map(|input| input.run(index * self.step)).collect()
+    }
+
+    /// No more than that many of the runs, from the first to the last.
+    pub(super) fn spread(&self, most: usize) -> Self {
+        let runs = self.runs.min(most);
+        Self { inputs: self.inputs.clone(), runs, step: self.step * (self.runs / runs.max(1)).max(1) }
     }
 }
 

@@ -12,7 +12,7 @@ use super::blocks::in_blocks;
 use super::feed::Feeds;
 use crate::error::Result;
 use crate::graph::TensorRef;
-use crate::interpreter::{Plan, Session, Tensor};
+use crate::interpreter::{Plan, Session, Tensor, in_vectors};
 use crate::passes::integer::Range;
 
 /// How near a tensor is to another.
@@ -63,30 +63,51 @@ struct Sums {
     count: u64,
 }
 
+/// So many sums are made side by side.
+const LANES: usize = 8;
+
+/// Sums over every eighth value each.
+#[derive(Default)]
+struct Lanes {
+    signal: [f64; LANES],
+    noise: [f64; LANES],
+    other: [f64; LANES],
+    product: [f64; LANES],
+    largest: [f64; LANES],
+}
+
+impl Lanes {
+    #[inline(always)] // into a loop in vectors
+    fn add(&mut self, values: &[f32; LANES], others: &[f32; LANES]) {
+        for lane in 0..LANES {
+            let (value, other) = (f64::from(values[lane]), f64::from(others[lane]));
+            let difference = value - other;
+            self.signal[lane] += value * value;
+            self.noise[lane] += difference * difference;
+            self.other[lane] += other * other;
+            self.product[lane] += value * other;
+            self.largest[lane] = self.largest[lane].max(difference.abs());
+        }
+    }
+}
+
 impl Sums {
     fn of(values: &[f32], others: &[f32], range: Option<Range>) -> Self {
-        const LANES: usize = 8;
-        let mut lanes = [[0f64; 4]; LANES];
-        let mut largest = 0f64;
-        for (values, others) in values.chunks(LANES).zip(others.chunks(LANES)) {
-            for ((lane, &value), &other) in lanes.iter_mut().zip(values).zip(others) {
-                let (value, other) = (f64::from(value), f64::from(other));
-                let difference = value - other;
-                lane[0] += value * value;
-                lane[1] += difference * difference;
-                lane[2] += other * other;
-                lane[3] += value * other;
-                largest = largest.max(difference.abs());
-            }
-        }
-        let sum = |what: usize| lanes.iter().map(|lane| lane[what]).sum::<f64>();
+        let mut lanes = Lanes::default();
+        let (rows, rest) = values.as_chunks();
+        let (other_rows, other_rest) = others.as_chunks();
+        in_vectors!(for (row, others) in rows.iter().zip(other_rows) {
+            lanes.add(row, others);
+        });
+        let padded = |rest: &[f32]| std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or_default());
+        lanes.add(&padded(rest), &padded(other_rest));
         let outside = |range: Range| values.iter().filter(|&&value| value < range.min || value > range.max).count();
         Self {
-            signal: sum(0),
-            noise: sum(1),
-            other: sum(2),
-            product: sum(3),
-            largest,
+            signal: lanes.signal.iter().sum(),
+            noise: lanes.noise.iter().sum(),
+            other: lanes.other.iter().sum(),
+            product: lanes.product.iter().sum(),
+            largest: lanes.largest.into_iter().fold(0.0, f64::max),
             clipped: range.map(|range| outside(range) as u64),
             count: values.len() as u64,
         }

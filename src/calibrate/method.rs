@@ -65,8 +65,8 @@ impl Method {
             (Self::Entropy { steps }, Some(histogram)) => entropy::best(histogram, widest, steps),
             _ => return Some(widest),
         };
-        // Edges of bins lie a little beyond the values.
-        Some(Range { min: (min as f32).clamp(widest.min, 0.0), max: (max as f32).clamp(0.0, widest.max) })
+        // Edges of bins lie a little beyond the values. Zero has no sign: some forms of ranges would not keep it.
+        Some(Range { min: (min as f32).clamp(widest.min, 0.0) + 0.0, max: (max as f32).clamp(0.0, widest.max) })
     }
 }
 

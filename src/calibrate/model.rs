@@ -1,5 +1,6 @@
 //! A float model made one whose ranges are constants: frozen, batch norms folded, run on samples, quantized.
 
+use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::best::tried;
@@ -71,19 +72,23 @@ pub fn calibrate(
     }
     let method = options.methods.first().copied().unwrap_or(Method::MinMax);
     let mut work = Work { samples: &samples, frozen: &frozen, options, method, measure: options.measure, done };
+    let mut seen = None;
     if options.methods.len() > 1 {
-        let tried = tried(&work, &model, &options.methods)?;
+        let histograms = options.methods.iter().any(|method| method.needs_histogram());
+        let of_float = work.see(&model.graph, HashMap::new(), histograms)?;
+        let tried = tried(&work, &model, &of_float, &options.methods)?;
         work.method = tried.first().map_or(method, |(best, _)| *best);
         report.tried = tried.into_iter().map(|(_, tried)| tried).collect();
+        seen = Some(of_float);
     }
     report.method = work.method.in_words();
     if options.measure > Measure::Nothing && options.repairs != Repairs::default() {
         let mut plain = CalibrationReport::default();
-        work.quantize(&mut model.clone(), Repairs::default(), &mut plain)?;
+        work.quantize(&mut model.clone(), Repairs::default(), None, &mut plain)?;
         report.without_repairs = plain.measured;
         report.without_repairs.retain(|measured| measured.is_output);
     }
-    let histograms = work.quantize(&mut model, options.repairs, &mut report)?;
+    let histograms = work.quantize(&mut model, options.repairs, seen, &mut report)?;
     verify::check_acyclic(&model.graph)?;
     report.freeze = frozen;
     Ok(Calibrated { model, report, histograms })

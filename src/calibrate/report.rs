@@ -93,7 +93,7 @@ pub fn to_text(report: &CalibrationReport, every_range: bool) -> String {
     );
     if !report.tried.is_empty() {
         let tried = report.tried.iter().map(|tried| format!("{} {:.2} dB", tried.method, tried.sqnr));
-        let _ = writeln!(text, "tried {}", tried.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "tried {}, of activations alone", tried.collect::<Vec<_>>().join(", "));
     }
     if !report.equalized.is_empty() {
         let done = report.equalized.iter().filter(|pair| pair.next.is_some()).count();

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use super::correct::{Setup, correct_biases};
 use super::feed::Feeds;
-use super::measured::{Point, measured};
+use super::measured::{MeasuredTensor, Point, measured};
 use super::options::{CalibrateOptions, Measure, Repairs};
 use super::report::CalibrationReport;
 use super::{Extremes, Histogram, Method, Options, Runs, Statistics, collect};
@@ -20,7 +20,7 @@ use crate::passes::integer::equalize::equalize;
 use crate::passes::integer::place::place;
 use crate::passes::integer::points::{Points, points};
 use crate::passes::integer::weights::{self, WeightRules};
-use crate::passes::integer::{QuantizedWeights, Range};
+use crate::passes::integer::{ActivationRange, QuantizedWeights, Range};
 use crate::proto::tensorflow::DataType;
 use crate::rewrite::{left_in_float, without_leftovers};
 
@@ -37,13 +37,25 @@ pub(super) struct Work<'a> {
     pub done: &'a (dyn Fn(usize, usize) -> bool + Sync),
 }
 
+/// What was seen of a float model while it ran on the samples.
+pub(super) struct Seen {
+    inputs: Vec<TensorRef>,
+    outputs: Vec<TensorRef>,
+    points: Points,
+    statistics: HashMap<TensorRef, Statistics>,
+    /// Which tensor is clipped by which behind it.
+    clips: HashMap<TensorRef, TensorRef>,
+}
+
 impl Work<'_> {
     /// Quantizes the model, with these repairs; what is done and measured goes into the report. The histograms of what fake
-    /// quantizers read, by their names, come back, if they were to be made.
+    /// quantizers read, by their names, come back, if they were to be made. What was `seen` of the model need not be seen
+    /// again, if there are no repairs.
     pub(super) fn quantize(
         &self,
         model: &mut Model,
         repairs: Repairs,
+        seen: Option<Seen>,
         report: &mut CalibrationReport,
     ) -> Result<Vec<(String, Histogram)>> {
         let Self { samples, frozen, options, method, measure, done } = *self;
@@ -51,63 +63,37 @@ impl Work<'_> {
         if repairs.equalize {
             clips = equalized(model, frozen, &options.limits, report)?;
         }
-        let (inputs, outputs) = (tensors(&model.graph, &frozen.inputs), tensors(&model.graph, &frozen.outputs));
         if repairs.correct_bias {
+            let outputs = tensors(&model.graph, &frozen.outputs);
             give_biases(&mut model.graph, &outputs)?;
         }
         let is_measured = measure > Measure::Nothing;
         let float = (is_measured || repairs.correct_bias).then(|| model.graph.clone());
-        let is_float = |input: &TensorRef| model.graph.tensor_type(*input) == Some(DataType::DtFloat);
-        let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
-        let points = points(&model.graph, &float_inputs, &inputs, &outputs)?;
-        // The range of what is clipped behind, one number a channel, is that of what comes out of it.
-        let behind = |tensor: TensorRef| clips.get(&tensor).copied().unwrap_or(tensor);
-        let seen = Points {
-            tensors: points.tensors.iter().map(|&(tensor, group)| (behind(tensor), group)).collect(),
-            ..Points::default()
+        let mut seen = match seen.filter(|_| repairs == Repairs::default()) {
+            Some(seen) => seen,
+            None => self.see(&model.graph, clips, method.needs_histogram())?,
         };
-        let mut statistics = self.run(&model.graph, &inputs, &outputs, &seen)?;
-        for (&tensor, behind) in &clips {
-            if let Some(of_tensor) = statistics.remove(behind) {
-                statistics.insert(tensor, of_tensor);
-            }
-        }
-        let range_of = |tensor| statistics.get(&tensor).and_then(|statistics| method.range(statistics));
-
-        report.warnings.extend(left_in_float(&model.graph, &points));
-        let all = points.tensors.iter().chain(&points.constants);
-        let by_name: HashMap<String, TensorRef> =
-            all.map(|&(tensor, _)| (model.graph.tensor_name(tensor), tensor)).collect();
-        report.ranges = place(&mut model.graph, &points, &outputs, &range_of, &options.limits)?;
+        report.warnings.extend(left_in_float(&model.graph, &seen.points));
+        let (ranges, placed) = self.give_ranges(&mut model.graph, &seen, method)?;
+        report.ranges = ranges;
         let how = WeightRules { target: Some(options.target), how: options.weights, bits: options.weight_bits };
         let weights = weights::quantize(&mut model.graph, how, &|_| true, &options.limits)?;
         (report.quantized_weights, report.weights_left_to_converter) = (weights.quantized, weights.left);
 
         let (threads, limits) = (options.threads, &options.limits);
-        let setup = Setup { feeds: samples, inputs: &inputs, outputs: &outputs, threads, limits };
+        let setup = Setup { feeds: samples, inputs: &seen.inputs, outputs: &seen.outputs, threads, limits };
         if let Some(float) = float.as_ref().filter(|_| repairs.correct_bias) {
             report.corrected_biases = correct_biases(float, &mut model.graph, &setup)?;
         }
-        let placed: Vec<Point> = report
-            .ranges
-            .iter()
-            .filter_map(|range| {
-                let &tensor = by_name.get(&range.tensor)?;
-                Some(Point {
-                    tensor,
-                    node: range.node.clone(),
-                    range: Range { min: range.min, max: range.max },
-                    behind: clips.get(&tensor).copied(),
-                })
-            })
-            .collect();
         if let Some(float) = float.filter(|_| is_measured) {
             let ends = tensors(&model.graph, &frozen.outputs);
             let graphs = [&float, &model.graph];
-            report.measured = measured(graphs, &placed, [&outputs, &ends], &setup, &|ran| done(ran, samples.runs))?;
+            report.measured =
+                measured(graphs, &placed, [&seen.outputs, &ends], &setup, &|ran| done(ran, samples.runs))?;
         }
-        let of_activations =
-            placed.into_iter().filter_map(|point| Some((point.node, statistics.remove(&point.tensor)?.histogram?)));
+        let of_activations = placed
+            .into_iter()
+            .filter_map(|point| Some((point.node, seen.statistics.remove(&point.tensor)?.histogram?)));
         let mut histograms: Vec<(String, Histogram)> = of_activations.collect();
         if measure == Measure::Histograms {
             histograms.extend(of_weights(&model.graph, report, &options.limits)?);
@@ -119,22 +105,80 @@ impl Work<'_> {
         Ok(histograms)
     }
 
+    /// Runs a float model on the samples.
+    pub(super) fn see(&self, graph: &Graph, clips: HashMap<TensorRef, TensorRef>, histograms: bool) -> Result<Seen> {
+        let (inputs, outputs) = (tensors(graph, &self.frozen.inputs), tensors(graph, &self.frozen.outputs));
+        let is_float = |input: &TensorRef| graph.tensor_type(*input) == Some(DataType::DtFloat);
+        let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
+        let points = points(graph, &float_inputs, &inputs, &outputs)?;
+        // The range of what is clipped behind, one number a channel, is that of what comes out of it.
+        let behind = |tensor: TensorRef| clips.get(&tensor).copied().unwrap_or(tensor);
+        let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| behind(tensor)).collect();
+        let mut statistics = self.run(graph, &inputs, &outputs, watched, histograms)?;
+        for (&tensor, behind) in &clips {
+            if let Some(of_tensor) = statistics.remove(behind) {
+                statistics.insert(tensor, of_tensor);
+            }
+        }
+        Ok(Seen { inputs, outputs, points, statistics, clips })
+    }
+
     /// What the tensors are while the graph runs on the samples.
     fn run(
         &self,
         graph: &Graph,
         inputs: &[TensorRef],
         outputs: &[TensorRef],
-        points: &Points,
+        watched: Vec<TensorRef>,
+        histograms: bool,
     ) -> Result<HashMap<TensorRef, Statistics>> {
-        let Self { samples, options, method, measure, done, .. } = *self;
+        let Self { samples, options, measure, done, .. } = *self;
         let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
-        let histograms = method.needs_histogram() || measure == Measure::Histograms;
-        let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| tensor).collect();
+        let histograms = histograms || measure == Measure::Histograms;
         let how = Options { threads: options.threads, histograms };
         let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };
         let seen = collect(graph, &plan, &watched, &runs, how, &|ran| done(ran, samples.runs))?;
         Ok(watched.into_iter().zip(seen).collect())
+    }
+
+    /// Gives the activations of a float model fake quantizers, by what was seen; says which, and where they are.
+    fn give_ranges(
+        &self,
+        graph: &mut Graph,
+        seen: &Seen,
+        method: Method,
+    ) -> Result<(Vec<ActivationRange>, Vec<Point>)> {
+        let Seen { outputs, points, statistics, clips, .. } = seen;
+        let range_of = |tensor| statistics.get(&tensor).and_then(|statistics| method.range(statistics));
+        let all = points.tensors.iter().chain(&points.constants);
+        let by_name: HashMap<String, TensorRef> = all.map(|&(tensor, _)| (graph.tensor_name(tensor), tensor)).collect();
+        let ranges = place(graph, points, outputs, &range_of, &self.options.limits)?;
+        let point = |range: &ActivationRange| {
+            let &tensor = by_name.get(&range.tensor)?;
+            let (node, behind) = (range.node.clone(), clips.get(&tensor).copied());
+            Some(Point { tensor, node, range: Range { min: range.min, max: range.max }, behind })
+        };
+        let placed = ranges.iter().filter_map(point).collect();
+        Ok((ranges, placed))
+    }
+
+    /// How near the outputs of a float model, and the tensors `near`, are to their own when its activations have ranges by
+    /// that method; the weights are the float ones. It runs on no more than that many samples.
+    pub(super) fn try_method(
+        &self,
+        model: &Model,
+        seen: &Seen,
+        method: Method,
+        near: &[TensorRef],
+        most_samples: usize,
+    ) -> Result<Vec<MeasuredTensor>> {
+        let mut graph = model.graph.clone();
+        let (_, mut placed) = self.give_ranges(&mut graph, seen, method)?;
+        placed.retain(|point| near.contains(&point.tensor));
+        let (some, ends) = (self.samples.spread(most_samples), tensors(&graph, &self.frozen.outputs));
+        let (threads, limits) = (self.options.threads, &self.options.limits);
+        let setup = Setup { feeds: &some, inputs: &seen.inputs, outputs: &seen.outputs, threads, limits };
+        measured([&model.graph, &graph], &placed, [&seen.outputs, &ends], &setup, &|ran| (self.done)(ran, some.runs))
     }
 }
 

@@ -60,7 +60,7 @@ pub struct CalibrateArgs {
     pub weight_bits: u8,
 
     /// How to make a range of what a tensor was
-    #[arg(long, value_enum, default_value = "minmax")]
+    #[arg(long, value_enum, default_value = "best")]
     pub method: MethodName,
 
     /// Percent of all values that a range holds, for --method percentile

@@ -51,3 +51,4 @@ pub(crate) use plan::constant;
 pub use plan::{Limits, Plan};
 pub use run::{Observer, Session};
 pub use tensor::{Buffer, DType, Data, Element, Storage, Tensor};
+pub(crate) use wide::in_vectors;

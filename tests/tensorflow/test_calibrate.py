@@ -120,16 +120,16 @@ def test_becomes_int8_and_stays_right(tfquant, form, exact, own):
     assert float_tensors(interpreter) == []
     assert abs(accuracy - right(exact)) <= 0.5
     assert abs(accuracy - own[0]) <= 0.5
-    assert fidelity >= own[1] - 0.2
+    assert fidelity >= own[1]
 
 
-def test_the_best_method_is_nearer_than_the_converter_s_own(tfquant, exact, own):
-    folder = tfquant.folder / "best"
-    calibrate(tfquant, "frozen graph", folder, "--output-format", "saved-model", "--method", "best")
+def test_the_fastest_method_is_as_near_as_the_converter_s_own(tfquant, exact, own):
+    folder = tfquant.folder / "minmax"
+    calibrate(tfquant, "frozen graph", folder, "--output-format", "saved-model", "--method", "minmax")
     results = run(interpreter_of(to_int8(folder)), array("test"))
-    print(f"best: {right(results):.2f} %, {decibels(exact, results):.2f} dB; own {own}")
-    assert right(results) >= right(exact)
-    assert decibels(exact, results) >= own[1]
+    print(f"minmax: {right(results):.2f} %, {decibels(exact, results):.2f} dB; own {own}")
+    assert abs(right(results) - right(exact)) <= 0.5
+    assert decibels(exact, results) >= own[1] - 0.2
 
 
 def test_becomes_uint8_per_tensor(tfquant, exact):
