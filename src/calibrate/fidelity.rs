@@ -77,7 +77,7 @@ struct Lanes {
 }
 
 impl Lanes {
-    #[inline(always)] // into a loop in vectors
+    #[inline] // into a loop in vectors
     fn add(&mut self, values: &[f32; LANES], others: &[f32; LANES]) {
         for lane in 0..LANES {
             let (value, other) = (f64::from(values[lane]), f64::from(others[lane]));

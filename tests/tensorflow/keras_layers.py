@@ -93,6 +93,13 @@ def causal(x):
 
 
 @network((32, 4))
+def dilated_of_one_dimension(x):
+    for padding, rate in ("same", 2), ("causal", 4), ("valid", 3):
+        x = layers.Conv1D(8, 3, padding=padding, dilation_rate=rate, activation="relu")(x)
+    return layers.Dense(3)(layers.GlobalAveragePooling1D()(x))
+
+
+@network((32, 4))
 def transposed_of_one_dimension(x):
     x = layers.Conv1D(8, 3, strides=2, padding="same", activation="relu")(x)
     return layers.Conv1DTranspose(4, 4, strides=2, padding="same")(x)

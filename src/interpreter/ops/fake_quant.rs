@@ -40,25 +40,25 @@ impl Nudged {
     }
 
     /// How far the value, brought into the range, lies above its lower end.
-    #[inline(always)]
+    #[inline]
     fn above(&self, value: f32) -> f32 {
         let below_max = if self.max < value { self.max } else { value };
         (if below_max < self.min { self.min } else { below_max }) - self.min
     }
 
-    #[inline(always)]
+    #[inline]
     fn level(&self, levels: f32) -> f32 {
         (levels - self.zero + 0.5).floor() * self.scale
     }
 
     /// The level nearest to the value, as FakeQuantWithMinMaxVars computes it: by division.
-    #[inline(always)] // into loops in vectors
+    #[inline] // into loops in vectors
     pub(crate) fn divide(&self, value: f32) -> f32 {
         self.level(self.above(value) / self.scale)
     }
 
     /// The level nearest to the value, as the other two ops compute it: by multiplication.
-    #[inline(always)] // into loops in vectors
+    #[inline] // into loops in vectors
     pub(crate) fn multiply(&self, value: f32) -> f32 {
         self.level(self.above(value) * self.inverse)
     }

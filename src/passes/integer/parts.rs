@@ -103,7 +103,8 @@ impl<'g> Parts<'g> {
         self.insert(part, "Transpose", &[x, order], &attrs)
     }
 
-    fn insert(&mut self, part: &str, op: &str, inputs: &[TensorRef], attrs: &Attrs) -> Result<TensorRef> {
+    /// Any op.
+    pub(super) fn insert(&mut self, part: &str, op: &str, inputs: &[TensorRef], attrs: &Attrs) -> Result<TensorRef> {
         let name = self.graph.free_name(&self.named(part));
         let inputs: Vec<Input> = inputs.iter().copied().map(Input::Data).collect();
         let new = NewNode { name: &name, op, device: &self.device, inputs: &inputs, attrs: attrs.as_bytes() };

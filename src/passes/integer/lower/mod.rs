@@ -1,10 +1,11 @@
-//! Ops that have no integer kernel, written as ops that have, for targets whose converter leaves them in float.
+//! Ops that have no integer kernel, or one that rounds more often than it must, written as ops that suit integers, for targets
+//! whose converter takes them as they are.
 //!
 //! # What it does
 //! Each part of what is written so gets a range of its own later; the last part has the name of the op. [`activations`]
 //! are Elu, Selu, Softplus and Softsign; [`arithmetic`] is Neg, Square and small powers; [`division`] divides by what is
-//! positive; [`einsum`] is a dense layer of more than two dimensions; [`training_norm`] is a batch norm in training mode, as
-//! Keras 2 makes layer norms of.
+//! positive; [`training_norm`] is a batch norm in training mode, as Keras 2 makes layer norms of; [`einsum`] is a dense layer
+//! of more than two dimensions, [`dilated`] a convolution of blocks.
 //!
 //! # When it applies
 //! To 32-bit floats that change from run to run, also in the bodies of loops.
@@ -18,6 +19,7 @@
 
 mod activations;
 mod arithmetic;
+mod dilated;
 mod division;
 mod einsum;
 #[cfg(test)]
@@ -41,6 +43,7 @@ enum Lowered {
     Norm(training_norm::TrainingNorm),
     Division(division::Division),
     Dense(einsum::Dense),
+    Dilated(dilated::Dilated),
 }
 
 /// Writes them so; says how many there were.
@@ -80,6 +83,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             Lowered::Norm(norm) => norm.write(&mut parts)?,
             Lowered::Division(division) => division.write(&mut parts)?,
             Lowered::Dense(dense) => dense.write(&mut parts)?,
+            Lowered::Dilated(dilated) => dilated.write(&mut parts)?,
         };
         parts.end_with(last);
     }
@@ -95,6 +99,7 @@ fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCa
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
             training_norm::find(graph, node).map(Lowered::Norm)
         }
+        "BatchToSpaceND" => dilated::find(graph, constants, node, shapes).map(Lowered::Dilated),
         "Add" | "AddV2" | "Einsum" => einsum::find(graph, constants, node, shapes).map(Lowered::Dense),
         "RealDiv" => division::find(graph, constants, node, shapes).map(Lowered::Division),
         _ => None,

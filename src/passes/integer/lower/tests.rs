@@ -3,23 +3,32 @@
 use super::super::kernels::{Kernel, kernel};
 use super::super::tests::{image, run};
 use super::lower;
-use crate::graph::samples::{changes, graph_of};
+use crate::graph::Graph;
+use crate::graph::read::parse;
+use crate::graph::samples::{changes, file_of, graph_of};
+use crate::proto::tensorflow::attr_value::Value;
+use crate::proto::tensorflow::tensor_shape_proto::Dim;
+use crate::proto::tensorflow::{AttrValue, DataType, GraphDef, NodeDef, TensorProto, TensorShapeProto};
+use prost::Message;
 
 /// Lowers the graph's `out`, whose result must stay within that part of the largest; says what changed.
 fn lowered(lines: &str, within: f32) -> String {
-    let before = graph_of(&format!("x = Placeholder [1,4,4,2]\n{lines}"));
+    lowered_graph(&graph_of(&format!("x = Placeholder [1,4,4,2]\n{lines}")), within)
+}
+
+fn lowered_graph(before: &Graph, within: f32) -> String {
     let mut after = before.clone();
-    assert!(lower(&mut after).unwrap() > 0, "{lines}");
+    assert!(lower(&mut after).unwrap() > 0);
     let x = image(2);
-    let (wanted, got) = (run(&before, "out", &x), run(&after, "out", &x));
+    let (wanted, got) = (run(before, "out", &x), run(&after, "out", &x));
     let largest = wanted.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     assert_eq!(wanted.len(), got.len());
     for (wanted, got) in wanted.iter().zip(&got) {
-        assert!((wanted - got).abs() <= within * largest, "{lines}: {wanted} became {got}");
+        assert!((wanted - got).abs() <= within * largest, "{wanted} became {got}");
     }
     let added = after.ids().skip(before.len());
     assert!(added.into_iter().all(|node| after.op(node) == "Const" || kernel(after.op(node)) != Kernel::None));
-    changes(&before, &after)
+    changes(before, &after)
 }
 
 #[test]
@@ -124,5 +133,43 @@ fn a_dense_layer_of_more_dimensions_is_a_product_of_matrices() {
     ] {
         let mut graph = graph_of(&format!("x = Placeholder [1,4,4,2]\n{left}"));
         assert_eq!(lower(&mut graph).unwrap(), 0, "{left}");
+    }
+}
+
+/// A convolution of blocks of that size, around which so many zeros lie, of which so many are cut off.
+fn of_blocks(size: [i32; 2], around: [i32; 4], cut: [i32; 4]) -> Graph {
+    let pairs = |name: &str, numbers: [i32; 4]| {
+        let shape = TensorShapeProto { dim: vec![Dim { size: 2, ..Dim::default() }; 2], ..TensorShapeProto::default() };
+        let value = TensorProto {
+            dtype: DataType::DtInt32.into(),
+            tensor_shape: Some(shape),
+            int_val: numbers.to_vec(),
+            ..TensorProto::default()
+        };
+        let value = AttrValue { value: Some(Value::Tensor(value)) };
+        let attr = [("value".to_owned(), value)].into_iter().collect();
+        let node = NodeDef { name: name.to_owned(), op: "Const".to_owned(), attr, ..NodeDef::default() };
+        GraphDef { node: vec![node], ..GraphDef::default() }.encode_to_vec()
+    };
+    let [high, wide] = size;
+    let lines = file_of(&format!(
+        "x = Placeholder [1,4,4,2]
+         size = Const [{high},{wide}]i
+         blocks = SpaceToBatchND(x, size, around)
+         w = Const [3,3,2,5]
+         conv = Conv2D(blocks, w) padding=\"VALID\"
+         out = BatchToSpaceND(conv, size, cut)"
+    ));
+    parse([&lines[..], &pairs("around", around), &pairs("cut", cut)].concat().into()).unwrap()
+}
+
+#[test]
+fn a_convolution_of_blocks_is_a_dilated_one() {
+    let changes = lowered_graph(&of_blocks([2, 2], [2, 2, 2, 2], [0; 4]), 1e-6);
+    assert_eq!(changes, "out/unfolded = BatchToSpaceND(conv, size, cut)\nout = Conv2D(x, w)\n");
+    lowered_graph(&of_blocks([3, 1], [3, 5, 1, 1], [0, 2, 0, 0]), 1e-6);
+    lowered_graph(&of_blocks([1, 1], [0; 4], [0; 4]), 1e-6);
+    for (around, cut) in [([2, 2, 2, 0], [0; 4]), ([2, 2, 2, 2], [2, 0, 0, 0]), ([0, 2, 2, 2], [2, 0, 0, 0])] {
+        assert_eq!(lower(&mut of_blocks([2, 2], around, cut)).unwrap(), 0, "{around:?}");
     }
 }
