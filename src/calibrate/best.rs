@@ -22,8 +22,10 @@ pub struct TriedMethod {
 /// So many samples tell which method is better; more are not tried.
 const MOST_SAMPLES: usize = 16;
 
-/// Tries the methods on a folded model of which this was seen, its weights as they are. The best comes first; of equals that
-/// which was named first.
+/// So many decibels a method has to be better than the extremes: it cuts values off, and others than these samples have more.
+const MARGIN: f64 = 0.25;
+
+/// Tries the methods on a folded model of which this was seen, its weights as they are. The best comes first.
 pub(super) fn tried(
     work: &Work<'_>,
     model: &Model,
@@ -43,7 +45,10 @@ pub(super) fn tried(
     let tried =
         methods.iter().map(|&method| Ok((method, TriedMethod { method: method.in_words(), sqnr: sqnr(method)? })));
     let mut tried = tried.collect::<Result<Vec<_>>>()?;
-    tried.sort_by(|(_, a), (_, b)| b.sqnr.total_cmp(&a.sqnr));
+    let rank = |(method, tried): &(Method, TriedMethod)| {
+        if *method == Method::MinMax { tried.sqnr + MARGIN } else { tried.sqnr }
+    };
+    tried.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     Ok(tried)
 }
 

@@ -21,7 +21,7 @@ use crate::graph::tensor::Shape;
 use crate::graph::{Graph, NodeId, verify};
 use crate::interpreter::Limits;
 use crate::passes::integer::lists::fix_batch;
-use crate::rewrite::{batch_fixed, prepare};
+use crate::rewrite::{batch_fixed, prepare, unroll_loops};
 
 /// A calibrated model.
 #[derive(Debug, Clone)]
@@ -63,13 +63,15 @@ pub fn calibrate(
     fed(&report.fed);
     warn_of_data(&model.graph, &samples, &options.limits, &mut report)?;
 
-    let outputs = tensors(&model.graph, &frozen.outputs);
-    report.folded = prepare(&mut model, &outputs, options.target, &options.limits)?;
     if options.target.is_litert() {
         let fixed = fix_batch(&mut model.graph)?;
         report.warnings.extend(batch_fixed(&model.graph, &fixed));
         one_sample_each(&model.graph, &fixed, &mut frozen.inputs);
+        let outputs = tensors(&model.graph, &frozen.outputs);
+        report.warnings.extend(unroll_loops(&mut model, &outputs, &options.limits)?);
     }
+    let outputs = tensors(&model.graph, &frozen.outputs);
+    report.folded = prepare(&mut model, &outputs, options.target, &options.limits)?;
     let method = options.methods.first().copied().unwrap_or(Method::MinMax);
     let mut work = Work { samples: &samples, frozen: &frozen, options, method, measure: options.measure, done };
     let mut seen = None;

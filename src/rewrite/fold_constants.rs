@@ -2,6 +2,7 @@
 //! the graph is smaller than it was.
 
 use crate::container::{Encoding, MessageKind, Model, OpenOptions};
+use crate::document::Warning;
 use crate::error::{Error, ErrorKind, Result};
 use crate::freeze::{FreezeOptions, freeze};
 use crate::graph::{Graph, TensorRef};
@@ -9,7 +10,8 @@ use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
-use crate::passes::integer::{computed_shapes, early_bias, fused, loops, lower, sums};
+use crate::passes::integer::unroll::{Unrolled, unroll};
+use crate::passes::integer::{computed_shapes, early_bias, fused, loops, lower, sums, unread};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -44,6 +46,10 @@ pub(crate) fn prepare(
     if target.is_litert() && lower::lower(&mut model.graph)? > 0 {
         *model = without_leftovers(model, &names)?;
     }
+    let outputs = tensors(&model.graph, &names);
+    if target.is_litert() && unread::write_as_slices(&mut model.graph, &outputs)? > 0 {
+        *model = without_leftovers(model, &names)?;
+    }
     let chains = fold_constants(model, &tensors(&model.graph, &names), limits)?;
     let outputs = tensors(&model.graph, &names);
     if tell_biases_apart(&mut model.graph, &outputs, limits)? > 0 {
@@ -57,6 +63,22 @@ pub(crate) fn prepare(
         *model = without_leftovers(model, &names)?;
     }
     Ok(chains)
+}
+
+/// Writes loops of known length out step by step; says of which that was done.
+///
+/// # Errors
+/// [`ErrorKind::Container`] for another message; those of the pass.
+pub(crate) fn unroll_loops(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<Warning>> {
+    let names = names_of_graph_def(model, outputs)?;
+    let unrolled = unroll(&mut model.graph, limits)?;
+    if !unrolled.is_empty() {
+        *model = without_leftovers(model, &names)?;
+    }
+    let told = unrolled.iter().map(|Unrolled { name, steps }| {
+        Warning::new("unrolled", format!("the loop '{name}' is written out in its {steps} steps"))
+    });
+    Ok(told.collect())
 }
 
 fn names_of_graph_def(model: &Model, outputs: &[TensorRef]) -> Result<Vec<String>> {

@@ -2,9 +2,9 @@
 
 use hashbrown::HashMap;
 
-use super::{batch_fixed, left_in_float, prepare};
+use super::{batch_fixed, left_in_float, prepare, unroll_loops};
 use crate::container::Model;
-use crate::document::{SCHEMA_VERSION, TOOL};
+use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
 use crate::graph::op_class::is_variable;
 use crate::graph::{Graph, TensorRef, verify};
@@ -42,9 +42,9 @@ pub(super) fn run(
     target.check(chosen.weights, quantize.weight_bits)?;
     check_is_frozen(&model.graph)?;
     let limits = Limits::default();
+    let mut warnings = if target.is_litert() { prepare_loops(model, &limits)? } else { Vec::new() };
     let outputs = model.outputs();
     let folded = prepare(model, &outputs, target, &limits)?;
-    let fixed = if target.is_litert() { fix_batch(&mut model.graph)? } else { Vec::new() };
     let (fed, inputs, outputs) = (placeholders(&model.graph), float_inputs(&model.graph), model.outputs());
     let graph = &mut model.graph;
     let ranged_inputs = if chosen.quantize_inputs { &inputs[..] } else { &[] };
@@ -55,8 +55,7 @@ pub(super) fn run(
     let wanted = tensors().map(|tensor| Wanted::to_be_inserted(graph, tensor, inputs.contains(&tensor)));
     let given = given(graph, &wanted.collect::<Vec<_>>(), chosen)?;
     let given: HashMap<TensorRef, Range> = tensors().zip(given).collect();
-    let mut warnings = left_in_float(graph, &points);
-    warnings.extend(batch_fixed(graph, &fixed));
+    warnings.extend(left_in_float(graph, &points));
     let of = |tensor| given.get(&tensor).copied();
     let activations = place(graph, &points, &outputs, &of, &limits)?;
     let rules = WeightRules { target: Some(target), how: chosen.weights, bits: quantize.weight_bits };
@@ -78,6 +77,15 @@ pub(super) fn run(
         adds,
         ..Report::default()
     })
+}
+
+/// Loops as the converter wants them; says what was done.
+fn prepare_loops(model: &mut Model, limits: &Limits) -> Result<Vec<Warning>> {
+    let fixed = fix_batch(&mut model.graph)?;
+    let mut warnings: Vec<Warning> = batch_fixed(&model.graph, &fixed).into_iter().collect();
+    let outputs = model.outputs();
+    warnings.extend(unroll_loops(model, &outputs, limits)?);
+    Ok(warnings)
 }
 
 fn placeholders(graph: &Graph) -> Vec<TensorRef> {

@@ -17,6 +17,7 @@ use hashbrown::HashSet;
 
 use super::const_weights::{is_constant, is_variable};
 use super::wrapped_weights::stored;
+use crate::graph::op_class::draws_numbers;
 use crate::graph::{Graph, NodeId, TensorRef};
 
 /// More nodes than this make no product of parameters: that of a batch norm has a dozen.
@@ -49,14 +50,10 @@ fn is_of_parameters(graph: &Graph, node: NodeId) -> bool {
             continue;
         }
         let is_source = graph.data_inputs(node).next().is_none();
-        if is_source || is_random(graph.op(node)) || seen.len() > MAX_NODES {
+        if is_source || draws_numbers(graph.op(node)) || seen.len() > MAX_NODES {
             return false;
         }
         waiting.extend(graph.data_inputs(node).map(|input| input.node).filter(|&input| seen.insert(input)));
     }
     true
-}
-
-fn is_random(op: &str) -> bool {
-    ["Random", "Stateless", "Truncated", "Parameterized", "Multinomial"].iter().any(|prefix| op.starts_with(prefix))
 }

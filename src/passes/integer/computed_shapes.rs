@@ -2,15 +2,16 @@
 //!
 //! # What it does
 //! `Reshape(x, pack)` with a computed shape reads a constant instead, where all dimensions of the result are known, or all
-//! but one, which becomes -1. Nothing is left to compute then that devices of integers lack, and the converter sees the bias
-//! behind.
+//! but one, which becomes -1. `Shape(x)` and one dimension of it become constants where they are known. Nothing is left to
+//! compute then that devices of integers lack, the converter sees the bias behind, and the zeros that a recurrent network
+//! begins with are constant.
 //!
 //! # What it leaves alone
 //! Reshapes of no elements, those in loops or that wait for something, and shapes of 64-bit numbers.
 
 use super::constants::Constants;
 use super::loops::Bodies;
-use super::new_nodes::constant;
+use super::new_nodes::{constant, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::shape::ShapeCache;
@@ -25,32 +26,80 @@ pub(crate) fn write_as_constants(graph: &mut Graph) -> Result<usize> {
     let constants = Constants::of(graph, &graph.run_order());
     let bodies = Bodies::of(graph)?;
     let mut shapes = ShapeCache::default();
-    let mut found: Vec<(NodeId, Vec<i32>)> = Vec::new();
-    for node in graph.ids().filter(|&node| graph.op(node) == "Reshape") {
-        let is_computed = graph.data_input(node, 1).is_some_and(|shape| !constants.contain(shape.node));
-        let is_long = graph.attr_type(node, "Tshape") == Some(DataType::DtInt64 as i32);
-        if !is_computed
-            || is_long
-            || graph.control_inputs(node).next().is_some()
-            || constants.contain(node)
-            || bodies.contain(graph, node)
-        {
-            continue;
-        }
-        let dims = graph.static_shape_with(node.into(), &mut shapes);
-        found.extend(dims.and_then(|dims| target(&dims)).map(|target| (node, target)));
+    let is_plain = |graph: &Graph, node: NodeId| {
+        graph.control_inputs(node).next().is_none() && !constants.contain(node) && !bodies.contain(graph, node)
+    };
+    let mut found: Vec<(NodeId, Known)> = Vec::new();
+    for node in graph.ids().filter(|&node| is_plain(graph, node)) {
+        let known = match graph.op(node) {
+            "Reshape" => target(graph, &constants, node, &mut shapes).map(Known::Target),
+            "Shape" => dims(graph, node, &mut shapes).map(Known::Shape),
+            "StridedSlice" => dimension(graph, node, &mut shapes).map(Known::Dimension),
+            _ => None,
+        };
+        found.extend(known.map(|known| (node, known)));
     }
-    for (node, target) in &found {
-        let name = format!("{}/shape", graph.name(*node));
-        let shape = constant(graph, &name, &Value::Int32s(target))?;
-        graph.set_input(*node, 1, Input::Data(shape));
+    for (node, known) in &found {
+        let name = graph.name(*node).to_owned();
+        match known {
+            Known::Target(dims) => {
+                let shape = constant(graph, &format!("{name}/shape"), &Value::Int32s(dims))?;
+                graph.set_input(*node, 1, Input::Data(shape));
+            }
+            Known::Shape(dims) => {
+                let shape = constant(graph, &format!("{name}/known"), &Value::Int32s(dims))?;
+                take_place(graph, (*node).into(), shape);
+            }
+            Known::Dimension(dim) => {
+                let dim = constant(graph, &format!("{name}/known"), &Value::Int32(*dim))?;
+                take_place(graph, (*node).into(), dim);
+            }
+        }
     }
     Ok(found.len())
 }
 
-/// What a Reshape to these dimensions reads.
-fn target(dims: &[Option<i64>]) -> Option<Vec<i32>> {
+/// What is known of what a node computes.
+#[derive(Debug)]
+enum Known {
+    /// What a Reshape goes to.
+    Target(Vec<i32>),
+    /// The shape that a node makes.
+    Shape(Vec<i32>),
+    /// One dimension of a shape.
+    Dimension(i32),
+}
+
+/// What a Reshape with a computed shape may read instead.
+fn target(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCache) -> Option<Vec<i32>> {
+    let is_computed = graph.data_input(node, 1).is_some_and(|shape| !constants.contain(shape.node));
+    let is_long = graph.attr_type(node, "Tshape") == Some(DataType::DtInt64 as i32);
+    if !is_computed || is_long {
+        return None;
+    }
+    let dims = graph.static_shape_with(node.into(), shapes)?;
     let open = dims.iter().filter(|dim| dim.is_none()).count();
     let all: Option<Vec<i32>> = dims.iter().map(|dim| dim.map_or(Some(-1), |dim| i32::try_from(dim).ok())).collect();
     all.filter(|all| open <= 1 && all.iter().all(|&dim| dim != 0))
+}
+
+/// What a Shape of 32-bit numbers makes, if all of it is known.
+fn dims(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Option<Vec<i32>> {
+    let dims = graph.complete_shape_with(graph.data_input(node, 0)?, shapes)?;
+    let is_short = graph.tensor_type(node.into()) == Some(DataType::DtInt32);
+    dims.into_iter().map(|dim| i32::try_from(dim).ok()).collect::<Option<_>>().filter(|_| is_short)
+}
+
+/// The dimension of a shape that a StridedSlice takes out of it, if it is known.
+fn dimension(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Option<i32> {
+    let shape = graph.data_input(node, 0).filter(|shape| graph.op(shape.node) == "Shape")?;
+    let is_one =
+        graph.attr_int(node, "shrink_axis_mask") == Some(1) && graph.attr_int(node, "begin_mask").unwrap_or(0) == 0;
+    if !is_one || graph.tensor_type(node.into()) != Some(DataType::DtInt32) {
+        return None;
+    }
+    let [axis] = graph.const_ints(graph.data_input(node, 1)?)?[..] else { return None };
+    let dims = graph.static_shape_with(graph.data_input(shape.node, 0)?, shapes)?;
+    let axis = if axis < 0 { axis.checked_add(i64::try_from(dims.len()).ok()?)? } else { axis };
+    i32::try_from((*dims.get(usize::try_from(axis).ok()?)?)?).ok()
 }

@@ -7,7 +7,7 @@ use crate::graph::{Graph, NodeId, TensorRef};
 use crate::interpreter::{Limits, Plan, Session, Tensor, constant};
 
 /// Ops that make of constants a constant. Those that hold back, choose or draw values are not among them.
-fn computes(op: &str) -> bool {
+pub(super) fn computes(op: &str) -> bool {
     matches!(
         op,
         "Identity"

@@ -28,6 +28,8 @@ pub(crate) mod points;
 pub(crate) mod sums;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unread;
+pub(crate) mod unroll;
 pub(crate) mod weights;
 
 pub use equalize::EqualizedPair;

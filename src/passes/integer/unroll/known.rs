@@ -1,0 +1,92 @@
+//! What the first steps compute of zeros alone: a recurrent network begins with nothing, and converters leave parts of that in
+//! float.
+
+use hashbrown::HashSet;
+
+use super::super::constants::{computes, evaluate};
+use super::super::new_nodes::{constant, take_place};
+use crate::error::Result;
+use crate::graph::attr::Tensor as Value;
+use crate::graph::shape::ShapeCache;
+use crate::graph::{Graph, NodeId, TensorRef};
+use crate::interpreter::{Limits, Tensor};
+use crate::proto::tensorflow::DataType;
+
+/// Ops of cells that a constant may go through.
+const OF_CELLS: [&str; 9] =
+    ["BatchMatMulV2", "BiasAdd", "Conv2D", "MatMul", "Relu", "Relu6", "Sigmoid", "Softplus", "Tanh"];
+
+/// Makes constants of what nodes inserted since then compute of constants, where others read it, and drops sums with zeros.
+///
+/// # Errors
+/// Those of evaluating and inserting.
+pub(super) fn write(graph: &mut Graph, since: usize, limits: &Limits) -> Result<()> {
+    let mut is_constant = vec![false; graph.len()];
+    for node in graph.run_order() {
+        let op = graph.op(node);
+        let of_constants =
+            || graph.inputs(node).all(|input| input.tensor().is_some_and(|tensor| is_constant[tensor.node.index()]));
+        is_constant[node.index()] = match op {
+            "Const" => graph.control_inputs(node).next().is_none(),
+            _ if computes(op) || OF_CELLS.contains(&op) => graph.inputs(node).len() > 0 && of_constants(),
+            _ => false,
+        };
+    }
+    let is_computed = |node: NodeId| is_constant[node.index()] && node.index() >= since && graph.op(node) != "Const";
+    let mut shapes = ShapeCache::default();
+    let mut read: Vec<TensorRef> = Vec::new();
+    for node in graph.ids_from(since).filter(|node| !is_constant[node.index()]) {
+        for input in graph.data_inputs(node).filter(|input| is_constant[input.node.index()]) {
+            if is_computed(input.node) || is_small(graph, input, &mut shapes) {
+                read.push(input);
+            }
+        }
+    }
+    let values = evaluate(graph, read, limits)?;
+    let is_zero =
+        |value: &Tensor| value.values::<f32>().is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0));
+    let zeros = values.iter().filter(|(_, value)| is_zero(value)).map(|(&tensor, _)| tensor).collect();
+    add_no_zeros(graph, since, &is_constant, zeros);
+    let mut computed: Vec<_> = values.into_iter().filter(|(tensor, _)| tensor.node.index() >= since).collect();
+    computed.sort_unstable_by_key(|&(tensor, _)| tensor);
+    for (tensor, value) in computed {
+        let Some(numbers) = value.values::<f32>().filter(|_| graph.op(tensor.node) != "Const") else { continue };
+        let dims: Vec<i64> = value.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+        let name = format!("{}/known", graph.name(tensor.node));
+        let known = constant(graph, &name, &Value::Shaped(numbers, &dims))?;
+        take_place(graph, tensor, known);
+    }
+    Ok(())
+}
+
+/// Whether it is no larger than what a cell keeps.
+fn is_small(graph: &Graph, tensor: TensorRef, shapes: &mut ShapeCache) -> bool {
+    const MOST: i64 = 1 << 16;
+    let dims =
+        graph.complete_shape_with(tensor, shapes).filter(|_| graph.tensor_type(tensor) == Some(DataType::DtFloat));
+    dims.is_some_and(|dims| dims.iter().try_fold(1i64, |all, &dim| all.checked_mul(dim)).is_some_and(|all| all <= MOST))
+}
+
+/// Lets what reads a sum of a tensor and zeros read the tensor: the converter does so too, and is left with two ranges of it.
+fn add_no_zeros(graph: &mut Graph, since: usize, is_constant: &[bool], mut zeros: HashSet<TensorRef>) {
+    let mut shapes = ShapeCache::default();
+    for node in graph.run_order() {
+        if node.index() < since || is_constant[node.index()] {
+            continue;
+        }
+        let (Some(a), Some(b)) = (graph.data_input(node, 0), graph.data_input(node, 1)) else { continue };
+        match graph.op(node) {
+            "Mul" if zeros.contains(&a) || zeros.contains(&b) => {
+                zeros.insert(node.into());
+            }
+            "Add" | "AddV2" if zeros.contains(&a) || zeros.contains(&b) => {
+                let other = if zeros.contains(&a) { b } else { a };
+                let [sum, of_other] = [node.into(), other].map(|tensor| graph.static_shape_with(tensor, &mut shapes));
+                if sum.is_some() && sum == of_other {
+                    take_place(graph, node.into(), other);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What a loop is given: lists whose elements are known, numbers, and tensors.
+
+use super::super::constants::{computes, evaluate};
+use super::super::new_nodes::beside;
+use super::value::{List, MOST_ELEMENTS, Number, Value};
+use super::{Step, Stop};
+use crate::graph::attr::Attrs;
+use crate::graph::{Graph, Input, NewNode, TensorRef};
+use crate::interpreter::{Limits, Tensor};
+use crate::proto::tensorflow::DataType;
+
+/// What the tensor is; of a list, its elements are made.
+pub(super) fn value(graph: &mut Graph, tensor: TensorRef, limits: &Limits) -> Step<Value> {
+    let input = |graph: &Graph, slot| graph.data_input(tensor.node, slot).ok_or(Stop::Unknown);
+    match (graph.op(tensor.node), tensor.port) {
+        ("Identity", _) => {
+            let read = input(graph, 0)?;
+            if is_plain(graph, tensor) { Ok(Value::Tensor(tensor)) } else { value(graph, read, limits) }
+        }
+        ("TensorListReserve" | "EmptyTensorList", _) | ("TensorArrayV3", 1) => Ok(Value::List(List::default())),
+        ("TensorArrayV3", _) => Ok(Value::Handle),
+        ("TensorListFromTensor", _) => Ok(Value::List(unpacked(graph, input(graph, 0)?)?)),
+        ("TensorArrayScatterV3", _) => {
+            let [indices, elements] = [input(graph, 1)?, input(graph, 2)?];
+            let list = unpacked(graph, elements)?;
+            if is_in_order(graph, indices, list.len(), limits)? { Ok(Value::List(list)) } else { Err(Stop::Unknown) }
+        }
+        _ if !is_plain(graph, tensor) => Err(Stop::Unknown),
+        _ => Ok(number(graph, tensor, limits)?.map_or(Value::Tensor(tensor), Value::Number)),
+    }
+}
+
+/// Whether it is a tensor of numbers, rather than what stands for a list.
+fn is_plain(graph: &Graph, tensor: TensorRef) -> bool {
+    !matches!(graph.tensor_type(tensor), None | Some(DataType::DtVariant | DataType::DtResource | DataType::DtString))
+}
+
+/// The single integer or truth that a tensor always is.
+fn number(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<Number>> {
+    let Some(data_type @ (DataType::DtInt32 | DataType::DtInt64 | DataType::DtBool)) = graph.tensor_type(tensor) else {
+        return Ok(None);
+    };
+    let Some(known) = known(graph, tensor, limits)? else { return Ok(None) };
+    let value = match data_type {
+        DataType::DtInt32 => known.values::<i32>().and_then(<[i32]>::first).map(|&value| i64::from(value)),
+        DataType::DtInt64 => known.values::<i64>().and_then(<[i64]>::first).copied(),
+        _ => known.values::<bool>().and_then(<[bool]>::first).map(|&value| i64::from(value)),
+    };
+    Ok(value.filter(|_| known.dims().is_empty()).map(|value| Number { value, data_type }))
+}
+
+/// What a tensor always is, if it is computed of constants alone.
+fn known(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<Tensor>> {
+    let is_fixed = |op: &str| computes(op) || matches!(op, "Const" | "Range" | "Max" | "Min");
+    let needed = graph.reached([tensor.node], |node| graph.inputs(node).map(Input::node));
+    if !graph.ids().filter(|node| needed[node.index()]).all(|node| is_fixed(graph.op(node))) {
+        return Ok(None);
+    }
+    Ok(evaluate(graph, [tensor], limits)?.remove(&tensor))
+}
+
+/// Whether a tensor is always 0, 1, … and so many numbers.
+pub(super) fn is_in_order(graph: &Graph, tensor: TensorRef, count: usize, limits: &Limits) -> Step<bool> {
+    let known = known(graph, tensor, limits)?;
+    let places = known.as_ref().and_then(Tensor::values::<i32>).unwrap_or_default();
+    Ok(places.len() == count && places.iter().enumerate().all(|(place, &number)| usize::try_from(number) == Ok(place)))
+}
+
+/// The slices of a tensor along its first axis.
+fn unpacked(graph: &mut Graph, tensor: TensorRef) -> Step<List> {
+    let length = graph.static_shape(tensor).and_then(|dims| usize::try_from((*dims.first()?)?).ok());
+    let length = length.filter(|length| (1..=MOST_ELEMENTS).contains(length)).ok_or(Stop::Unknown)?;
+    let data_type = graph.tensor_type(tensor).ok_or(Stop::Unknown)?;
+    let mut attrs = Attrs::default();
+    attrs.data_type("T", data_type).int("axis", 0).int("num", i64::try_from(length).unwrap_or_default());
+    let name = graph.free_name(&beside(graph.name(tensor.node), "unpacked"));
+    let inputs = [Input::Data(tensor)];
+    let node =
+        graph.insert(NewNode { name: &name, op: "Unpack", device: "", inputs: &inputs, attrs: attrs.as_bytes() })?;
+    Ok(List::of((0..length).filter_map(|port| Some(TensorRef { node, port: u32::try_from(port).ok()? }))))
+}
