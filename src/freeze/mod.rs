@@ -242,12 +242,12 @@ impl<'a> Work<'a> {
                 .error(ErrorKind::Refused, "the type of this input is not known")
                 .hint("name a tensor behind it with --inputs")
         })?;
-        let recorded = input.parts().and_then(|(name, port)| Some(TensorRef { node: self.graph.find(name)?, port }));
-        let recorded = recorded.map_or(Shape(None), |tensor| crate::graph::tensor::shape(self.graph, tensor));
+        let known = input.parts().and_then(|(name, port)| Some(TensorRef { node: self.graph.find(name)?, port }));
         let mut attrs = crate::graph::attr::Attrs::default();
         attrs.type_number("dtype", data_type);
-        if let Some(dims) = &recorded.0 {
-            attrs.shape("shape", dims);
+        // A converter takes what it knows nothing of for a single number.
+        if let Some(dims) = known.and_then(|tensor| self.graph.static_shape(tensor)) {
+            attrs.shape("shape", &dims.into_iter().map(|dim| dim.unwrap_or(-1)).collect::<Vec<_>>());
         }
         let name = self.flat.nodes[at.index()].name.clone();
         if at.port == 0 {

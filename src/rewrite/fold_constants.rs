@@ -38,8 +38,9 @@ pub(crate) fn prepare(
 ) -> Result<Vec<FoldedChain>> {
     let names = names_of_graph_def(model, outputs)?;
     let graph = &mut model.graph;
-    let rewritten =
-        sums::write_as_adds(graph)? + fused::unify(graph, limits)? + computed_shapes::write_as_constants(graph)?;
+    let rewritten = sums::write_as_adds(graph)?
+        + fused::unify(graph, limits)?
+        + computed_shapes::write_as_constants(graph, limits)?;
     if rewritten > 0 {
         *model = without_leftovers(model, &names)?;
     }

@@ -2,28 +2,33 @@
 //!
 //! # What it does
 //! `Reshape(x, pack)` with a computed shape reads a constant instead, where all dimensions of the result are known, or all
-//! but one, which becomes -1. `Shape(x)` and one dimension of it become constants where they are known. Nothing is left to
+//! but one, which becomes -1. `Shape(x)` and one dimension of it become constants where they are known, and so do integers computed of constants. Nothing is left to
 //! compute then that devices of integers lack, the converter sees the bias behind, and the zeros that a recurrent network
 //! begins with are constant.
 //!
 //! # What it leaves alone
 //! Reshapes of no elements, those in loops or that wait for something, and shapes of 64-bit numbers.
 
-use super::constants::Constants;
+use super::constants::{Constants, evaluate};
 use super::loops::Bodies;
 use super::new_nodes::{constant, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::shape::ShapeCache;
-use crate::graph::{Graph, Input, NodeId};
+use crate::graph::{Graph, Input, NodeId, TensorRef};
+use crate::interpreter::{Limits, Tensor};
 use crate::proto::tensorflow::DataType;
+
+/// Longer lists of integers are no shapes.
+const MOST_NUMBERS: usize = 256;
 
 /// Makes constants of them; says how many there were.
 ///
 /// # Errors
 /// Those of inserting nodes; a graph that TensorFlow would not run.
-pub(crate) fn write_as_constants(graph: &mut Graph) -> Result<usize> {
+pub(crate) fn write_as_constants(graph: &mut Graph, limits: &Limits) -> Result<usize> {
     let constants = Constants::of(graph, &graph.run_order());
+    let integers = write_integers(graph, &constants, limits)?;
     let bodies = Bodies::of(graph)?;
     let mut shapes = ShapeCache::default();
     let is_plain = |graph: &Graph, node: NodeId| {
@@ -56,7 +61,35 @@ pub(crate) fn write_as_constants(graph: &mut Graph) -> Result<usize> {
             }
         }
     }
-    Ok(found.len())
+    Ok(found.len() + integers)
+}
+
+/// Makes constants of single integers and lists of them that are computed of constants, such as the order of axes.
+fn write_integers(graph: &mut Graph, constants: &Constants, limits: &Limits) -> Result<usize> {
+    let is_computed = |graph: &Graph, tensor: TensorRef| {
+        constants.contain(tensor.node)
+            && graph.op(tensor.node) != "Const"
+            && graph.tensor_type(tensor) == Some(DataType::DtInt32)
+    };
+    let mut read: Vec<TensorRef> = Vec::new();
+    for node in graph.ids().filter(|&node| !constants.contain(node)) {
+        read.extend(graph.data_inputs(node).filter(|&input| is_computed(graph, input)));
+    }
+    let mut values: Vec<(TensorRef, Tensor)> = evaluate(graph, read, limits)?.into_iter().collect();
+    values.sort_unstable_by_key(|&(tensor, _)| tensor);
+    let mut count = 0;
+    for (tensor, value) in values {
+        let known = match (value.dims(), value.values::<i32>()) {
+            ([], Some(&[number])) => Value::Int32(number),
+            ([length], Some(numbers)) if *length <= MOST_NUMBERS => Value::Int32s(numbers),
+            _ => continue,
+        };
+        let name = format!("{}/known", graph.name(tensor.node));
+        let known = constant(graph, &name, &known)?;
+        take_place(graph, tensor, known);
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// What is known of what a node computes.

@@ -69,7 +69,7 @@ pub(crate) fn write_as_slices(graph: &mut Graph, outputs: &[TensorRef]) -> Resul
 impl Parted {
     fn of(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Option<Self> {
         let op = graph.op(node);
-        let whole = graph.data_input(node, if op == "Split" { 1 } else { 0 })?;
+        let whole = graph.data_input(node, usize::from(op == "Split"))?;
         let dims = graph.static_shape_with(whole, shapes).filter(|dims| dims.len() <= MOST_AXES)?;
         let axis = match op {
             "Split" => single(graph, node, 0)?,
@@ -106,17 +106,17 @@ impl Parted {
         (0..is_read.len()).filter(|&part| is_read[part]).collect()
     }
 
-    fn take_out(&self, graph: &mut Graph, part: usize) -> Result<()> {
-        let first: i64 = self.sizes[..part].iter().sum();
+    fn take_out(&self, graph: &mut Graph, index: usize) -> Result<()> {
+        let first: i64 = self.sizes[..index].iter().sum();
         let at_axis = |value: i64| -> Vec<i32> {
             let mut all = vec![0; self.rank];
             all[self.axis] = i32::try_from(value).unwrap_or(i32::MAX);
             all
         };
-        let name = graph.free_name(&format!("{}/part_{part}", graph.name(self.node)));
+        let name = graph.free_name(&format!("{}/part_{index}", graph.name(self.node)));
         let device = graph.device(self.node).to_owned();
         let begin = constant(graph, &format!("{name}/begin"), &Value::Int32s(&at_axis(first)))?;
-        let end = constant(graph, &format!("{name}/end"), &Value::Int32s(&at_axis(first + self.sizes[part])))?;
+        let end = constant(graph, &format!("{name}/end"), &Value::Int32s(&at_axis(first + self.sizes[index])))?;
         let steps = constant(graph, &format!("{name}/steps"), &Value::Int32s(&vec![1; self.rank]))?;
         // All of the other axes.
         let others = ((1i64 << self.rank) - 1) & !(1 << self.axis);
@@ -132,7 +132,7 @@ impl Parted {
             inputs: &inputs,
             attrs: attrs.as_bytes(),
         })?;
-        let port = u32::try_from(part).unwrap_or(u32::MAX);
+        let port = u32::try_from(index).unwrap_or(u32::MAX);
         take_place(graph, TensorRef { node: self.node, port }, slice.into());
         Ok(())
     }

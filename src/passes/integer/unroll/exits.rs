@@ -2,7 +2,7 @@
 
 use super::super::loops::Variable;
 use super::super::new_nodes::{make_room, take_place};
-use super::outside::is_in_order;
+use super::outside::length_of_order;
 use super::steps::Steps;
 use super::value::{List, Number, Value};
 use super::{Step, Stop};
@@ -16,16 +16,16 @@ pub(super) fn leave(
     steps: &mut Steps<'_>,
     old: &Graph,
     variable: &Variable,
-    last: &Value,
+    value: &Value,
     limits: &Limits,
 ) -> Step<()> {
     let out = TensorRef { node: variable.switch, port: 0 };
     for exit in old.tensor_consumers(out).filter(|&node| old.op(node) == "Exit") {
-        match last {
+        match value {
             Value::List(list) => of_list(steps, old, exit, list, limits)?,
             Value::Handle => return Err(Stop::Unknown),
             Value::Tensor(_) | Value::Number(_) => {
-                let tensor = steps.tensor(last)?;
+                let tensor = steps.tensor(value)?;
                 replace(steps, exit, tensor)?;
             }
         }
@@ -58,7 +58,7 @@ fn of_list(steps: &mut Steps<'_>, old: &Graph, exit: NodeId, list: &List, limits
             "TensorListStack" => true,
             "TensorArrayGatherV3" => {
                 let indices = steps.graph.data_input(node, 1).ok_or(Stop::Unknown)?;
-                is_in_order(steps.graph, indices, list.len(), limits)?
+                length_of_order(steps.graph, indices, limits)? == Some(list.len())
             }
             _ => false,
         };

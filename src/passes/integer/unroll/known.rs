@@ -46,7 +46,7 @@ pub(super) fn write(graph: &mut Graph, since: usize, limits: &Limits) -> Result<
     let is_zero =
         |value: &Tensor| value.values::<f32>().is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0));
     let zeros = values.iter().filter(|(_, value)| is_zero(value)).map(|(&tensor, _)| tensor).collect();
-    add_no_zeros(graph, since, &is_constant, zeros);
+    simplify_zeros(graph, since, &is_constant, zeros)?;
     let mut computed: Vec<_> = values.into_iter().filter(|(tensor, _)| tensor.node.index() >= since).collect();
     computed.sort_unstable_by_key(|&(tensor, _)| tensor);
     for (tensor, value) in computed {
@@ -67,26 +67,31 @@ fn is_small(graph: &Graph, tensor: TensorRef, shapes: &mut ShapeCache) -> bool {
     dims.is_some_and(|dims| dims.iter().try_fold(1i64, |all, &dim| all.checked_mul(dim)).is_some_and(|all| all <= MOST))
 }
 
-/// Lets what reads a sum of a tensor and zeros read the tensor: the converter does so too, and is left with two ranges of it.
-fn add_no_zeros(graph: &mut Graph, since: usize, is_constant: &[bool], mut zeros: HashSet<TensorRef>) {
+/// Lets what reads a sum of a tensor and zeros read the tensor, and makes zeros of products with zeros. The converter does so
+/// too, and is left with two ranges of one tensor, or with parts that nobody reads.
+fn simplify_zeros(graph: &mut Graph, since: usize, is_constant: &[bool], mut zeros: HashSet<TensorRef>) -> Result<()> {
     let mut shapes = ShapeCache::default();
     for node in graph.run_order() {
         if node.index() < since || is_constant[node.index()] {
             continue;
         }
         let (Some(a), Some(b)) = (graph.data_input(node, 0), graph.data_input(node, 1)) else { continue };
-        match graph.op(node) {
-            "Mul" if zeros.contains(&a) || zeros.contains(&b) => {
-                zeros.insert(node.into());
+        let op = graph.op(node);
+        if !(zeros.contains(&a) || zeros.contains(&b)) || !matches!(op, "Mul" | "Add" | "AddV2") {
+            continue;
+        }
+        let Some(dims) = graph.complete_shape_with(node.into(), &mut shapes) else { continue };
+        if op == "Mul" {
+            let name = format!("{}/zero", graph.name(node));
+            let zero = constant(graph, &name, &Value::Filled(0.0, &dims))?;
+            take_place(graph, node.into(), zero);
+            zeros.insert(zero);
+        } else {
+            let other = if zeros.contains(&a) { b } else { a };
+            if graph.complete_shape_with(other, &mut shapes) == Some(dims) {
+                take_place(graph, node.into(), other);
             }
-            "Add" | "AddV2" if zeros.contains(&a) || zeros.contains(&b) => {
-                let other = if zeros.contains(&a) { b } else { a };
-                let [sum, of_other] = [node.into(), other].map(|tensor| graph.static_shape_with(tensor, &mut shapes));
-                if sum.is_some() && sum == of_other {
-                    take_place(graph, node.into(), other);
-                }
-            }
-            _ => {}
         }
     }
+    Ok(())
 }

@@ -77,7 +77,7 @@ pub(crate) fn unroll(graph: &mut Graph, limits: &Limits) -> Result<Vec<Unrolled>
     }
     // One may be of known length only when another, whose result it reads, is written out.
     loop {
-        write_as_constants(graph)?;
+        write_as_constants(graph, limits)?;
         let before = unrolled.len();
         for condition in std::mem::take(&mut left) {
             match written_out(graph, condition, limits) {

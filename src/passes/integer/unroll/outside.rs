@@ -19,11 +19,15 @@ pub(super) fn value(graph: &mut Graph, tensor: TensorRef, limits: &Limits) -> St
         }
         ("TensorListReserve" | "EmptyTensorList", _) | ("TensorArrayV3", 1) => Ok(Value::List(List::default())),
         ("TensorArrayV3", _) => Ok(Value::Handle),
-        ("TensorListFromTensor", _) => Ok(Value::List(unpacked(graph, input(graph, 0)?)?)),
+        ("TensorListFromTensor", _) => {
+            let elements = input(graph, 0)?;
+            let length = graph.static_shape(elements).and_then(|dims| usize::try_from((*dims.first()?)?).ok());
+            Ok(Value::List(unpacked(graph, elements, length.ok_or(Stop::Unknown)?)?))
+        }
         ("TensorArrayScatterV3", _) => {
             let [indices, elements] = [input(graph, 1)?, input(graph, 2)?];
-            let list = unpacked(graph, elements)?;
-            if is_in_order(graph, indices, list.len(), limits)? { Ok(Value::List(list)) } else { Err(Stop::Unknown) }
+            let length = length_of_order(graph, indices, limits)?.ok_or(Stop::Unknown)?;
+            Ok(Value::List(unpacked(graph, elements, length)?))
         }
         _ if !is_plain(graph, tensor) => Err(Stop::Unknown),
         _ => Ok(number(graph, tensor, limits)?.map_or(Value::Tensor(tensor), Value::Number)),
@@ -51,7 +55,7 @@ fn number(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<Numb
 
 /// What a tensor always is, if it is computed of constants alone.
 fn known(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<Tensor>> {
-    let is_fixed = |op: &str| computes(op) || matches!(op, "Const" | "Range" | "Max" | "Min");
+    let is_fixed = |op: &str| op == "Const" || computes(op);
     let needed = graph.reached([tensor.node], |node| graph.inputs(node).map(Input::node));
     if !graph.ids().filter(|node| needed[node.index()]).all(|node| is_fixed(graph.op(node))) {
         return Ok(None);
@@ -59,17 +63,19 @@ fn known(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<Tenso
     Ok(evaluate(graph, [tensor], limits)?.remove(&tensor))
 }
 
-/// Whether a tensor is always 0, 1, … and so many numbers.
-pub(super) fn is_in_order(graph: &Graph, tensor: TensorRef, count: usize, limits: &Limits) -> Step<bool> {
+/// How many numbers a tensor always is, if they are 0, 1, 2 and so on.
+pub(super) fn length_of_order(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<usize>> {
     let known = known(graph, tensor, limits)?;
-    let places = known.as_ref().and_then(Tensor::values::<i32>).unwrap_or_default();
-    Ok(places.len() == count && places.iter().enumerate().all(|(place, &number)| usize::try_from(number) == Ok(place)))
+    let Some(places) = known.as_ref().and_then(Tensor::values::<i32>) else { return Ok(None) };
+    let is_in_order = places.iter().enumerate().all(|(place, &number)| usize::try_from(number) == Ok(place));
+    Ok(is_in_order.then_some(places.len()))
 }
 
-/// The slices of a tensor along its first axis.
-fn unpacked(graph: &mut Graph, tensor: TensorRef) -> Step<List> {
-    let length = graph.static_shape(tensor).and_then(|dims| usize::try_from((*dims.first()?)?).ok());
-    let length = length.filter(|length| (1..=MOST_ELEMENTS).contains(length)).ok_or(Stop::Unknown)?;
+/// The slices of a tensor along its first axis, which is so long.
+fn unpacked(graph: &mut Graph, tensor: TensorRef, length: usize) -> Step<List> {
+    if !(1..=MOST_ELEMENTS).contains(&length) {
+        return Err(Stop::Unknown);
+    }
     let data_type = graph.tensor_type(tensor).ok_or(Stop::Unknown)?;
     let mut attrs = Attrs::default();
     attrs.data_type("T", data_type).int("axis", 0).int("num", i64::try_from(length).unwrap_or_default());

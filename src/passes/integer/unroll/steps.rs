@@ -108,7 +108,7 @@ impl Steps<'_> {
                 let element = self.tensor(element)?;
                 Made::Value(Value::List(list.list()?.with(place.number()?.place()?, element)))
             }
-            (op, _) => match self.computed(op, &inputs) {
+            (op, _) => match computed(op, &inputs) {
                 Some(number) => Made::Value(Value::Number(number)),
                 None => Made::Copy(self.copy(node, &inputs)?),
             },
@@ -118,11 +118,6 @@ impl Steps<'_> {
             self.fixed.insert(node);
         }
         Ok(())
-    }
-
-    fn computed(&self, op: &str, inputs: &[Value]) -> Option<Number> {
-        let numbers: Option<Vec<Number>> = inputs.iter().map(|input| input.number().ok()).collect();
-        Number::computed(op, &numbers?)
     }
 
     /// A constant of the body, which waits for nothing any more.
@@ -198,4 +193,9 @@ impl Steps<'_> {
         let inputs: Vec<Input> = elements.into_iter().map(Input::Data).collect();
         self.insert(name, "Pack", "", &inputs, &attrs)
     }
+}
+
+fn computed(op: &str, inputs: &[Value]) -> Option<Number> {
+    let numbers: Option<Vec<Number>> = inputs.iter().map(|input| input.number().ok()).collect();
+    Number::computed(op, &numbers?)
 }
