@@ -113,11 +113,23 @@ fn zip(head: &[u8]) -> Kind {
     }
 }
 
+/// Whether it begins as an object of JSON: a GraphDef whose first node is 123 bytes long begins with `{` too.
+fn is_json(head: &[u8]) -> bool {
+    let Some(inside) = head.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start) else { return false };
+    let is_key = |rest: &[u8]| {
+        let length = rest.iter().position(|&byte| byte == b'"' || byte < b' ');
+        length.is_some_and(|length| {
+            rest[length..].strip_prefix(b"\"").is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
+        })
+    };
+    inside.starts_with(b"}") || inside.strip_prefix(b"\"").is_some_and(is_key)
+}
+
 /// Text messages of other tools, by their first field, and JSON.
 fn by_text(bytes: &[u8]) -> Option<Kind> {
     let head = &bytes[..bytes.len().min(HEAD_BYTES)];
     let has = |part: &str| contains(head, part.as_bytes());
-    if head.trim_ascii_start().starts_with(b"{") && std::str::from_utf8(&head[..head.len().min(64)]).is_ok() {
+    if is_json(head) {
         let is_tfjs = has("\"modelTopology\"") || has("\"weightsManifest\"");
         return Some(if is_tfjs { ("a TensorFlow.js model", GRAPH_INSTEAD) } else { ("a JSON document", MODEL_FILE) });
     }
@@ -201,6 +213,16 @@ mod tests {
             put_bytes(&mut out, *number, value);
         }
         out
+    }
+
+    #[test]
+    fn a_graph_is_nothing_else_however_long_its_first_node_is() {
+        for name in 1..120 {
+            for op in 1..120 {
+                let node = message(&[(1, &vec![b'n'; name]), (2, &vec![b'o'; op])]);
+                assert_eq!(told(&message(&[(1, &node)])), "nothing", "a name of {name} letters, an op of {op}");
+            }
+        }
     }
 
     #[test]
