@@ -164,6 +164,13 @@ def dense_by_einsum(x):
     return layers.Dense(4)(layers.GlobalAveragePooling1D()(x))
 
 
+@network(STEPS, "normal")
+def causal_attention(x):
+    x = layers.Dense(12)(x)
+    x = layers.LayerNormalization()(layers.Add()([x, layers.MultiHeadAttention(2, 8)(x, x, use_causal_mask=True)]))
+    return layers.Dense(4)(layers.GlobalAveragePooling1D()(x))
+
+
 @network((20,), "words")
 def words_by_convolution(x):
     x = layers.Conv1D(8, 3, activation="relu")(layers.Embedding(50, 16)(x))

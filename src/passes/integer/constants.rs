@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::interpreter::{Limits, Plan, Session, Tensor, constant};
 
-/// Ops that make of constants a constant. Those that hold back, choose or draw values are not among them.
+/// Ops that make of constants a constant. Those that hold back or draw values are not among them.
 pub(super) fn computes(op: &str) -> bool {
     matches!(
         op,
@@ -37,6 +37,20 @@ pub(super) fn computes(op: &str) -> bool {
             | "Max"
             | "Min"
             | "Range"
+            | "Cumsum"
+            | "OnesLike"
+            | "ZerosLike"
+            | "MatrixBandPart"
+            | "Equal"
+            | "NotEqual"
+            | "Less"
+            | "LessEqual"
+            | "Greater"
+            | "GreaterEqual"
+            | "LogicalAnd"
+            | "LogicalOr"
+            | "LogicalNot"
+            | "SelectV2"
             | "Pack"
             | "Unpack"
             | "Split"

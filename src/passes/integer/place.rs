@@ -46,7 +46,7 @@ pub(crate) fn place(
     of: &dyn Fn(TensorRef) -> Option<Range>,
     limits: &Limits,
 ) -> Result<Vec<ActivationRange>> {
-    let masked = masks::write(graph, &points.masks, of)?;
+    let masked = masks::write(graph, &points.masks, of, limits)?;
     let is_read = |&(constant, _): &(TensorRef, usize)| graph.consumers(constant.node).next().is_some();
     let constants: Vec<(TensorRef, usize)> =
         points.constants.iter().copied().filter(is_read).chain(masked.numbers).collect();

@@ -53,7 +53,7 @@ impl Points {
         place_of: &dyn Fn(TensorRef) -> Option<usize>,
         source: &dyn Fn(TensorRef) -> TensorRef,
     ) {
-        for mask in softmaxes.filter_map(|softmax| Mask::before(view.graph, softmax)) {
+        for mask in softmaxes.filter_map(|softmax| Mask::before(view.graph, view.constants, softmax)) {
             self.masks.extend(place_of(mask.masked).map(|place| (mask.of_sources(source), place)));
         }
         for (place, &tensor) in chosen.iter().enumerate() {

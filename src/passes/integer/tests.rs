@@ -555,4 +555,16 @@ fn what_masks_scores_is_no_smaller_than_it_has_to_be() {
         out = Softmax(masked)";
     let (_, ranges) = placed(chosen, "out");
     assert_eq!(ranges, ["x:0 -13 3", "mask:0 0 1", "masked/masking:0 -13 3"]);
+    let summed = "
+        x = Placeholder [1,4]
+        mask = Placeholder [1,4]
+        ones = Const [4]
+        deep = Const -1e9
+        always = Mul(ones, deep)
+        masked = AddV2(always, x)
+        out = Softmax(masked)";
+    let (graph, ranges) = placed(summed, "out");
+    assert_eq!(ranges, ["x:0 -1 3", "mask:0 0 1", "masked:0 -13 3"]);
+    let always = graph.data_input(graph.find("masked").unwrap(), 0).unwrap();
+    assert_eq!(graph.attr_tensor(always.node, "value").unwrap().tensor_content, (-16f32).to_le_bytes().repeat(4));
 }
