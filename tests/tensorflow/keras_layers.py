@@ -236,6 +236,28 @@ def skip_connection(x):
     return layers.Conv2D(1, 1, activation="sigmoid")(x)
 
 
+@network(STEPS, "normal")
+def lstms_both_ways(x):
+    x = layers.LSTM(16, return_sequences=True)(x)
+    return layers.Dense(4)(layers.Bidirectional(layers.LSTM(8, return_sequences=True))(x))
+
+
+@network((6, 8, 8, 2))
+def convolutional_lstm(x):
+    return classify(layers.ConvLSTM2D(4, 3, padding="same")(x))
+
+
+@network((20,), "words")
+def masked_gru(x):
+    return layers.Dense(3)(layers.GRU(12)(layers.Embedding(50, 16, mask_zero=True)(x)))
+
+
+@network(STEPS, "normal")
+def cells(x):
+    x = layers.RNN([layers.LSTMCell(8), layers.GRUCell(8)], return_sequences=True)(x)
+    return layers.Dense(4)(layers.GRU(12, reset_after=False)(x))
+
+
 # ---- Making and judging a model
 
 

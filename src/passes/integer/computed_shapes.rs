@@ -2,7 +2,8 @@
 //!
 //! # What it does
 //! `Reshape(x, pack)` with a computed shape reads a constant instead, where all dimensions of the result are known, or all
-//! but one, which becomes -1. `Shape(x)` and one dimension of it become constants where they are known, and so do integers computed of constants. Nothing is left to
+//! but one, which becomes -1. `Shape(x)` and one dimension of it become constants where they are known, `ZerosLike(x)` and `OnesLike(x)` where the shape
+//! is, and so do integers computed of constants. Nothing is left to
 //! compute then that devices of integers lack, the converter sees the bias behind, and the zeros that a recurrent network
 //! begins with are constant.
 //!
@@ -40,6 +41,8 @@ pub(crate) fn write_as_constants(graph: &mut Graph, limits: &Limits) -> Result<u
             "Reshape" => target(graph, &constants, node, &mut shapes).map(Known::Target),
             "Shape" => dims(graph, node, &mut shapes).map(Known::Shape),
             "StridedSlice" => dimension(graph, node, &mut shapes).map(Known::Dimension),
+            "ZerosLike" => filled(graph, node, &mut shapes).map(|dims| Known::Filled(0.0, dims)),
+            "OnesLike" => filled(graph, node, &mut shapes).map(|dims| Known::Filled(1.0, dims)),
             _ => None,
         };
         found.extend(known.map(|known| (node, known)));
@@ -58,6 +61,10 @@ pub(crate) fn write_as_constants(graph: &mut Graph, limits: &Limits) -> Result<u
             Known::Dimension(dim) => {
                 let dim = constant(graph, &format!("{name}/known"), &Value::Int32(*dim))?;
                 take_place(graph, (*node).into(), dim);
+            }
+            Known::Filled(number, dims) => {
+                let filled = constant(graph, &format!("{name}/known"), &Value::Filled(*number, dims))?;
+                take_place(graph, (*node).into(), filled);
             }
         }
     }
@@ -101,6 +108,8 @@ enum Known {
     Shape(Vec<i32>),
     /// One dimension of a shape.
     Dimension(i32),
+    /// The same number everywhere in a tensor of that shape.
+    Filled(f32, Vec<i64>),
 }
 
 /// What a Reshape with a computed shape may read instead.
@@ -121,6 +130,12 @@ fn dims(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Option<Vec<i32>
     let dims = graph.complete_shape_with(graph.data_input(node, 0)?, shapes)?;
     let is_short = graph.tensor_type(node.into()) == Some(DataType::DtInt32);
     dims.into_iter().map(|dim| i32::try_from(dim).ok()).collect::<Option<_>>().filter(|_| is_short)
+}
+
+/// The shape of a tensor of floats that are all the same, if it is known.
+fn filled(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Option<Vec<i64>> {
+    let is_float = graph.tensor_type(node.into()) == Some(DataType::DtFloat);
+    graph.complete_shape_with(node.into(), shapes).filter(|_| is_float)
 }
 
 /// The dimension of a shape that a StridedSlice takes out of it, if it is known.

@@ -140,6 +140,13 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
         }
     }
     let source = |tensor: TensorRef| sources[tensor.node.index()].unwrap_or(tensor);
+    // What is reversed has a range of its own to the converter, and the levels of what it was.
+    for (place, tensor) in chosen.iter().enumerate().filter(|(_, tensor)| graph.op(tensor.node) == "ReverseV2") {
+        let read = graph.data_input(tensor.node, 0).and_then(|read| places.get(&source(read)));
+        if let Some(&read) = read {
+            groups.join(place, read);
+        }
+    }
     let softmaxes = order.iter().copied().filter(|&node| live[node.index()] && graph.op(node) == "Softmax");
     points.note_numbers(&view, &chosen, softmaxes, &|tensor| places.get(&source(tensor)).copied(), &source);
     // What a loop carries, and what a list holds, has one range: nothing is rounded on the way.

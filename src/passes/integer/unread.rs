@@ -84,10 +84,15 @@ impl Parted {
                 let count = graph.attr_int(node, "num_split").filter(|&count| count > 0 && length % count == 0)?;
                 vec![length / count; count_of(count)?]
             }
-            "SplitV" => graph.const_ints(graph.data_input(node, 1)?)?,
+            "SplitV" => {
+                let sizes = graph.const_ints(graph.data_input(node, 1)?)?;
+                let given: i64 =
+                    sizes.iter().filter(|&&size| size >= 0).try_fold(0i64, |all, &size| all.checked_add(size))?;
+                sizes.into_iter().map(|size| if size == -1 { length - given } else { size }).collect()
+            }
             _ => vec![1; count_of(length)?],
         };
-        let all = sizes.iter().try_fold(0i64, |all, &size| all.checked_add(size).filter(|_| size > 0))?;
+        let all = sizes.iter().try_fold(0i64, |all, &size| all.checked_add(size).filter(|_| size >= 0))?;
         let is_plain = graph.control_inputs(node).next().is_none()
             && graph.tensor_type(whole) == Some(DataType::DtFloat)
             && all == length;
@@ -176,6 +181,12 @@ mod tests {
         assert!(sliced(of_sizes).contains("out = Relu(parts/part_2)"));
         let unpacked = "parts = Unpack(x) axis=1 num=4\nout = Mul(parts:3, parts:1)";
         assert!(sliced(unpacked).contains("out = Mul(parts/part_3, parts/part_1)"));
+    }
+
+    #[test]
+    fn a_size_may_be_what_is_left() {
+        let rest = "sizes = Const [2,4,-1]i\naxis = Const [3]i\nparts = SplitV(x, sizes, axis) num_split=3\nout = Relu(parts:1)";
+        assert!(sliced(rest).contains("out = Relu(parts/part_1)"));
     }
 
     #[test]

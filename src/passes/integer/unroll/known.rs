@@ -77,11 +77,12 @@ fn simplify_zeros(graph: &mut Graph, since: usize, is_constant: &[bool], mut zer
         }
         let (Some(a), Some(b)) = (graph.data_input(node, 0), graph.data_input(node, 1)) else { continue };
         let op = graph.op(node);
-        if !(zeros.contains(&a) || zeros.contains(&b)) || !matches!(op, "Mul" | "Add" | "AddV2") {
+        let is_product = matches!(op, "Mul" | "MatMul" | "Conv2D");
+        if !(zeros.contains(&a) || zeros.contains(&b)) || !(is_product || matches!(op, "Add" | "AddV2")) {
             continue;
         }
         let Some(dims) = graph.complete_shape_with(node.into(), &mut shapes) else { continue };
-        if op == "Mul" {
+        if is_product {
             let name = format!("{}/zero", graph.name(node));
             let zero = constant(graph, &name, &Value::Filled(0.0, &dims))?;
             take_place(graph, node.into(), zero);
