@@ -41,7 +41,7 @@ pub(super) fn run(
 ) -> Result<Report> {
     target.check(chosen.weights, quantize.weight_bits)?;
     check_is_frozen(&model.graph)?;
-    let limits = Limits::default();
+    let limits = limits(model);
     let mut warnings = if target.is_litert() { prepare_loops(model, &limits)? } else { Vec::new() };
     let outputs = model.outputs();
     let folded = prepare(model, &outputs, target, &limits)?;
@@ -77,6 +77,15 @@ pub(super) fn run(
         adds,
         ..Report::default()
     })
+}
+
+/// What constants may take together: more than a file of that size asks for, unless it means harm.
+fn limits(model: &Model) -> Limits {
+    const AT_LEAST: usize = 256 << 20;
+    const FOR_EACH_BYTE: usize = 64;
+    let limits = Limits::default();
+    let most = model.bytes().len().saturating_mul(FOR_EACH_BYTE).saturating_add(AT_LEAST);
+    Limits { memory: limits.memory.min(most), ..limits }
 }
 
 /// Loops as the converter wants them; says what was done.

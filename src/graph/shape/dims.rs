@@ -47,7 +47,7 @@ pub(super) fn agreed(shapes: impl IntoIterator<Item = Option<Dims>>) -> Option<D
 }
 
 /// An axis counted from the end when negative.
-pub(super) fn wrapped(axis: i64, rank: usize) -> Option<usize> {
+pub(crate) fn wrapped(axis: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
     let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
     usize::try_from(axis).ok().filter(|_| axis < rank)

@@ -32,7 +32,7 @@ use hashbrown::HashMap;
 use super::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::attr_value::Value;
 pub use dims::{Dims, shape_text};
-pub(crate) use dims::{broadcast, compatible};
+pub(crate) use dims::{broadcast, compatible, wrapped};
 
 /// More axes than TensorFlow's tensors have.
 const MAX_AXES: usize = 254;

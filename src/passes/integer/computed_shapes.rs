@@ -2,10 +2,9 @@
 //!
 //! # What it does
 //! `Reshape(x, pack)` with a computed shape reads a constant instead, where all dimensions of the result are known, or all
-//! but one, which becomes -1. `Shape(x)` and one dimension of it become constants where they are known, `ZerosLike(x)` and `OnesLike(x)` where the shape
-//! is, and so do integers computed of constants. Nothing is left to
-//! compute then that devices of integers lack, the converter sees the bias behind, and the zeros that a recurrent network
-//! begins with are constant.
+//! but one, which becomes -1. `Shape(x)` and one dimension of it become constants where they are known, `ZerosLike(x)` and
+//! `OnesLike(x)` where the shape is, and so do integers computed of constants. Nothing is left to compute then that devices of
+//! integers lack, the converter sees the bias behind, and the zeros that a recurrent network begins with are constant.
 //!
 //! # What it leaves alone
 //! Reshapes of no elements, those in loops or that wait for something, and shapes of 64-bit numbers.
@@ -15,7 +14,7 @@ use super::loops::Bodies;
 use super::new_nodes::{constant, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
-use crate::graph::shape::ShapeCache;
+use crate::graph::shape::{ShapeCache, wrapped};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::interpreter::{Limits, Tensor};
 use crate::proto::tensorflow::DataType;
@@ -148,6 +147,5 @@ fn dimension(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Option<i32
     }
     let [axis] = graph.const_ints(graph.data_input(node, 1)?)?[..] else { return None };
     let dims = graph.static_shape_with(graph.data_input(shape.node, 0)?, shapes)?;
-    let axis = if axis < 0 { axis.checked_add(i64::try_from(dims.len()).ok()?)? } else { axis };
-    i32::try_from((*dims.get(usize::try_from(axis).ok()?)?)?).ok()
+    i32::try_from(dims[wrapped(axis, dims.len())?]?).ok()
 }

@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
 use super::network::{Ends, Layer, weights};
-use super::new_nodes::{constant, take_place};
+use super::new_nodes::{constant, dims_of, take_place};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::loops::Loops;
@@ -443,10 +443,6 @@ fn rewrite_weights(graph: &mut Graph, layer: &Member, value: &Tensor, sizes: &Si
     let new = constant(graph, &name, &Value::Shaped(&narrowed(&products), &dims_of(value)))?;
     graph.set_input(layer.node, 1, Input::Data(new));
     Ok(())
-}
-
-fn dims_of(value: &Tensor) -> Vec<i64> {
-    value.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect()
 }
 
 /// The shape of one number a channel.

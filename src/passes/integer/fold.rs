@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::constants::{Constants, evaluate};
 use super::network::{Ends, Layer, weights};
-use super::new_nodes::{add_node, beside, constant, make_room, take_place};
+use super::new_nodes::{add_node, beside, constant, dims_of, make_room, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::op_class::{canonical_op, is_fused_batch_norm};
@@ -370,7 +370,7 @@ fn fold_chain(
     let name = make_room(graph, last)?;
     let mut before = chain.start;
     if let (Some((layer, _, weights)), Some(Some(scaled))) = (old, new_weights) {
-        let dims: Vec<i64> = weights.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+        let dims = dims_of(weights);
         let weights = constant(graph, &format!("{}/folded", told.node), &Value::Shaped(&scaled, &dims))?;
         graph.set_input(layer, 1, Input::Data(weights));
         for &(node, _) in chain.links.iter().filter(|(node, step)| matches!(step, Step::Pass) && *node != last) {

@@ -15,12 +15,12 @@
 use hashbrown::HashMap;
 
 use super::constants::{Constants, evaluate};
-use super::new_nodes::constant_at;
+use super::new_nodes::{constant_at, dims_of};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::loops::is_switch_of_loop;
 use crate::graph::{Graph, Input, NodeId, TensorRef};
-use crate::interpreter::{FrameId, Frames, Limits, Tensor};
+use crate::interpreter::{FrameId, Frames, Limits};
 use crate::proto::tensorflow::DataType;
 
 /// Which loop each node is in, and the node of each loop's body that constants of it wait for.
@@ -191,10 +191,6 @@ fn constants_read(graph: &Graph, outside: &Graph, bodies: &Bodies) -> Vec<Consta
 /// Whether the op only brings a tensor into a loop, round it, or out of it.
 fn hands_on(op: &str) -> bool {
     matches!(op, "Enter" | "Merge" | "Switch" | "NextIteration" | "Exit")
-}
-
-fn dims_of(tensor: &Tensor) -> Vec<i64> {
-    tensor.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect()
 }
 
 /// Steps back from a list's handle to where its elements come from, at most.

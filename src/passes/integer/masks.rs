@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 
 use super::constants::{Constants, evaluate};
 use super::insert::Range;
-use super::new_nodes::{constant, pivot_of};
+use super::new_nodes::{constant, dims_of, pivot_of};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::op_class::canonical_op;
@@ -149,9 +149,8 @@ pub(crate) fn write(
         let name = format!("{}/masking", graph.name(reader));
         let new = match (first.by, values.get(&first.number)) {
             (By::Sum, Some(value)) => {
-                let dims: Vec<i64> = value.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
                 let shallow: Vec<f32> = numbers(&first).iter().map(|&value| value.max(number)).collect();
-                constant(graph, &name, &Value::Shaped(&shallow, &dims))?
+                constant(graph, &name, &Value::Shaped(&shallow, &dims_of(value)))?
             }
             _ => constant(graph, &name, &Value::Float(number))?,
         };

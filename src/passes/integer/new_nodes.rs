@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use crate::interpreter::Tensor;
 use crate::proto::tensorflow::DataType;
 
 /// A name in the scope of a node; below the node, if that has none. Converters make names of a model's tensors of all that
@@ -30,6 +31,11 @@ pub(super) fn constant_at(
     let waits = pivot.map(Input::Control);
     let new = NewNode { name: &name, op: "Const", device: "", inputs: waits.as_slice(), attrs: attrs.as_bytes() };
     graph.insert(new).map(Into::into)
+}
+
+/// The dimensions of what a constant is to hold.
+pub(super) fn dims_of(tensor: &Tensor) -> Vec<i64> {
+    tensor.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect()
 }
 
 /// The node that a constant in a loop's body waits for.

@@ -18,7 +18,7 @@ use super::loops::Bodies;
 use super::new_nodes::{constant, take_place};
 use crate::error::Result;
 use crate::graph::attr::{Attrs, Tensor as Value};
-use crate::graph::shape::ShapeCache;
+use crate::graph::shape::{ShapeCache, wrapped};
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
@@ -76,9 +76,8 @@ impl Parted {
             "SplitV" => single(graph, node, 2)?,
             _ => graph.attr_int(node, "axis").unwrap_or(0),
         };
-        let axis = if axis < 0 { axis.checked_add(i64::try_from(dims.len()).ok()?)? } else { axis };
-        let axis = usize::try_from(axis).ok()?;
-        let length = (*dims.get(axis)?)?;
+        let axis = wrapped(axis, dims.len())?;
+        let length = dims[axis]?;
         let sizes = match op {
             "Split" => {
                 let count = graph.attr_int(node, "num_split").filter(|&count| count > 0 && length % count == 0)?;

@@ -4,7 +4,7 @@
 use hashbrown::HashSet;
 
 use super::super::constants::{computes, evaluate};
-use super::super::new_nodes::{constant, take_place};
+use super::super::new_nodes::{constant, dims_of, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::shape::ShapeCache;
@@ -51,9 +51,8 @@ pub(super) fn write(graph: &mut Graph, since: usize, limits: &Limits) -> Result<
     computed.sort_unstable_by_key(|&(tensor, _)| tensor);
     for (tensor, value) in computed {
         let Some(numbers) = value.values::<f32>().filter(|_| graph.op(tensor.node) != "Const") else { continue };
-        let dims: Vec<i64> = value.dims().iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
         let name = format!("{}/known", graph.name(tensor.node));
-        let known = constant(graph, &name, &Value::Shaped(numbers, &dims))?;
+        let known = constant(graph, &name, &Value::Shaped(numbers, &dims_of(&value)))?;
         take_place(graph, tensor, known);
     }
     Ok(())
