@@ -128,7 +128,7 @@ fn a_folder_of_digits_becomes_a_model_and_a_report() {
     let folder = tempfile::tempdir().unwrap();
     let (_, images) = pixels(&folder);
     let (output, report) = (at(&folder, "q.pb"), at(&folder, "report.json"));
-    let run = ["calibrate", FROZEN, "--data", &images, "-o", &output, "--report", &report];
+    let run = ["calibrate", FROZEN, "--data", &images, "--method", "minmax", "-o", &output, "--report", &report];
     let first = text(&done(&run).stderr);
     assert!(first.starts_with("fed image:0: 64 samples of uint8 [8, 8, 1], 0 to 255, mean 77.1"), "{first}");
     assert!(first.contains("warning: 'image:0' is fed whole numbers from 0 to 255, and nothing in the model scales"));
@@ -141,7 +141,7 @@ fn a_folder_of_digits_becomes_a_model_and_a_report() {
     let fed = &report["fed"][0];
     assert_eq!((&fed["count"], &fed["min"], &fed["max"]), (&64.into(), &0.0.into(), &1.0.into()));
     let exact = at(&folder, "exact.json");
-    done(&["calibrate", FROZEN, "--data", DATA, "-o", &output, "--report", &exact, "-q"]);
+    done(&["calibrate", FROZEN, "--data", DATA, "--method", "minmax", "-o", &output, "--report", &exact, "-q"]);
     let exact = json(&exact);
     for (range, exact) in report["ranges"].as_array().unwrap().iter().zip(exact["ranges"].as_array().unwrap()) {
         assert_eq!(range["tensor"], exact["tensor"]);

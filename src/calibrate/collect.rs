@@ -24,9 +24,9 @@ pub struct Options {
 pub struct Runs<'a> {
     /// The plan's inputs.
     pub inputs: &'a [TensorRef],
-    /// How many runs there are.
-    pub count: usize,
-    /// What the inputs are fed with in a run.
+    /// The samples, by their numbers.
+    pub samples: &'a [usize],
+    /// What the inputs are fed with for a sample.
     pub sample: &'a (dyn Fn(usize) -> Result<Vec<Tensor>> + Sync),
 }
 
@@ -46,7 +46,7 @@ pub fn collect(
     options: Options,
     done: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<Statistics>> {
-    let count = runs.count;
+    let count = runs.samples.len();
     let places: HashMap<TensorRef, usize> =
         tensors.iter().enumerate().map(|(place, &tensor)| (tensor, place)).collect();
     let fresh = || tensors.iter().map(|_| Statistics::new(count, options.histograms)).collect::<Vec<_>>();
@@ -103,17 +103,18 @@ fn one(
     index: usize,
     runs: &Runs<'_>,
 ) -> Result<()> {
+    let number = runs.samples[index];
     let mut see = |at: TensorRef, tensor: &Tensor| {
         let (Some(&place), Some(values)) = (places.get(&at), tensor.values::<f32>()) else { return Ok(()) };
         if seen[place].add(index, values) {
             return Ok(());
         }
-        let what = format!("sample {index} makes a value that is infinite or not a number");
+        let what = format!("sample {number} makes a value that is infinite or not a number");
         Err(graph
             .error(ErrorKind::Refused, what, at.node)
             .hint("look at the sample and at its scaling (--mean, --std, --scale)"))
     };
-    let fed = (runs.sample)(index)?;
+    let fed = (runs.sample)(number)?;
     // What is fed is not computed, so that the run does not show it.
     runs.inputs.iter().zip(&fed).try_for_each(|(&input, tensor)| see(input, tensor))?;
     session.run(&fed, &mut see)?;

@@ -48,7 +48,8 @@ pub(super) struct Feeds<'f> {
     pub inputs: Vec<Fitted<'f>>,
     /// How many runs they make.
     pub runs: usize,
-    /// From one run to the next.
+    /// The first of them, and from one to the next.
+    first: usize,
     step: usize,
 }
 
@@ -73,18 +74,30 @@ impl<'f> Feeds<'f> {
         if inputs.iter().any(|input| !input.repeated && input.runs(limit) != runs) {
             return Err(uneven(&inputs, limit));
         }
-        Ok(Self { inputs, runs, step: 1 })
+        Ok(Self { inputs, runs, first: 0, step: 1 })
     }
 
     /// What the inputs are fed with in that run.
     pub(super) fn run(&self, index: usize) -> Result<Vec<Tensor>> {
-        self.inputs.iter().map(|input| input.run(index * self.step)).collect()
+        self.inputs.iter().map(|input| input.run(self.first + index * self.step)).collect()
     }
 
-    /// No more than that many of the runs, from the first to the last.
-    pub(super) fn spread(&self, most: usize) -> Self {
-        let runs = self.runs.min(most);
-        Self { inputs: self.inputs.clone(), runs, step: self.step * (self.runs / runs.max(1)).max(1) }
+    /// So many of the runs, from the first to the last, or as many that lie between those.
+    pub(super) fn spread(&self, runs: usize, between: bool) -> Self {
+        let step = self.step_of(runs);
+        Self { inputs: self.inputs.clone(), runs, first: if between { step / 2 } else { 0 }, step }
+    }
+
+    /// The numbers of all runs but so many that are spread over them, and those.
+    pub(super) fn parted(&self, runs: usize) -> [Vec<usize>; 2] {
+        let step = self.step_of(runs);
+        let (apart, others): (Vec<usize>, Vec<usize>) =
+            (0..self.runs).partition(|index| index % step == 0 && index / step < runs);
+        [others, apart]
+    }
+
+    fn step_of(&self, runs: usize) -> usize {
+        (self.runs / runs.max(1)).max(1)
     }
 }
 

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use super::best::tried;
+use super::best::{left_apart, tried};
 use super::feed::{Feed, Feeds};
 use super::head::expects_scaled;
 use super::look::{Fed, look};
@@ -77,7 +77,7 @@ pub fn calibrate(
     let mut seen = None;
     if options.methods.len() > 1 {
         let histograms = options.methods.iter().any(|method| method.needs_histogram());
-        let of_float = work.see(&model.graph, HashMap::new(), histograms)?;
+        let of_float = work.see(&model.graph, HashMap::new(), histograms, left_apart(samples.runs))?;
         let tried = tried(&work, &model, &of_float, &options.methods)?;
         work.method = tried.first().map_or(method, |(best, _)| *best);
         report.tried = tried.into_iter().map(|(_, tried)| tried).collect();

@@ -45,6 +45,14 @@ impl Statistics {
         true
     }
 
+    /// Takes what was seen of further samples.
+    pub(super) fn extend(&mut self, further: &Self) {
+        self.by_sample.extend_from_slice(&further.by_sample);
+        if let (Some(mine), Some(others)) = (&mut self.histogram, &further.histogram) {
+            mine.merge(others);
+        }
+    }
+
     /// Takes what another thread has seen.
     pub fn merge(&mut self, other: &Self) {
         let pairs = self.by_sample.iter_mut().zip(&other.by_sample);

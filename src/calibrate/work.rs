@@ -43,6 +43,8 @@ pub(super) struct Seen {
     outputs: Vec<TensorRef>,
     points: Points,
     statistics: HashMap<TensorRef, Statistics>,
+    /// The same without the samples that methods are tried on, if some were left apart for that.
+    without: Option<HashMap<TensorRef, Statistics>>,
     /// Which tensor is clipped by which behind it.
     clips: HashMap<TensorRef, TensorRef>,
 }
@@ -71,10 +73,10 @@ impl Work<'_> {
         let float = (is_measured || repairs.correct_bias).then(|| model.graph.clone());
         let mut seen = match seen.filter(|_| repairs == Repairs::default()) {
             Some(seen) => seen,
-            None => self.see(&model.graph, clips, method.needs_histogram())?,
+            None => self.see(&model.graph, clips, method.needs_histogram(), 0)?,
         };
         report.warnings.extend(left_in_float(&model.graph, &seen.points));
-        let (ranges, placed) = self.give_ranges(&mut model.graph, &seen, method)?;
+        let (ranges, placed) = self.give_ranges(&mut model.graph, &seen, &seen.statistics, method)?;
         report.ranges = ranges;
         let how = WeightRules { target: Some(options.target), how: options.weights, bits: options.weight_bits };
         let weights = weights::quantize(&mut model.graph, how, &|_| true, &options.limits)?;
@@ -105,8 +107,14 @@ impl Work<'_> {
         Ok(histograms)
     }
 
-    /// Runs a float model on the samples.
-    pub(super) fn see(&self, graph: &Graph, clips: HashMap<TensorRef, TensorRef>, histograms: bool) -> Result<Seen> {
+    /// Runs a float model on the samples; so many of them are looked at `apart`.
+    pub(super) fn see(
+        &self,
+        graph: &Graph,
+        clips: HashMap<TensorRef, TensorRef>,
+        histograms: bool,
+        apart: usize,
+    ) -> Result<Seen> {
         let (inputs, outputs) = (tensors(graph, &self.frozen.inputs), tensors(graph, &self.frozen.outputs));
         let is_float = |input: &TensorRef| graph.tensor_type(*input) == Some(DataType::DtFloat);
         let float_inputs: Vec<TensorRef> = inputs.iter().copied().filter(is_float).collect();
@@ -114,41 +122,42 @@ impl Work<'_> {
         // The range of what is clipped behind, one number a channel, is that of what comes out of it.
         let behind = |tensor: TensorRef| clips.get(&tensor).copied().unwrap_or(tensor);
         let watched: Vec<TensorRef> = points.tensors.iter().map(|&(tensor, _)| behind(tensor)).collect();
-        let mut statistics = self.run(graph, &inputs, &outputs, watched, histograms)?;
-        for (&tensor, behind) in &clips {
-            if let Some(of_tensor) = statistics.remove(behind) {
-                statistics.insert(tensor, of_tensor);
+        let plan = Plan::new(graph, &inputs, &outputs, &self.options.limits)?;
+        let how =
+            Options { threads: self.options.threads, histograms: histograms || self.measure == Measure::Histograms };
+        let [most, others] = self.samples.parted(apart);
+        let run = |samples: &[usize], before: usize| {
+            let runs = Runs { inputs: &inputs, samples, sample: &|index| self.samples.run(index) };
+            collect(graph, &plan, &watched, &runs, how, &|ran| (self.done)(before + ran, self.samples.runs))
+        };
+        let by_tensor = |seen: Vec<Statistics>| {
+            let mut statistics: HashMap<TensorRef, Statistics> = watched.iter().copied().zip(seen).collect();
+            for (&tensor, behind) in &clips {
+                if let Some(of_tensor) = statistics.remove(behind) {
+                    statistics.insert(tensor, of_tensor);
+                }
             }
+            statistics
+        };
+        let mut seen = run(&most, 0)?;
+        let mut without = None;
+        if !others.is_empty() {
+            without = Some(by_tensor(seen.clone()));
+            seen.iter_mut().zip(&run(&others, most.len())?).for_each(|(seen, further)| seen.extend(further));
         }
-        Ok(Seen { inputs, outputs, points, statistics, clips })
+        let statistics = by_tensor(seen);
+        Ok(Seen { inputs, outputs, points, statistics, without, clips })
     }
 
-    /// What the tensors are while the graph runs on the samples.
-    fn run(
-        &self,
-        graph: &Graph,
-        inputs: &[TensorRef],
-        outputs: &[TensorRef],
-        watched: Vec<TensorRef>,
-        histograms: bool,
-    ) -> Result<HashMap<TensorRef, Statistics>> {
-        let Self { samples, options, measure, done, .. } = *self;
-        let plan = Plan::new(graph, inputs, outputs, &options.limits)?;
-        let histograms = histograms || measure == Measure::Histograms;
-        let how = Options { threads: options.threads, histograms };
-        let runs = Runs { inputs, count: samples.runs, sample: &|index| samples.run(index) };
-        let seen = collect(graph, &plan, &watched, &runs, how, &|ran| done(ran, samples.runs))?;
-        Ok(watched.into_iter().zip(seen).collect())
-    }
-
-    /// Gives the activations of a float model fake quantizers, by what was seen; says which, and where they are.
+    /// Gives the activations of a float model fake quantizers, by these statistics; says which, and where they are.
     fn give_ranges(
         &self,
         graph: &mut Graph,
         seen: &Seen,
+        statistics: &HashMap<TensorRef, Statistics>,
         method: Method,
     ) -> Result<(Vec<ActivationRange>, Vec<Point>)> {
-        let Seen { outputs, points, statistics, clips, .. } = seen;
+        let Seen { outputs, points, clips, .. } = seen;
         let range_of = |tensor| statistics.get(&tensor).and_then(|statistics| method.range(statistics));
         let all = points.tensors.iter().chain(&points.constants);
         let by_name: HashMap<String, TensorRef> = all.map(|&(tensor, _)| (graph.tensor_name(tensor), tensor)).collect();
@@ -163,22 +172,23 @@ impl Work<'_> {
     }
 
     /// How near the outputs of a float model, and the tensors `near`, are to their own when its activations have ranges by
-    /// that method; the weights are the float ones. It runs on no more than that many samples.
+    /// that method; the weights are the float ones, and ranges are not made of samples that were left apart.
     pub(super) fn try_method(
         &self,
         model: &Model,
         seen: &Seen,
         method: Method,
         near: &[TensorRef],
-        most_samples: usize,
+        samples: &Feeds<'_>,
     ) -> Result<Vec<MeasuredTensor>> {
         let mut graph = model.graph.clone();
-        let (_, mut placed) = self.give_ranges(&mut graph, seen, method)?;
+        let statistics = seen.without.as_ref().unwrap_or(&seen.statistics);
+        let (_, mut placed) = self.give_ranges(&mut graph, seen, statistics, method)?;
         placed.retain(|point| near.contains(&point.tensor));
-        let (some, ends) = (self.samples.spread(most_samples), tensors(&graph, &self.frozen.outputs));
+        let ends = tensors(&graph, &self.frozen.outputs);
         let (threads, limits) = (self.options.threads, &self.options.limits);
-        let setup = Setup { feeds: &some, inputs: &seen.inputs, outputs: &seen.outputs, threads, limits };
-        measured([&model.graph, &graph], &placed, [&seen.outputs, &ends], &setup, &|ran| (self.done)(ran, some.runs))
+        let setup = Setup { feeds: samples, inputs: &seen.inputs, outputs: &seen.outputs, threads, limits };
+        measured([&model.graph, &graph], &placed, [&seen.outputs, &ends], &setup, &|ran| (self.done)(ran, samples.runs))
     }
 }
 
