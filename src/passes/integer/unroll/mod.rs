@@ -37,7 +37,7 @@ const MOST_STEPS: usize = 128;
 const MOST_NODES: usize = 20_000;
 
 /// So many loops, and so many variables of one, are looked at.
-const MOST_LOOPS: usize = 64;
+const MOST_LOOPS: usize = 32;
 const MOST_VARIABLES: usize = 256;
 
 /// A loop that was written out.
@@ -69,7 +69,7 @@ type Step<T> = Result<T, Stop>;
 /// # Errors
 /// Those of evaluating constants and of inserting nodes; a graph that TensorFlow would not run.
 pub(crate) fn unroll(graph: &mut Graph, limits: &Limits) -> Result<Vec<Unrolled>> {
-    let mut left: Vec<NodeId> = graph.ids().filter(|&node| graph.op(node) == "LoopCond").collect();
+    let mut left: Vec<NodeId> = graph.run_order().into_iter().filter(|&node| graph.op(node) == "LoopCond").collect();
     let mut unrolled = Vec::new();
     let since = graph.len();
     if left.is_empty() || left.len() > MOST_LOOPS {

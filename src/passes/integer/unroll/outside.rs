@@ -9,14 +9,18 @@ use crate::graph::{Graph, Input, NewNode, TensorRef};
 use crate::interpreter::{Limits, Tensor};
 use crate::proto::tensorflow::DataType;
 
+/// Identities between a list and the loop, at most.
+const MAX_STEPS: usize = 64;
+
 /// What the tensor is; of a list, its elements are made.
 pub(super) fn value(graph: &mut Graph, tensor: TensorRef, limits: &Limits) -> Step<Value> {
+    let handed_on = |tensor: &TensorRef| {
+        let is_list = graph.op(tensor.node) == "Identity" && !is_plain(graph, *tensor);
+        graph.data_input(tensor.node, 0).filter(|_| is_list)
+    };
+    let tensor = std::iter::successors(Some(tensor), handed_on).take(MAX_STEPS).last().unwrap_or(tensor);
     let input = |graph: &Graph, slot| graph.data_input(tensor.node, slot).ok_or(Stop::Unknown);
     match (graph.op(tensor.node), tensor.port) {
-        ("Identity", _) => {
-            let read = input(graph, 0)?;
-            if is_plain(graph, tensor) { Ok(Value::Tensor(tensor)) } else { value(graph, read, limits) }
-        }
         ("TensorListReserve" | "EmptyTensorList", _) | ("TensorArrayV3", 1) => Ok(Value::List(List::default())),
         ("TensorArrayV3", _) => Ok(Value::Handle),
         ("TensorListFromTensor", _) => {
