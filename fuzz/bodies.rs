@@ -18,14 +18,14 @@ use tfquant::internals::{Graph, NodeId, ShapeCache, TensorRef, check_acyclic, pa
 use tfquant::interpreter::{Limits, Plan, Session, Tensor};
 use tfquant::report;
 use tfquant::samples::{npy, npz};
-use tfquant::{Common, MessageKind, NamesOnly, Quantize, RewriteOptions, Rules, TopologyOnly, rewrite as run_passes};
-use tfquant::{Encoding, Model, OpenOptions};
+use tfquant::{Common, ConstantRanges, MessageKind, NamesOnly, Quantize, RewriteOptions, Rules, Target, TopologyOnly};
+use tfquant::{Encoding, Model, OpenOptions, rewrite as run_passes};
 
 /// One body.
 pub type Body = fn(&[u8]);
 
 /// Every body by name.
-pub const BODIES: [(&str, Body); 12] = [
+pub const BODIES: [(&str, Body); 13] = [
     ("graph", graph),
     ("model", model),
     ("text", text_form),
@@ -38,6 +38,7 @@ pub const BODIES: [(&str, Body); 12] = [
     ("ranges", ranges_file),
     ("samples", samples),
     ("generated", generated),
+    ("integer", integer),
 ];
 
 /// The reader of GraphDefs, and what is known of a graph without running it.
@@ -259,6 +260,38 @@ pub fn freeze(data: &[u8]) {
             .expect("the output is a graph");
         assert_eq!(again.graph.len(), frozen.model.graph.len());
     }
+}
+
+/// A frozen graph made what a converter to integers wants, with one range for all that has none. The first byte chooses the
+/// converter.
+pub fn integer(data: &[u8]) {
+    let Some((&choice, message)) = data.split_first() else { return };
+    let Ok(model) = Model::open(Bytes::copy_from_slice(message), &OpenOptions::default()) else { return };
+    let top = env!("CARGO_MANIFEST_DIR").trim_end_matches("/fuzz");
+    let checkpoint = Some(format!("{top}/testdata/freeze/while_loop/variables/variables").into());
+    let Ok(frozen) = freeze_model(&model, &FreezeOptions { checkpoint, ..FreezeOptions::default() }) else { return };
+    let target = [Target::LitertInt8, Target::LitertUint8, Target::Openvino][usize::from(choice) % 3];
+    let ranges = ConstantRanges {
+        target: Some(target),
+        weights: target.weights(),
+        default: Some([-1.0, 2.0]),
+        quantize_inputs: true,
+        ..ConstantRanges::default()
+    };
+    let options = RewriteOptions {
+        common: Common { is_training: false, ..Common::default() },
+        quantize: Some(Quantize { constant_ranges: Some(ranges), ..Quantize::default() }),
+        ..RewriteOptions::default()
+    };
+    let rewritten = || {
+        let mut model = frozen.model.clone();
+        run_passes(&mut model, &options).ok()?;
+        Some(write(&model).expect("a rewritten model can be written"))
+    };
+    let Some(first) = rewritten() else { return };
+    assert!(Some(&first) == rewritten().as_ref(), "twice the same is not the same");
+    let format = Some((MessageKind::GraphDef, Encoding::Binary));
+    Model::open(first.into(), &OpenOptions { format, ..OpenOptions::default() }).expect("the output is a graph");
 }
 
 fn write(model: &Model) -> tfquant::Result<Vec<u8>> {

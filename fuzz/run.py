@@ -33,7 +33,7 @@ FLAGS = (
 MOST_BYTES = 16 << 10
 # All of the corpus, packed, must be smaller than 3 MB: this is one target's share before it is packed.
 MOST_CORPUS = 1 << 20
-OF_GRAPHS = {"graph", "model", "rewrite", "inspect", "freeze", "interpreter"}
+OF_GRAPHS = {"graph", "model", "rewrite", "inspect", "freeze", "interpreter", "integer"}
 
 
 def build():
