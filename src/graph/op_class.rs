@@ -61,6 +61,7 @@ pub(crate) const FOLDING_LAYERS: &[&str] =
 pub(crate) fn takes_batch_norm(op: &str) -> bool {
     FOLDING_LAYERS.contains(&op)
 }
+
 /// Whether the op makes other numbers each time.
 pub(crate) fn draws_numbers(op: &str) -> bool {
     ["Random", "Stateless", "Truncated", "Parameterized", "Multinomial"].iter().any(|prefix| op.starts_with(prefix))

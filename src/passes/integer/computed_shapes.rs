@@ -48,24 +48,18 @@ pub(crate) fn write_as_constants(graph: &mut Graph, limits: &Limits) -> Result<u
     }
     for (node, known) in &found {
         let name = graph.name(*node).to_owned();
-        match known {
+        let value = match known {
             Known::Target(dims) => {
                 let shape = constant(graph, &format!("{name}/shape"), &Value::Int32s(dims))?;
                 graph.set_input(*node, 1, Input::Data(shape));
+                continue;
             }
-            Known::Shape(dims) => {
-                let shape = constant(graph, &format!("{name}/known"), &Value::Int32s(dims))?;
-                take_place(graph, (*node).into(), shape);
-            }
-            Known::Dimension(dim) => {
-                let dim = constant(graph, &format!("{name}/known"), &Value::Int32(*dim))?;
-                take_place(graph, (*node).into(), dim);
-            }
-            Known::Filled(number, dims) => {
-                let filled = constant(graph, &format!("{name}/known"), &Value::Filled(*number, dims))?;
-                take_place(graph, (*node).into(), filled);
-            }
-        }
+            Known::Shape(dims) => Value::Int32s(dims),
+            Known::Dimension(dim) => Value::Int32(*dim),
+            Known::Filled(number, dims) => Value::Filled(*number, dims),
+        };
+        let known = constant(graph, &format!("{name}/known"), &value)?;
+        take_place(graph, (*node).into(), known);
     }
     Ok(found.len() + integers)
 }

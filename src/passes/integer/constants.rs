@@ -76,6 +76,11 @@ pub(crate) struct Constants(Vec<bool>);
 impl Constants {
     /// Looks at each node once, in an order in which they can run.
     pub(crate) fn of(graph: &Graph, order: &[NodeId]) -> Self {
+        Self::through(graph, order, computes)
+    }
+
+    /// The same, where these ops make of constants a constant.
+    pub(super) fn through(graph: &Graph, order: &[NodeId], computes: impl Fn(&str) -> bool) -> Self {
         let mut is_constant = vec![false; graph.len()];
         for &node in order {
             is_constant[node.index()] = match graph.op(node) {

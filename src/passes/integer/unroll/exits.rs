@@ -1,5 +1,6 @@
 //! What reads a loop's variables when it is over.
 
+use super::super::constants::Constants;
 use super::super::loops::Variable;
 use super::super::new_nodes::{make_room, take_place};
 use super::outside::length_of_order;
@@ -58,7 +59,8 @@ fn of_list(steps: &mut Steps<'_>, old: &Graph, exit: NodeId, list: &List, limits
             "TensorListStack" => true,
             "TensorArrayGatherV3" => {
                 let indices = steps.graph.data_input(node, 1).ok_or(Stop::Unknown)?;
-                length_of_order(steps.graph, indices, limits)? == Some(list.len())
+                let constants = Constants::of(steps.graph, &steps.graph.run_order());
+                length_of_order(steps.graph, &constants, indices, limits)? == Some(list.len())
             }
             _ => false,
         };

@@ -3,7 +3,7 @@
 
 use hashbrown::HashSet;
 
-use super::super::constants::{computes, evaluate};
+use super::super::constants::{Constants, computes, evaluate};
 use super::super::new_nodes::{constant, dims_of, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
@@ -21,22 +21,13 @@ const OF_CELLS: [&str; 9] =
 /// # Errors
 /// Those of evaluating and inserting.
 pub(super) fn write(graph: &mut Graph, since: usize, limits: &Limits) -> Result<()> {
-    let mut is_constant = vec![false; graph.len()];
-    for node in graph.run_order() {
-        let op = graph.op(node);
-        let of_constants =
-            || graph.inputs(node).all(|input| input.tensor().is_some_and(|tensor| is_constant[tensor.node.index()]));
-        is_constant[node.index()] = match op {
-            "Const" => graph.control_inputs(node).next().is_none(),
-            _ if computes(op) || OF_CELLS.contains(&op) => graph.inputs(node).len() > 0 && of_constants(),
-            _ => false,
-        };
-    }
-    let is_computed = |node: NodeId| is_constant[node.index()] && node.index() >= since && graph.op(node) != "Const";
+    let goes_through = |op: &str| computes(op) || OF_CELLS.contains(&op);
+    let constants = Constants::through(graph, &graph.run_order(), goes_through);
+    let is_computed = |node: NodeId| constants.contain(node) && node.index() >= since && graph.op(node) != "Const";
     let mut shapes = ShapeCache::default();
     let mut read: Vec<TensorRef> = Vec::new();
-    for node in graph.ids_from(since).filter(|node| !is_constant[node.index()]) {
-        for input in graph.data_inputs(node).filter(|input| is_constant[input.node.index()]) {
+    for node in graph.ids_from(since).filter(|&node| !constants.contain(node)) {
+        for input in graph.data_inputs(node).filter(|input| constants.contain(input.node)) {
             if is_computed(input.node) || is_small(graph, input, &mut shapes) {
                 read.push(input);
             }
@@ -46,7 +37,7 @@ pub(super) fn write(graph: &mut Graph, since: usize, limits: &Limits) -> Result<
     let is_zero =
         |value: &Tensor| value.values::<f32>().is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0));
     let zeros = values.iter().filter(|(_, value)| is_zero(value)).map(|(&tensor, _)| tensor).collect();
-    simplify_zeros(graph, since, &is_constant, zeros)?;
+    simplify_zeros(graph, since, &constants, zeros)?;
     let mut computed: Vec<_> = values.into_iter().filter(|(tensor, _)| tensor.node.index() >= since).collect();
     computed.sort_unstable_by_key(|&(tensor, _)| tensor);
     for (tensor, value) in computed {
@@ -68,10 +59,10 @@ fn is_small(graph: &Graph, tensor: TensorRef, shapes: &mut ShapeCache) -> bool {
 
 /// Lets what reads a sum of a tensor and zeros read the tensor, and makes zeros of products with zeros. The converter does so
 /// too, and is left with two ranges of one tensor, or with parts that nobody reads.
-fn simplify_zeros(graph: &mut Graph, since: usize, is_constant: &[bool], mut zeros: HashSet<TensorRef>) -> Result<()> {
+fn simplify_zeros(graph: &mut Graph, since: usize, constants: &Constants, mut zeros: HashSet<TensorRef>) -> Result<()> {
     let mut shapes = ShapeCache::default();
     for node in graph.run_order() {
-        if node.index() < since || is_constant[node.index()] {
+        if node.index() < since || constants.contain(node) {
             continue;
         }
         let (Some(a), Some(b)) = (graph.data_input(node, 0), graph.data_input(node, 1)) else { continue };

@@ -102,7 +102,11 @@ pub(crate) fn unroll(graph: &mut Graph, limits: &Limits) -> Result<Vec<Unrolled>
 fn written_out(graph: &Graph, condition: NodeId, limits: &Limits) -> Step<(Graph, Unrolled)> {
     let whole = Loop::of(graph, condition)?;
     let mut new = graph.clone();
-    let steps = steps::write(&mut new, graph, &whole, limits)?;
+    let (mut steps, last) = steps::write(&mut new, graph, &whole, limits)?;
+    for (variable, last) in whole.variables.iter().zip(last) {
+        exits::leave(&mut steps, graph, variable, &last, limits)?;
+    }
+    let steps = steps.step;
     Ok((new, Unrolled { name: whole.name, steps }))
 }
 

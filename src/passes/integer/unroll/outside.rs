@@ -1,6 +1,6 @@
 //! What a loop is given: lists whose elements are known, numbers, and tensors.
 
-use super::super::constants::{computes, evaluate};
+use super::super::constants::{Constants, evaluate};
 use super::super::new_nodes::beside;
 use super::value::{List, MOST_ELEMENTS, Number, Value};
 use super::{Step, Stop};
@@ -13,7 +13,7 @@ use crate::proto::tensorflow::DataType;
 const MAX_STEPS: usize = 64;
 
 /// What the tensor is; of a list, its elements are made.
-pub(super) fn value(graph: &mut Graph, tensor: TensorRef, limits: &Limits) -> Step<Value> {
+pub(super) fn value(graph: &mut Graph, constants: &Constants, tensor: TensorRef, limits: &Limits) -> Step<Value> {
     let handed_on = |tensor: &TensorRef| {
         let is_list = graph.op(tensor.node) == "Identity" && !is_plain(graph, *tensor);
         graph.data_input(tensor.node, 0).filter(|_| is_list)
@@ -30,11 +30,11 @@ pub(super) fn value(graph: &mut Graph, tensor: TensorRef, limits: &Limits) -> St
         }
         ("TensorArrayScatterV3", _) => {
             let [indices, elements] = [input(graph, 1)?, input(graph, 2)?];
-            let length = length_of_order(graph, indices, limits)?.ok_or(Stop::Unknown)?;
+            let length = length_of_order(graph, constants, indices, limits)?.ok_or(Stop::Unknown)?;
             Ok(Value::List(unpacked(graph, elements, length)?))
         }
         _ if !is_plain(graph, tensor) => Err(Stop::Unknown),
-        _ => Ok(number(graph, tensor, limits)?.map_or(Value::Tensor(tensor), Value::Number)),
+        _ => Ok(number(graph, constants, tensor, limits)?.map_or(Value::Tensor(tensor), Value::Number)),
     }
 }
 
@@ -44,11 +44,11 @@ fn is_plain(graph: &Graph, tensor: TensorRef) -> bool {
 }
 
 /// The single integer or truth that a tensor always is.
-fn number(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<Number>> {
+fn number(graph: &Graph, constants: &Constants, tensor: TensorRef, limits: &Limits) -> Step<Option<Number>> {
     let Some(data_type @ (DataType::DtInt32 | DataType::DtInt64 | DataType::DtBool)) = graph.tensor_type(tensor) else {
         return Ok(None);
     };
-    let Some(known) = known(graph, tensor, limits)? else { return Ok(None) };
+    let Some(known) = known(graph, constants, tensor, limits)? else { return Ok(None) };
     let value = match data_type {
         DataType::DtInt32 => known.values::<i32>().and_then(<[i32]>::first).map(|&value| i64::from(value)),
         DataType::DtInt64 => known.values::<i64>().and_then(<[i64]>::first).copied(),
@@ -57,19 +57,22 @@ fn number(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<Numb
     Ok(value.filter(|_| known.dims().is_empty()).map(|value| Number { value, data_type }))
 }
 
-/// What a tensor always is, if it is computed of constants alone.
-fn known(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<Tensor>> {
-    let is_fixed = |op: &str| op == "Const" || computes(op);
-    let needed = graph.reached([tensor.node], |node| graph.inputs(node).map(Input::node));
-    if !graph.ids().filter(|node| needed[node.index()]).all(|node| is_fixed(graph.op(node))) {
+/// What a tensor always is, if it is constant.
+fn known(graph: &Graph, constants: &Constants, tensor: TensorRef, limits: &Limits) -> Step<Option<Tensor>> {
+    if !constants.contain(tensor.node) {
         return Ok(None);
     }
     Ok(evaluate(graph, [tensor], limits)?.remove(&tensor))
 }
 
 /// How many numbers a tensor always is, if they are 0, 1, 2 and so on.
-pub(super) fn length_of_order(graph: &Graph, tensor: TensorRef, limits: &Limits) -> Step<Option<usize>> {
-    let known = known(graph, tensor, limits)?;
+pub(super) fn length_of_order(
+    graph: &Graph,
+    constants: &Constants,
+    tensor: TensorRef,
+    limits: &Limits,
+) -> Step<Option<usize>> {
+    let known = known(graph, constants, tensor, limits)?;
     let Some(places) = known.as_ref().and_then(Tensor::values::<i32>) else { return Ok(None) };
     let is_in_order = places.iter().enumerate().all(|(place, &number)| usize::try_from(number) == Ok(place));
     Ok(is_in_order.then_some(places.len()))

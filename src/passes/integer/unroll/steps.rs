@@ -2,8 +2,8 @@
 
 use hashbrown::{HashMap, HashSet};
 
+use super::super::constants::Constants;
 use super::super::new_nodes::constant;
-use super::exits;
 use super::outside;
 use super::value::{List, Number, Value};
 use super::{Loop, MOST_NODES, MOST_STEPS, Step, Stop};
@@ -35,17 +35,24 @@ pub(super) struct Steps<'g> {
     fixed: HashSet<NodeId>,
     numbers: HashMap<Number, TensorRef>,
     inserted: usize,
-    step: usize,
+    /// The one at hand; in the end, how many there are.
+    pub step: usize,
 }
 
-/// Writes a loop out; says how many steps it has.
-pub(super) fn write(graph: &mut Graph, old: &Graph, whole: &Loop, limits: &Limits) -> Step<usize> {
+/// Writes the steps of a loop out; returns them, and what its variables come to be.
+pub(super) fn write<'g>(
+    graph: &'g mut Graph,
+    old: &'g Graph,
+    whole: &'g Loop,
+    limits: &Limits,
+) -> Step<(Steps<'g>, Vec<Value>)> {
+    let constants = Constants::of(old, &old.run_order());
     let mut made = HashMap::new();
     for &enter in &whole.given {
         let given = old.data_input(enter, 0).ok_or(Stop::Unknown)?;
-        made.insert(enter, Made::Value(outside::value(graph, given, limits)?));
+        made.insert(enter, Made::Value(outside::value(graph, &constants, given, limits)?));
     }
-    let first = whole.variables.iter().map(|variable| outside::value(graph, variable.first, limits));
+    let first = whole.variables.iter().map(|variable| outside::value(graph, &constants, variable.first, limits));
     let mut carried: Vec<Value> = first.collect::<Step<_>>()?;
     let fixed = whole.given.iter().copied().collect();
     let mut steps = Steps { graph, old, name: &whole.name, made, fixed, numbers: HashMap::new(), inserted: 0, step: 0 };
@@ -59,10 +66,7 @@ pub(super) fn write(graph: &mut Graph, old: &Graph, whole: &Loop, limits: &Limit
         carried = whole.variables.iter().map(|variable| steps.value(variable.next)).collect::<Step<_>>()?;
         steps.step += 1;
     }
-    for (variable, last) in whole.variables.iter().zip(carried) {
-        exits::leave(&mut steps, old, variable, &last, limits)?;
-    }
-    Ok(steps.step)
+    Ok((steps, carried))
 }
 
 impl Steps<'_> {
