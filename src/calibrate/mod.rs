@@ -32,6 +32,7 @@ mod measured;
 mod method;
 mod model;
 mod options;
+mod ready;
 pub mod report;
 mod squared_error;
 mod statistics;

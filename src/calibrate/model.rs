@@ -8,6 +8,7 @@ use super::feed::{Feed, Feeds};
 use super::head::expects_scaled;
 use super::look::{Fed, look};
 use super::options::{CalibrateOptions, Measure, Repairs};
+use super::ready;
 use super::report::CalibrationReport;
 use super::work::{Work, tensors};
 use super::{Histogram, Method};
@@ -15,13 +16,10 @@ use crate::container::Model;
 use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
 use crate::freeze::Frozen;
-use crate::freeze::report::Endpoint;
 use crate::graph::op_class::is_fake_quant;
-use crate::graph::tensor::Shape;
-use crate::graph::{Graph, NodeId, verify};
+use crate::graph::{Graph, verify};
 use crate::interpreter::Limits;
-use crate::passes::integer::lists::fix_batch;
-use crate::rewrite::{batch_fixed, prepare, unroll_loops};
+use crate::rewrite::prepare;
 
 /// A calibrated model.
 #[derive(Debug, Clone)]
@@ -50,6 +48,7 @@ pub fn calibrate(
     options.target.check(options.weights, options.weight_bits)?;
     let Frozen { mut model, report: mut frozen } = frozen;
     check_is_float(&model.graph)?;
+    let widened = ready::widen(&mut model, &mut frozen, &options.limits)?;
     let samples = Feeds::new(&frozen.inputs, feeds, options.limit)?;
     let mut report = CalibrationReport {
         schema_version: SCHEMA_VERSION,
@@ -63,12 +62,9 @@ pub fn calibrate(
     fed(&report.fed);
     warn_of_data(&model.graph, &samples, &options.limits, &mut report)?;
 
+    report.warnings.extend(widened);
     if options.target.is_litert() {
-        let fixed = fix_batch(&mut model.graph)?;
-        report.warnings.extend(batch_fixed(&model.graph, &fixed));
-        one_sample_each(&model.graph, &fixed, &mut frozen.inputs);
-        let outputs = tensors(&model.graph, &frozen.outputs);
-        report.warnings.extend(unroll_loops(&mut model, &outputs, &options.limits)?);
+        report.warnings.extend(ready::write_loops_out(&mut model, &mut frozen, &samples, &options.limits)?);
     }
     let outputs = tensors(&model.graph, &frozen.outputs);
     report.folded = prepare(&mut model, &outputs, options.target, &options.limits)?;
@@ -102,18 +98,6 @@ fn check_is_float(graph: &Graph) -> Result<()> {
             .error(ErrorKind::Refused, "the model is quantized already", node)
             .hint("calibrate the float model that it was made of")),
         None => Ok(()),
-    }
-}
-
-/// Ends whose batch was fixed say so.
-fn one_sample_each(graph: &Graph, fixed: &[NodeId], inputs: &mut [Endpoint]) {
-    for input in inputs {
-        let is_fixed = graph.find_tensor(&input.tensor).is_some_and(|tensor| fixed.contains(&tensor.node));
-        if let Shape(Some(dims)) = &mut input.shape
-            && let Some(first) = dims.first_mut().filter(|_| is_fixed)
-        {
-            *first = 1;
-        }
     }
 }
 

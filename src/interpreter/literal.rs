@@ -39,8 +39,10 @@ pub(crate) fn read(proto: &TensorProto, memory: &mut Memory) -> Result<Tensor> {
 fn dims(shape: Option<&TensorShapeProto>) -> Result<Vec<usize>> {
     let shape = shape.filter(|shape| !shape.unknown_rank);
     let sizes = shape.map_or(&[][..], |shape| &shape.dim);
-    let dims = sizes.iter().map(|dim| usize::try_from(dim.size));
-    dims.collect::<Result<_, _>>().map_err(|_| Error::new(ErrorKind::InvalidGraph, "a constant of unknown shape"))
+    if sizes.iter().any(|dim| dim.size < 0) {
+        return Err(Error::new(ErrorKind::InvalidGraph, "a constant of unknown shape"));
+    }
+    Ok(sizes.iter().map(|dim| usize::try_from(dim.size).unwrap_or(usize::MAX)).collect())
 }
 
 struct Source<'a> {

@@ -32,15 +32,16 @@ pub struct Limits {
 impl Default for Limits {
     /// Half of the machine's memory, and more steps than a network takes.
     fn default() -> Self {
-        Self { memory: machine_memory().map_or(8 << 30, |bytes| bytes / 2), steps: 50_000_000 }
+        let memory = machine_memory().unwrap_or(16 << 30) / 2;
+        Self { memory: usize::try_from(memory).unwrap_or(usize::MAX / 2), steps: 50_000_000 }
     }
 }
 
 /// How much memory there is, in bytes, where the system tells it in a file (Linux).
-fn machine_memory() -> Option<usize> {
+fn machine_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim_end().parse::<usize>().ok()?.checked_mul(1 << 10)
+    line.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
 /// A graph ready to run. Threads share it; each has a [`super::Session`] of its own.

@@ -391,7 +391,11 @@ impl Tensor {
 }
 
 /// Shapes with more elements are refused, dimensions of zero counted as one: no loop over a shape takes for ever.
+#[cfg(target_pointer_width = "64")]
 const MAX_ELEMENTS: usize = 1 << 34;
+/// A quarter of all the bytes that 32 bits can address.
+#[cfg(not(target_pointer_width = "64"))]
+const MAX_ELEMENTS: usize = 1 << 28;
 
 /// How many elements a tensor of these dimensions has.
 pub(super) fn element_count(dims: &[usize]) -> Result<usize> {
@@ -422,7 +426,7 @@ mod tests {
     fn shapes_that_multiply_past_memory_are_refused() {
         assert_eq!(element_count(&[2, 0, 3]).unwrap(), 0);
         assert_eq!(element_count(&[]).unwrap(), 1);
-        for dims in [&[usize::MAX, 2][..], &[1 << 40, 0], &[1 << 20; 4], &[1; 300]] {
+        for dims in [&[usize::MAX, 2][..], &[usize::MAX / 2, 0], &[1 << 20; 4], &[1; 300]] {
             assert_eq!(element_count(dims).unwrap_err().kind(), ErrorKind::TooLarge);
         }
     }

@@ -11,7 +11,7 @@ use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
 use crate::passes::integer::unroll::{Unrolled, unroll};
-use crate::passes::integer::{computed_shapes, early_bias, fused, loops, lower, sums, unread};
+use crate::passes::integer::{computed_shapes, early_bias, fused, half, loops, lower, sums, unread};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -64,6 +64,20 @@ pub(crate) fn prepare(
         *model = without_leftovers(model, &names)?;
     }
     Ok(chains)
+}
+
+/// Makes floats of 16 bits ones of 32; says so, if there were any.
+///
+/// # Errors
+/// [`ErrorKind::Container`] for another message; those of the pass.
+pub(crate) fn widen_halves(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Option<Warning>> {
+    let names = names_of_graph_def(model, outputs)?;
+    let widened = half::widen(&mut model.graph, outputs, limits)?;
+    if widened == 0 {
+        return Ok(None);
+    }
+    *model = without_leftovers(model, &names)?;
+    Ok(Some(Warning::new("widened", format!("{widened} nodes of 16-bit floats compute with 32 bits now"))))
 }
 
 /// Writes loops of known length out step by step; says of which that was done.

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::{batch_fixed, left_in_float, prepare, unroll_loops};
+use super::{batch_fixed, left_in_float, prepare, unroll_loops, widen_halves};
 use crate::container::Model;
 use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
@@ -42,7 +42,11 @@ pub(super) fn run(
     target.check(chosen.weights, quantize.weight_bits)?;
     check_is_frozen(&model.graph)?;
     let limits = limits(model);
-    let mut warnings = if target.is_litert() { prepare_loops(model, &limits)? } else { Vec::new() };
+    let outputs = model.outputs();
+    let mut warnings: Vec<Warning> = widen_halves(model, &outputs, &limits)?.into_iter().collect();
+    if target.is_litert() {
+        warnings.extend(prepare_loops(model, &limits)?);
+    }
     let outputs = model.outputs();
     let folded = prepare(model, &outputs, target, &limits)?;
     let (fed, inputs, outputs) = (placeholders(&model.graph), float_inputs(&model.graph), model.outputs());

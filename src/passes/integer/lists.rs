@@ -22,7 +22,8 @@ use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, Input, NodeId};
-use crate::proto::tensorflow::{AttrValue, attr_value};
+use crate::proto::tensorflow::tensor_shape_proto::Dim;
+use crate::proto::tensorflow::{AttrValue, TensorShapeProto, attr_value};
 
 /// Which input of an op tells the converter the shape of a list's elements; others do so too, and are not asked.
 fn element_shape_slot(op: &str) -> Option<usize> {
@@ -94,12 +95,24 @@ fn open_inputs(graph: &Graph) -> Option<Vec<NodeId>> {
     Some(open)
 }
 
-fn fix_first_dimension(graph: &mut Graph, input: NodeId) {
-    let mut shape = graph.attr_shape(input, "shape").unwrap_or_default();
-    if let Some(first) = shape.dim.first_mut() {
-        first.size = 1;
+/// Gives an input of the file a shape; says whether it is one.
+pub(crate) fn give_shape(graph: &mut Graph, input: NodeId, dims: &[i64]) -> bool {
+    let is_input = graph.op(input) == "Placeholder" && graph.is_original(input);
+    if is_input {
+        let dim = dims.iter().map(|&size| Dim { size, ..Dim::default() }).collect();
+        let shape = TensorShapeProto { dim, unknown_rank: false };
+        graph.set_attr(input, "shape", AttrValue { value: Some(attr_value::Value::Shape(shape)) }.encode_to_vec());
     }
-    graph.set_attr(input, "shape", AttrValue { value: Some(attr_value::Value::Shape(shape)) }.encode_to_vec());
+    is_input
+}
+
+fn fix_first_dimension(graph: &mut Graph, input: NodeId) {
+    let shape = graph.attr_shape(input, "shape").unwrap_or_default();
+    let mut dims: Vec<i64> = shape.dim.iter().map(|dim| dim.size).collect();
+    if let Some(first) = dims.first_mut() {
+        *first = 1;
+    }
+    give_shape(graph, input, &dims);
 }
 
 /// Whether the elements of lists that are made of a tensor are batches of one, as far as that follows from the inputs.

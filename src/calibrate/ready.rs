@@ -1,0 +1,108 @@
+//! A frozen model made ready for its converter before it is run: floats of 32 bits, one sample a run, no loops.
+
+use super::feed::{Feeds, Fitted};
+use super::work::tensors;
+use crate::container::Model;
+use crate::document::Warning;
+use crate::error::Result;
+use crate::freeze::report::{Endpoint, FreezeReport};
+use crate::graph::tensor::{Shape, data_type_name};
+use crate::graph::{Graph, NodeId};
+use crate::interpreter::Limits;
+use crate::passes::integer::half::is_half;
+use crate::passes::integer::lists::{fix_batch, give_shape};
+use crate::proto::tensorflow::DataType;
+use crate::rewrite::{batch_fixed, unroll_loops, widen_halves};
+
+/// Makes floats of 16 bits ones of 32; says so.
+///
+/// # Errors
+/// Those of the pass.
+pub(super) fn widen(model: &mut Model, frozen: &mut FreezeReport, limits: &Limits) -> Result<Option<Warning>> {
+    let outputs = tensors(&model.graph, &frozen.outputs);
+    let widened = widen_halves(model, &outputs, limits)?;
+    for end in frozen.inputs.iter_mut().chain(&mut frozen.outputs).filter(|end| is_half(end.data_type)) {
+        end.data_type = DataType::DtFloat as i32;
+        end.dtype = data_type_name(end.data_type);
+    }
+    Ok(widened)
+}
+
+/// Writes loops out step by step. Where one stays, and inputs are of open length, they get the length of the samples, if
+/// that makes it a known one.
+///
+/// # Errors
+/// Those of the samples and of the passes.
+pub(super) fn write_loops_out(
+    model: &mut Model,
+    frozen: &mut FreezeReport,
+    samples: &Feeds<'_>,
+    limits: &Limits,
+) -> Result<Vec<Warning>> {
+    let (mut warnings, _) = written_out(model, frozen, limits)?;
+    if !model.graph.ids().any(|node| model.graph.op(node) == "LoopCond") {
+        return Ok(warnings);
+    }
+    let (mut long, mut told) = (model.clone(), frozen.clone());
+    let mut fixed = Vec::new();
+    for (input, of_samples) in told.inputs.iter_mut().zip(&samples.inputs) {
+        fixed.extend(fix_length(&mut long.graph, input, of_samples)?);
+    }
+    if !fixed.is_empty() {
+        let (more, unrolled) = written_out(&mut long, &mut told, limits)?;
+        if unrolled > 0 {
+            (*model, *frozen) = (long, told);
+            let message = format!(
+                "loops go round as often as samples are long: the converter is told that all are as long as these, with {}",
+                fixed.join(", ")
+            );
+            warnings.push(Warning::new("length_fixed", message));
+            warnings.extend(more);
+        }
+    }
+    Ok(warnings)
+}
+
+/// What is told of it, and how many loops were written out.
+fn written_out(model: &mut Model, frozen: &mut FreezeReport, limits: &Limits) -> Result<(Vec<Warning>, usize)> {
+    let fixed = fix_batch(&mut model.graph)?;
+    let mut warnings: Vec<Warning> = batch_fixed(&model.graph, &fixed).into_iter().collect();
+    one_sample_each(&model.graph, &fixed, &mut frozen.inputs);
+    let outputs = tensors(&model.graph, &frozen.outputs);
+    let unrolled = unroll_loops(model, &outputs, limits)?;
+    let count = unrolled.len();
+    warnings.extend(unrolled);
+    Ok((warnings, count))
+}
+
+/// Ends whose batch was fixed say so.
+fn one_sample_each(graph: &Graph, fixed: &[NodeId], inputs: &mut [Endpoint]) {
+    for input in inputs {
+        let is_fixed = graph.find_tensor(&input.tensor).is_some_and(|tensor| fixed.contains(&tensor.node));
+        if let Shape(Some(dims)) = &mut input.shape
+            && let Some(first) = dims.first_mut().filter(|_| is_fixed)
+        {
+            *first = 1;
+        }
+    }
+}
+
+/// Gives the open dimensions of an input, but the batch, the sizes that they have in the samples; says which it has then.
+fn fix_length(graph: &mut Graph, input: &mut Endpoint, samples: &Fitted<'_>) -> Result<Option<String>> {
+    let Some(node) = graph.find_tensor(&input.tensor).map(|tensor| tensor.node) else { return Ok(None) };
+    let sample = samples.samples.sample(0)?;
+    let sizes = sample.dims().iter().map(|&size| i64::try_from(size).unwrap_or(-1));
+    let dims: Vec<i64> = match &input.shape.0 {
+        None => std::iter::once(-1).chain(sizes.skip(1)).collect(),
+        Some(dims) if dims.len() == sample.dims().len() && dims.iter().skip(1).any(|&dim| dim < 0) => {
+            let known = |(place, (&dim, size)): (usize, (&i64, i64))| if place > 0 && dim < 0 { size } else { dim };
+            dims.iter().zip(sizes).enumerate().map(known).collect()
+        }
+        Some(_) => return Ok(None),
+    };
+    if !give_shape(graph, node, &dims) {
+        return Ok(None);
+    }
+    input.shape = Shape(Some(dims));
+    Ok(Some(format!("'{}' {}", input.key, input.shape)))
+}
