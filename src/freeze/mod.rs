@@ -10,6 +10,7 @@
 
 mod constant;
 mod control_flow;
+mod dropout;
 mod emit;
 mod flat;
 mod inline;
@@ -58,6 +59,8 @@ pub struct FreezeOptions {
     pub checkpoint: Option<PathBuf>,
     /// Whether a PlaceholderWithDefault becomes its default.
     pub use_defaults: bool,
+    /// Whether dropouts that were left in the model are taken out.
+    pub drop_dropout: bool,
 }
 
 /// A frozen model.
@@ -107,11 +110,15 @@ pub fn freeze(model: &Model, options: &FreezeOptions) -> Result<Frozen> {
     let library = Library::read(&model.graph, meta_graph.as_deref())?;
     let mut work = Work::start(model, &library, &chosen)?;
     work.finish_edges(options, &chosen)?;
+    let mut report = FreezeReport::default();
+    if options.drop_dropout {
+        report.dropouts = dropout::drop(&mut work.flat);
+        report.warnings.extend(dropouts_dropped(&report.dropouts));
+    }
     let ends = work.name_outputs(&chosen)?;
     let wanted = work.wanted(&chosen, &ends);
     let needed = prune::needed(&work.flat, &wanted, work.has_calls);
     let variables = variables::convert(&mut work.flat, &needed)?;
-    let mut report = FreezeReport::default();
     let contents = work.fill(&variables, options.checkpoint.as_deref(), &library, &mut report)?;
     let order = work.order(&wanted, needed);
     let emitted = emit::emit(&work.flat, &order, contents, model, &library)?;
@@ -120,6 +127,13 @@ pub fn freeze(model: &Model, options: &FreezeOptions) -> Result<Frozen> {
     report.functions_kept = emitted.functions;
     work.describe(model, &chosen, &ends, &order, &frozen, &mut report)?;
     Ok(Frozen { model: frozen, report })
+}
+
+/// What is said of dropouts that were taken out.
+pub(crate) fn dropouts_dropped(names: &[String]) -> Option<Warning> {
+    let first = names.first()?;
+    let message = format!("{} dropouts were left in the model and are taken out, '{first}' first", names.len());
+    Some(Warning::new("dropout_dropped", message))
 }
 
 /// The graph on its way.

@@ -40,6 +40,9 @@ pub struct FreezeReport {
     pub nodes_dropped: usize,
     /// What to look at.
     pub warnings: Vec<Warning>,
+    /// The last nodes of dropouts that were taken out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropouts: Vec<String>,
 }
 
 /// A tensor at which the frozen graph is fed or read.

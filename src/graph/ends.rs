@@ -85,10 +85,14 @@ fn is_made_by_rewriter(name: &str) -> bool {
     scope.trim_end_matches(|end: char| end.is_ascii_digit() || end == '_').ends_with("_quant")
 }
 
+/// Scopes of what only asserts something: frozen graphs keep it when the Assert itself is gone.
+const ASSERTING: [&str; 2] = ["AssertGuard/", "assert_broadcastable/"];
+
 /// What the roles of nodes depend on, beside their edges.
 struct Facts {
     op_stands_aside: PerOp<bool>,
     some_name_stands_aside: bool,
+    some_name_asserts: bool,
     watches: PerOp<bool>,
     holds: PerOp<Holds>,
 }
@@ -107,13 +111,19 @@ impl Facts {
         Self {
             op_stands_aside: graph.per_op(op_stands_aside),
             some_name_stands_aside: some_name_may_stand_aside(graph),
+            some_name_asserts: ASSERTING.iter().any(|part| graph.some_name_may_hold(part)),
             watches: graph.per_op(op_watches),
             holds: graph.per_op(holds),
         }
     }
 
     fn stands_aside(&self, graph: &Graph, node: NodeId) -> bool {
-        *self.op_stands_aside.of(graph, node) || self.some_name_stands_aside && name_stands_aside(graph.name(node))
+        let by_name = || {
+            let asserts = |name: &str| ASSERTING.iter().any(|part| name.contains(part));
+            self.some_name_stands_aside && name_stands_aside(graph.name(node))
+                || self.some_name_asserts && asserts(graph.name(node))
+        };
+        *self.op_stands_aside.of(graph, node) || by_name()
     }
 }
 

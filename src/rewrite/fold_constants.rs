@@ -4,7 +4,8 @@
 use crate::container::{Encoding, MessageKind, Model, OpenOptions};
 use crate::document::Warning;
 use crate::error::{Error, ErrorKind, Result};
-use crate::freeze::{FreezeOptions, freeze};
+use crate::freeze::{FreezeOptions, Frozen, dropouts_dropped, freeze};
+use crate::graph::op_class::draws_numbers;
 use crate::graph::{Graph, TensorRef};
 use crate::interpreter::Limits;
 use crate::options::Target;
@@ -113,16 +114,37 @@ fn tensors(graph: &Graph, names: &[String]) -> Vec<TensorRef> {
 /// # Errors
 /// Those of encoding and of freezing.
 pub(crate) fn without_leftovers(model: &Model, outputs: &[String]) -> Result<Model> {
+    Ok(frozen_again(model, outputs, false)?.0)
+}
+
+/// The same without dropouts that were left in it, if there are any; says which.
+///
+/// # Errors
+/// Those of encoding and of freezing.
+pub(crate) fn without_dropout(model: &mut Model, outputs: &[TensorRef]) -> Result<Option<Warning>> {
+    if !model.graph.ids().any(|node| draws_numbers(model.graph.op(node))) {
+        return Ok(None);
+    }
+    let names = names_of_graph_def(model, outputs)?;
+    let (left, dropouts) = frozen_again(model, &names, true)?;
+    if !dropouts.is_empty() {
+        *model = left;
+    }
+    Ok(dropouts_dropped(&dropouts))
+}
+
+fn frozen_again(model: &Model, outputs: &[String], drop_dropout: bool) -> Result<(Model, Vec<String>)> {
     let encoded = model.encode()?;
     let mut bytes = Vec::with_capacity(usize::try_from(encoded.len()).unwrap_or_default());
     encoded.write(Encoding::Binary, &mut bytes)?;
     let format = Some((MessageKind::GraphDef, Encoding::Binary));
     let again = Model::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })?;
-    let mut left = freeze(&again, &FreezeOptions { outputs: outputs.to_vec(), ..FreezeOptions::default() })?.model;
+    let options = FreezeOptions { outputs: outputs.to_vec(), drop_dropout, ..FreezeOptions::default() };
+    let Frozen { model: mut left, report } = freeze(&again, &options)?;
     left.path.clone_from(&model.path);
     left.encoding = model.encoding;
     left.ends = model.ends.moved(&model.graph, &left.graph);
     // What was replaced has its name no more.
     left.ends.outputs = tensors(&left.graph, outputs);
-    Ok(left)
+    Ok((left, report.dropouts))
 }

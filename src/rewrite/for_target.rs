@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::{batch_fixed, left_in_float, prepare, unroll_loops, widen_halves};
+use super::{batch_fixed, left_in_float, prepare, unroll_loops, widen_halves, without_dropout};
 use crate::container::Model;
 use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
@@ -43,7 +43,9 @@ pub(super) fn run(
     check_is_frozen(&model.graph)?;
     let limits = limits(model);
     let outputs = model.outputs();
-    let mut warnings: Vec<Warning> = widen_halves(model, &outputs, &limits)?.into_iter().collect();
+    let mut warnings: Vec<Warning> = without_dropout(model, &outputs)?.into_iter().collect();
+    let outputs = model.outputs();
+    warnings.extend(widen_halves(model, &outputs, &limits)?);
     if target.is_litert() {
         warnings.extend(prepare_loops(model, &limits)?);
     }

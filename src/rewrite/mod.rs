@@ -21,7 +21,9 @@ use crate::options::{Generation, RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::Report;
 pub use choose::other_rules;
-pub(crate) use fold_constants::{fold_constants, prepare, unroll_loops, widen_halves, without_leftovers};
+pub(crate) use fold_constants::{
+    fold_constants, prepare, unroll_loops, widen_halves, without_dropout, without_leftovers,
+};
 use run::Before;
 pub(crate) use warnings::{batch_fixed, left_in_float};
 
