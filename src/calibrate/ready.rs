@@ -39,6 +39,7 @@ pub(super) fn write_loops_out(
     samples: &Feeds<'_>,
     limits: &Limits,
 ) -> Result<Vec<Warning>> {
+    give_ranks(&mut model.graph, &mut frozen.inputs, samples)?;
     let (mut warnings, _) = written_out(model, frozen, limits)?;
     if !model.graph.ids().any(|node| model.graph.op(node) == "LoopCond") {
         return Ok(warnings);
@@ -65,7 +66,7 @@ pub(super) fn write_loops_out(
 
 /// What is told of it, and how many loops were written out.
 fn written_out(model: &mut Model, frozen: &mut FreezeReport, limits: &Limits) -> Result<(Vec<Warning>, usize)> {
-    let fixed = fix_batch(&mut model.graph)?;
+    let fixed = fix_batch(&mut model.graph, limits)?;
     let mut warnings: Vec<Warning> = batch_fixed(&model.graph, &fixed).into_iter().collect();
     one_sample_each(&model.graph, &fixed, &mut frozen.inputs);
     let outputs = tensors(&model.graph, &frozen.outputs);
@@ -85,6 +86,14 @@ fn one_sample_each(graph: &Graph, fixed: &[NodeId], inputs: &mut [Endpoint]) {
             *first = 1;
         }
     }
+}
+
+/// Gives inputs of which nothing is known the rank of their samples: the converter takes them for single numbers.
+fn give_ranks(graph: &mut Graph, inputs: &mut [Endpoint], samples: &Feeds<'_>) -> Result<()> {
+    for (input, of_samples) in inputs.iter_mut().zip(&samples.inputs).filter(|(input, _)| input.shape.0.is_none()) {
+        fix_length(graph, input, of_samples)?;
+    }
+    Ok(())
 }
 
 /// Gives the open dimensions of an input, but the batch, the sizes that they have in the samples; says which it has then.

@@ -11,6 +11,7 @@ use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
+use crate::passes::integer::unroll::known::begin_with_zeros;
 use crate::passes::integer::unroll::{Unrolled, unroll};
 use crate::passes::integer::{computed_shapes, early_bias, fused, half, loops, lower, sums, unread};
 
@@ -81,14 +82,15 @@ pub(crate) fn widen_halves(model: &mut Model, outputs: &[TensorRef], limits: &Li
     Ok(Some(Warning::new("widened", format!("{widened} nodes of 16-bit floats compute with 32 bits now"))))
 }
 
-/// Writes loops of known length out step by step; says of which that was done.
+/// Writes loops of known length out step by step, and makes first steps simple; says of which loops that was done.
 ///
 /// # Errors
 /// [`ErrorKind::Container`] for another message; those of the pass.
 pub(crate) fn unroll_loops(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<Warning>> {
     let names = names_of_graph_def(model, outputs)?;
     let unrolled = unroll(&mut model.graph, limits)?;
-    if !unrolled.is_empty() {
+    let simplified = begin_with_zeros(&mut model.graph, limits)?;
+    if !unrolled.is_empty() || simplified > 0 {
         *model = without_leftovers(model, &names)?;
     }
     let told = unrolled.iter().map(|Unrolled { name, steps }| {

@@ -96,7 +96,7 @@ fn limits(model: &Model) -> Limits {
 
 /// Loops as the converter wants them; says what was done.
 fn prepare_loops(model: &mut Model, limits: &Limits) -> Result<Vec<Warning>> {
-    let fixed = fix_batch(&mut model.graph)?;
+    let fixed = fix_batch(&mut model.graph, limits)?;
     let mut warnings: Vec<Warning> = batch_fixed(&model.graph, &fixed).into_iter().collect();
     let outputs = model.outputs();
     warnings.extend(unroll_loops(model, &outputs, limits)?);

@@ -47,8 +47,8 @@ pub(crate) fn left_in_float(graph: &Graph, points: &Points) -> Vec<Warning> {
 pub(crate) fn batch_fixed(graph: &Graph, inputs: &[NodeId]) -> Option<Warning> {
     let names: Vec<String> = inputs.iter().map(|&input| format!("'{}'", graph.name(input))).collect();
     let message = format!(
-        "the model takes one sample a run now: the converter wants the lists that loops read and write to be of known \
-         sizes, so the batch of {} is fixed at 1",
+        "the model takes one sample a run now: the converter wants to know how large lists, or the zeros that a network \
+         begins with, are, and they are as the batch of {} is, which is fixed at 1",
         names.join(", ")
     );
     (!names.is_empty()).then(|| Warning::new("batch_fixed", message))

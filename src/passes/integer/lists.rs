@@ -5,7 +5,8 @@
 //! network are batches, and a batch is open: it is fixed at one, in the inputs and in the lists.
 //!
 //! # When it applies
-//! Where a list is made of what an input of one sample leads to, and each of its elements turns out to be a batch of one.
+//! Where a list is made of what an input of one sample leads to, and each of its elements turns out to be a batch of one; and
+//! where zeros that a network begins with are as many as the batch is large: they become constants then.
 //!
 //! # What it leaves alone
 //! Lists whose elements differ in more than the batch, and inputs whose batch is fixed at more than one.
@@ -16,14 +17,17 @@
 
 use prost::Message as _;
 
+use super::computed_shapes::write_as_constants;
+use super::constants::Constants;
 use super::loops::Bodies;
 use super::new_nodes::constant_at;
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
 use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, Input, NodeId};
+use crate::interpreter::Limits;
 use crate::proto::tensorflow::tensor_shape_proto::Dim;
-use crate::proto::tensorflow::{AttrValue, TensorShapeProto, attr_value};
+use crate::proto::tensorflow::{AttrValue, DataType, TensorShapeProto, attr_value};
 
 /// Which input of an op tells the converter the shape of a list's elements; others do so too, and are not asked.
 fn element_shape_slot(op: &str) -> Option<usize> {
@@ -43,18 +47,21 @@ pub(crate) fn open_element_shape(graph: &Graph, node: NodeId) -> Option<Vec<i64>
 /// Fixes the batch at one where lists need it; returns the inputs of which that was done.
 ///
 /// # Errors
-/// Those of inserting nodes.
-pub(crate) fn fix_batch(graph: &mut Graph) -> Result<Vec<NodeId>> {
+/// Those of inserting nodes and of evaluating constants.
+pub(crate) fn fix_batch(graph: &mut Graph, limits: &Limits) -> Result<Vec<NodeId>> {
     let lists: Vec<(NodeId, Vec<i32>)> = graph.ids().filter_map(|node| Some((node, of_one(graph, node)?))).collect();
     let open = open_inputs(graph).unwrap_or_default();
-    if lists.is_empty() || open.is_empty() {
+    let fills = fills_of_open_shape(graph);
+    if lists.is_empty() && fills.is_empty() || open.is_empty() {
         return Ok(Vec::new());
     }
     let mut fixed = graph.clone();
     for &input in &open {
         fix_first_dimension(&mut fixed, input);
     }
-    if !lists_hold_batches_of_one(&fixed) {
+    let helps =
+        if lists.is_empty() { some_are_constant(&fixed, &fills, limits)? } else { lists_hold_batches_of_one(&fixed) };
+    if !helps {
         return Ok(Vec::new());
     }
     let bodies = Bodies::of(&fixed)?;
@@ -67,6 +74,22 @@ pub(crate) fn fix_batch(graph: &mut Graph) -> Result<Vec<NodeId>> {
     }
     *graph = fixed;
     Ok(open)
+}
+
+/// What fills tensors of floats whose shape is not known.
+fn fills_of_open_shape(graph: &Graph) -> Vec<NodeId> {
+    let mut shapes = ShapeCache::default();
+    let is_float = |node: NodeId| graph.tensor_type(node.into()) == Some(DataType::DtFloat);
+    let fills = graph.ids().filter(|&node| graph.op(node) == "Fill" && is_float(node));
+    fills.filter(|&fill| graph.complete_shape_with(fill.into(), &mut shapes).is_none()).collect()
+}
+
+/// Whether some of the nodes become constants once shapes do.
+fn some_are_constant(graph: &Graph, nodes: &[NodeId], limits: &Limits) -> Result<bool> {
+    let mut known = graph.clone();
+    write_as_constants(&mut known, limits)?;
+    let constants = Constants::of(&known, &known.run_order());
+    Ok(nodes.iter().any(|&node| constants.contain(node)))
 }
 
 /// The shape of a list's elements if it is open in the first dimension alone, with one there.
@@ -153,9 +176,25 @@ mod tests {
     #[test]
     fn an_open_batch_becomes_one_where_lists_hold_batches() {
         let mut graph = recurrent("[?,16,8]", "1,0,2");
-        assert_eq!(fix_batch(&mut graph).unwrap(), [graph.find("x").unwrap()]);
+        assert_eq!(fix_batch(&mut graph, &Limits::default()).unwrap(), [graph.find("x").unwrap()]);
         assert_eq!(shapes(&graph), [vec![1, 16, 8], vec![1, 12]].map(Some));
-        assert!(fix_batch(&mut graph).unwrap().is_empty());
+        assert!(fix_batch(&mut graph, &Limits::default()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_open_batch_becomes_one_where_a_network_begins_with_as_many_zeros() {
+        let mut graph = graph_of(
+            "x = Placeholder [?,8]
+             shape = Shape(x) out_type=DT_INT32
+             zero = Const [0]i
+             one = Const [1]i
+             batch = StridedSlice(shape, zero, one, one) T=DT_INT32 shrink_axis_mask=1
+             dims = Pack(batch, batch) T=DT_INT32
+             nothing = Const 0.0
+             state = Fill(dims, nothing)",
+        );
+        assert_eq!(fix_batch(&mut graph, &Limits::default()).unwrap(), [graph.find("x").unwrap()]);
+        assert!(fix_batch(&mut graph, &Limits::default()).unwrap().is_empty());
     }
 
     #[test]
@@ -164,7 +203,7 @@ mod tests {
         for (input, order) in [("[?,?,8]", "0,1,2"), ("[?,4,8]", "0,1,2"), ("[4,16,8]", "1,0,2")] {
             let mut graph = recurrent(input, order);
             let before = shapes(&graph);
-            assert!(fix_batch(&mut graph).unwrap().is_empty(), "{input}");
+            assert!(fix_batch(&mut graph, &Limits::default()).unwrap().is_empty(), "{input}");
             assert_eq!(shapes(&graph), before);
         }
     }

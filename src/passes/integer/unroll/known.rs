@@ -3,6 +3,7 @@
 
 use hashbrown::HashSet;
 
+use super::super::computed_shapes::write_as_constants;
 use super::super::constants::{Constants, computes, evaluate};
 use super::super::new_nodes::{constant, dims_of, take_place};
 use crate::error::Result;
@@ -49,6 +50,28 @@ pub(super) fn write(graph: &mut Graph, since: usize, limits: &Limits) -> Result<
     Ok(())
 }
 
+/// Makes zeros of products with zeros that a network begins with, where it was written out in its steps from the start
+/// (`tf.nn.static_rnn`), and drops sums with them; says of how many nodes.
+///
+/// # Errors
+/// Those of evaluating and inserting.
+pub(crate) fn begin_with_zeros(graph: &mut Graph, limits: &Limits) -> Result<usize> {
+    let fills = |graph: &Graph| -> Vec<NodeId> {
+        let is_float = |node: NodeId| graph.tensor_type(node.into()) == Some(DataType::DtFloat);
+        graph.ids().filter(|&node| graph.op(node) == "Fill" && is_float(node)).collect()
+    };
+    if fills(graph).is_empty() {
+        return Ok(0);
+    }
+    write_as_constants(graph, limits)?;
+    let constants = Constants::of(graph, &graph.run_order());
+    let is_nothing = |fill: NodeId| {
+        constants.contain(fill) && graph.data_input(fill, 1).and_then(|value| graph.const_float(value)) == Some(0.0)
+    };
+    let zeros = fills(graph).into_iter().filter(|&fill| is_nothing(fill)).map(TensorRef::from).collect();
+    simplify_zeros(graph, 0, &constants, zeros)
+}
+
 /// Whether it is no larger than what a cell keeps.
 fn is_small(graph: &Graph, tensor: TensorRef, shapes: &mut ShapeCache) -> bool {
     const MOST: i64 = 1 << 16;
@@ -59,8 +82,14 @@ fn is_small(graph: &Graph, tensor: TensorRef, shapes: &mut ShapeCache) -> bool {
 
 /// Lets what reads a sum of a tensor and zeros read the tensor, and makes zeros of products with zeros. The converter does so
 /// too, and is left with two ranges of one tensor, or with parts that nobody reads.
-fn simplify_zeros(graph: &mut Graph, since: usize, constants: &Constants, mut zeros: HashSet<TensorRef>) -> Result<()> {
+fn simplify_zeros(
+    graph: &mut Graph,
+    since: usize,
+    constants: &Constants,
+    mut zeros: HashSet<TensorRef>,
+) -> Result<usize> {
     let mut shapes = ShapeCache::default();
+    let mut count = 0;
     for node in graph.run_order() {
         if node.index() < since || constants.contain(node) {
             continue;
@@ -77,12 +106,14 @@ fn simplify_zeros(graph: &mut Graph, since: usize, constants: &Constants, mut ze
             let zero = constant(graph, &name, &Value::Filled(0.0, &dims))?;
             take_place(graph, node.into(), zero);
             zeros.insert(zero);
+            count += 1;
         } else {
             let other = if zeros.contains(&a) { b } else { a };
             if graph.complete_shape_with(other, &mut shapes) == Some(dims) {
                 take_place(graph, node.into(), other);
+                count += 1;
             }
         }
     }
-    Ok(())
+    Ok(count)
 }

@@ -17,7 +17,7 @@
 //! `step_0 = Tanh(MatMul(zeros, w) + x:0); step_1 = Tanh(MatMul(step_0, w) + x:1)`, where `x = Unpack(steps)`.
 
 mod exits;
-mod known;
+pub(crate) mod known;
 mod outside;
 mod steps;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A loop written out computes the same, step by step, and others stay.
 
 use super::super::tests::{image, run};
+use super::known::begin_with_zeros;
 use super::{Unrolled, unroll};
 use crate::graph::samples::graph_of;
 use crate::graph::{Graph, Input};
@@ -103,4 +104,25 @@ fn loops_of_unknown_length_stay() {
     }
     let mut drawn = recurrent(FOUR, "noise = RandomUniform(enter_element) dtype=DT_FLOAT\ncell = Sub(row, noise)");
     assert!(unrolled(&mut drawn).is_empty());
+}
+
+#[test]
+fn steps_that_were_written_out_begin_simply_too() {
+    let mut graph = graph_of(
+        "x = Placeholder [1,4,4,2]
+         dims = Const [1,4,4,2]i
+         null = Const 0.0
+         zeros = Fill(dims, null)
+         forget = Sigmoid(x)
+         kept = Mul(zeros, forget)
+         new = Tanh(x)
+         cell = AddV2(kept, new)
+         out = Relu(cell)",
+    );
+    let before = graph.clone();
+    assert_eq!(begin_with_zeros(&mut graph, &Limits::default()).unwrap(), 2);
+    let x = image(2);
+    assert_eq!(run(&before, "out", &x), run(&graph, "out", &x));
+    let read = graph.data_input(graph.find("out").unwrap(), 0).unwrap();
+    assert_eq!(graph.tensor_name(read), "new:0");
 }
