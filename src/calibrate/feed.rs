@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::freeze::report::Endpoint;
 use crate::graph::tensor::Shape;
 use crate::interpreter::{DType, Tensor};
-use crate::samples::{Samples, batch, converted};
+use crate::samples::{Samples, batch, converted, whole};
 
 /// Samples as the user gave them.
 pub struct Feed {
@@ -39,6 +39,8 @@ pub(super) struct Fitted<'f> {
     pub samples: &'f dyn Samples,
     batch: Batch,
     dtype: DType,
+    /// Whether floats are cut to whole numbers.
+    cut: bool,
     /// Whether its only sample is fed in every run.
     pub repeated: bool,
 }
@@ -75,6 +77,14 @@ impl<'f> Feeds<'f> {
             return Err(uneven(&inputs, limit));
         }
         Ok(Self { inputs, runs, first: 0, step: 1 })
+    }
+
+    /// The same, where these inputs get whole numbers of samples of floats, as a Cast makes them.
+    pub(super) fn cut(mut self, inputs: &[String]) -> Self {
+        for input in &mut self.inputs {
+            input.cut = inputs.contains(&input.input.tensor);
+        }
+        self
     }
 
     /// What the inputs are fed with in that run.
@@ -140,7 +150,7 @@ impl<'f> Fitted<'f> {
             return Err(Error::new(ErrorKind::Refused, what).hint("cut it off: --inputs names tensors to feed instead"));
         };
         let batch = batch(&input, samples.sample(0)?.dims())?;
-        Ok(Self { input, samples, batch, dtype, repeated: false })
+        Ok(Self { input, samples, batch, dtype, cut: false, repeated: false })
     }
 
     fn runs(&self, limit: usize) -> usize {
@@ -159,7 +169,10 @@ impl<'f> Fitted<'f> {
 
     fn run(&self, index: usize) -> Result<Tensor> {
         let index = if self.repeated { 0 } else { index };
-        let sample = |index: usize| converted(self.samples.sample(index)?, self.dtype);
+        let sample = |index: usize| {
+            let sample = self.samples.sample(index)?;
+            converted(if self.cut { whole(sample)? } else { sample }, self.dtype)
+        };
         match self.batch {
             Batch::Alone => batch::alone(&sample(index)?),
             Batch::Of(1) => sample(index),

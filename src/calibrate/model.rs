@@ -49,7 +49,9 @@ pub fn calibrate(
     let Frozen { mut model, report: mut frozen } = frozen;
     check_is_float(&model.graph)?;
     let widened = ready::widen(&mut model, &mut frozen, &options.limits)?;
-    let samples = Feeds::new(&frozen.inputs, feeds, options.limit)?;
+    let (integers, told) =
+        if options.target.is_litert() { ready::take_integers(&mut model, &mut frozen)? } else { (Vec::new(), None) };
+    let samples = Feeds::new(&frozen.inputs, feeds, options.limit)?.cut(&integers);
     let mut report = CalibrationReport {
         schema_version: SCHEMA_VERSION,
         tool: TOOL.to_owned(),
@@ -62,7 +64,7 @@ pub fn calibrate(
     fed(&report.fed);
     warn_of_data(&model.graph, &samples, &options.limits, &mut report)?;
 
-    report.warnings.extend(widened);
+    report.warnings.extend(widened.into_iter().chain(told));
     if options.target.is_litert() {
         report.warnings.extend(ready::write_loops_out(&mut model, &mut frozen, &samples, &options.limits)?);
     }

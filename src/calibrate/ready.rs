@@ -12,7 +12,7 @@ use crate::interpreter::Limits;
 use crate::passes::integer::half::is_half;
 use crate::passes::integer::lists::{fix_batch, give_shape};
 use crate::proto::tensorflow::DataType;
-use crate::rewrite::{batch_fixed, unroll_loops, widen_halves};
+use crate::rewrite::{self, batch_fixed, integers_taken, unroll_loops, widen_halves};
 
 /// Makes floats of 16 bits ones of 32; says so.
 ///
@@ -26,6 +26,25 @@ pub(super) fn widen(model: &mut Model, frozen: &mut FreezeReport, limits: &Limit
         end.dtype = data_type_name(end.data_type);
     }
     Ok(widened)
+}
+
+/// Lets inputs of floats that are only cast to integers take those; says which tensors, and of which nodes that was done.
+///
+/// # Errors
+/// Those of the pass.
+pub(super) fn take_integers(model: &mut Model, frozen: &mut FreezeReport) -> Result<(Vec<String>, Option<Warning>)> {
+    let outputs = tensors(&model.graph, &frozen.outputs);
+    let taken = rewrite::take_integers(model, &outputs)?;
+    let mut tensors = Vec::new();
+    for input in &mut frozen.inputs {
+        let node = input.tensor.split(':').next().unwrap_or_default();
+        if let Some(&(_, integers)) = taken.iter().find(|(name, _)| name == node) {
+            input.data_type = integers as i32;
+            input.dtype = data_type_name(input.data_type);
+            tensors.push(input.tensor.clone());
+        }
+    }
+    Ok((tensors, integers_taken(&taken)))
 }
 
 /// Writes loops out step by step. Where one stays, and inputs are of open length, they get the length of the samples, if

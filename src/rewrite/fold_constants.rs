@@ -13,7 +13,8 @@ use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
 use crate::passes::integer::unroll::known::begin_with_zeros;
 use crate::passes::integer::unroll::{Unrolled, unroll};
-use crate::passes::integer::{computed_shapes, early_bias, fused, half, loops, lower, sums, unread};
+use crate::passes::integer::{computed_shapes, early_bias, fused, half, indices, loops, lower, sums, unread};
+use crate::proto::tensorflow::DataType;
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -80,6 +81,21 @@ pub(crate) fn widen_halves(model: &mut Model, outputs: &[TensorRef], limits: &Li
     }
     *model = without_leftovers(model, &names)?;
     Ok(Some(Warning::new("widened", format!("{widened} nodes of 16-bit floats compute with 32 bits now"))))
+}
+
+/// Lets inputs of floats that are only cast to integers take those; says which nodes, and of what type.
+///
+/// # Errors
+/// [`ErrorKind::Container`] for another message; those of dropping the casts.
+pub(crate) fn take_integers(model: &mut Model, outputs: &[TensorRef]) -> Result<Vec<(String, DataType)>> {
+    let names = names_of_graph_def(model, outputs)?;
+    let taken = indices::take_integers(&mut model.graph, outputs);
+    let taken: Vec<(String, DataType)> =
+        taken.into_iter().map(|(input, integers)| (model.graph.name(input).to_owned(), integers)).collect();
+    if !taken.is_empty() {
+        *model = without_leftovers(model, &names)?;
+    }
+    Ok(taken)
 }
 
 /// Writes loops of known length out step by step, and makes first steps simple; says of which loops that was done.

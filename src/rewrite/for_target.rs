@@ -2,7 +2,9 @@
 
 use hashbrown::HashMap;
 
-use super::{batch_fixed, left_in_float, prepare, unroll_loops, widen_halves, without_dropout};
+use super::{
+    batch_fixed, integers_taken, left_in_float, prepare, take_integers, unroll_loops, widen_halves, without_dropout,
+};
 use crate::container::Model;
 use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
@@ -47,6 +49,8 @@ pub(super) fn run(
     let outputs = model.outputs();
     warnings.extend(widen_halves(model, &outputs, &limits)?);
     if target.is_litert() {
+        let outputs = model.outputs();
+        warnings.extend(integers_taken(&take_integers(model, &outputs)?));
         warnings.extend(prepare_loops(model, &limits)?);
     }
     let outputs = model.outputs();

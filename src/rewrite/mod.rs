@@ -22,10 +22,10 @@ use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::Report;
 pub use choose::other_rules;
 pub(crate) use fold_constants::{
-    fold_constants, prepare, unroll_loops, widen_halves, without_dropout, without_leftovers,
+    fold_constants, prepare, take_integers, unroll_loops, widen_halves, without_dropout, without_leftovers,
 };
 use run::Before;
-pub(crate) use warnings::{batch_fixed, left_in_float};
+pub(crate) use warnings::{batch_fixed, integers_taken, left_in_float};
 
 /// A rewritten model, ready to be written, and what was done to it.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use crate::passes::decisions::{BatchNorm, Quantized};
 use crate::passes::integer::kernels::is_not_converted;
 use crate::passes::integer::points::Points;
 use crate::passes::topology::fold::GRADIENT_OP;
+use crate::proto::tensorflow::DataType;
 use crate::report::Output;
 
 /// Which nodes a converter to integers will leave in float.
@@ -52,6 +53,17 @@ pub(crate) fn batch_fixed(graph: &Graph, inputs: &[NodeId]) -> Option<Warning> {
         names.join(", ")
     );
     (!names.is_empty()).then(|| Warning::new("batch_fixed", message))
+}
+
+/// Which inputs of floats take integers.
+pub(crate) fn integers_taken(inputs: &[(String, DataType)]) -> Option<Warning> {
+    let (first, _) = inputs.first()?;
+    let count = inputs.len();
+    let message = format!(
+        "{count} inputs of floats that are only cast to integers take those now, '{first}' first: there is nothing to \
+         quantize in them"
+    );
+    Some(Warning::new("integer_inputs", message))
 }
 
 /// What can be said before anything is done.

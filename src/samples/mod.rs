@@ -121,6 +121,18 @@ pub fn floats(tensor: &Tensor) -> Vec<f32> {
     }
 }
 
+/// Whole numbers of floats, as a Cast makes them; of other types as they are.
+///
+/// # Errors
+/// None, for a tensor that is one.
+#[allow(clippy::cast_possible_truncation)] // as a Cast does
+pub fn whole(sample: Tensor) -> Result<Tensor> {
+    match sample.values::<f32>() {
+        Some(values) => Tensor::new(sample.dims(), values.iter().map(|&value| value as i64).collect()),
+        None => Ok(sample),
+    }
+}
+
 /// The sample as an input of that type takes it: whole numbers stay what they are, where the type holds them.
 ///
 /// # Errors

@@ -33,7 +33,8 @@ NETWORKS = {}
 
 
 def network(shape, kind="uniform"):
-    """One of the networks: the shape of what it is fed, of numbers from 0 to 1, normal ones, bytes or words."""
+    """One of the networks: the shape of what it is fed, of numbers from 0 to 1, normal ones, bytes or words; `None` is an
+    open length."""
 
     def register(build):
         NETWORKS[build.__name__] = (build, shape, kind)
@@ -258,13 +259,32 @@ def cells(x):
     return layers.Dense(4)(layers.GRU(12, reset_after=False)(x))
 
 
+@network((None, 12), "normal")
+def of_open_length(x):
+    return layers.Dense(4)(layers.LSTM(8)(layers.GRU(12, return_sequences=True)(x)))
+
+
+@network((20,), "words as floats")
+def words_as_floats(x):
+    return layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.Embedding(50, 16)(x)))
+
+
+@network(IMAGE)
+def mixed_precision(x):
+    half = {"dtype": "mixed_float16"}
+    x = layers.BatchNormalization(**half)(layers.Conv2D(8, 3, use_bias=False, **half)(x))
+    x = layers.SeparableConv2D(16, 3, **half)(layers.ReLU(**half)(x))
+    return layers.Dense(5, dtype="float32")(layers.GlobalAveragePooling2D(**half)(x))
+
+
 # ---- Making and judging a model
 
 
 def samples(shape, kind):
     random = np.random.RandomState(0)
-    if kind == "words":
-        return random.randint(0, 50, (SAMPLES, *shape)).astype(np.int32)
+    shape = [size or 10 for size in shape]
+    if kind.startswith("words"):
+        return random.randint(0, 50, (SAMPLES, *shape)).astype(np.int32 if kind == "words" else np.float32)
     numbers = random.normal(size=(SAMPLES, *shape)) if kind == "normal" else random.rand(SAMPLES, *shape)
     return (numbers * 255 if kind == "bytes" else numbers).astype(np.float32)
 
@@ -310,7 +330,8 @@ def run(tflite, fed):
     plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     runner = tf.lite.Interpreter(model_content=tflite, experimental_op_resolver_type=plain).get_signature_runner()
     (key,) = runner.get_input_details()
-    rows = [runner(**{key: sample[np.newaxis]}) for sample in fed]
+    taken = runner.get_input_details()[key]["dtype"]
+    rows = [runner(**{key: sample[np.newaxis].astype(taken)}) for sample in fed]
     outputs = {}
     for output, details in runner.get_output_details().items():
         values = np.concatenate([row[output] for row in rows])
