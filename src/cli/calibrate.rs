@@ -184,7 +184,7 @@ pub fn calibrate(
         outputs: args.input.outputs.clone(),
         checkpoint: args.checkpoint.clone().or_else(|| checkpoint_beside(&source.location)),
         use_defaults: true,
-        drop_dropout: true,
+        simplify: true,
     };
     let frozen = stages.run("freeze", || freeze(&model, &freezing))?;
     let feeds = args.data.open(&frozen.report.inputs)?;

@@ -123,7 +123,7 @@ impl CompareArgs {
             outputs: self.input.outputs.clone(),
             checkpoint: checkpoint.map(Path::to_path_buf).or_else(|| checkpoint_beside(&source.location)),
             use_defaults: true,
-            drop_dropout: true,
+            simplify: true,
         };
         freeze(&model, &options)
     }

@@ -96,7 +96,7 @@ pub fn freeze(args: &FreezeArgs, source: &Source, format: FrozenFormat, stages: 
         outputs: args.input.outputs.clone(),
         checkpoint: args.checkpoint.clone().or_else(|| checkpoint_beside(&source.location)),
         use_defaults: args.use_defaults,
-        drop_dropout: false,
+        simplify: false,
     };
     let mut frozen = stages.run("freeze", || freeze::freeze(&model, &options))?;
     if format == FrozenFormat::SavedModel {

@@ -129,7 +129,7 @@ mod tests {
         let format = Some((MessageKind::GraphDef, Encoding::Binary));
         let options = OpenOptions { format, ..OpenOptions::default() };
         let model = Model::open(file_of(lines), &options).unwrap();
-        let options = FreezeOptions { outputs: vec!["out".to_owned()], drop_dropout: true, ..FreezeOptions::default() };
+        let options = FreezeOptions { outputs: vec!["out".to_owned()], simplify: true, ..FreezeOptions::default() };
         let Frozen { model, report } = freeze(&model, &options).unwrap();
         (model.graph.ids().map(|node| model.graph.op(node).to_owned()).collect(), report.dropouts)
     }

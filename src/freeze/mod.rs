@@ -59,8 +59,9 @@ pub struct FreezeOptions {
     pub checkpoint: Option<PathBuf>,
     /// Whether a PlaceholderWithDefault becomes its default.
     pub use_defaults: bool,
-    /// Whether dropouts that were left in the model are taken out.
-    pub drop_dropout: bool,
+    /// Whether what computes nothing is taken out: dropouts that were left in the model, and control edges where there is no
+    /// control flow to order.
+    pub simplify: bool,
 }
 
 /// A frozen model.
@@ -108,10 +109,10 @@ pub fn freeze(model: &Model, options: &FreezeOptions) -> Result<Frozen> {
     let chosen = signature::choose(model, options)?;
     let meta_graph = model.meta_graph();
     let library = Library::read(&model.graph, meta_graph.as_deref())?;
-    let mut work = Work::start(model, &library, &chosen)?;
+    let mut work = Work::start(model, &library, &chosen, options.simplify)?;
     work.finish_edges(options, &chosen)?;
     let mut report = FreezeReport::default();
-    if options.drop_dropout {
+    if options.simplify {
         report.dropouts = dropout::drop(&mut work.flat);
         report.warnings.extend(dropouts_dropped(&report.dropouts));
     }
@@ -150,7 +151,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Takes over the nodes that the outputs need and puts the bodies of their calls in place.
-    fn start(model: &'a Model, library: &Library<'a>, chosen: &Chosen) -> Result<Self> {
+    fn start(model: &'a Model, library: &Library<'a>, chosen: &Chosen, simplify: bool) -> Result<Self> {
         let graph = &model.graph;
         let reachable = reachable(graph, chosen)?;
         let mut calls = Vec::new();
@@ -164,7 +165,7 @@ impl<'a> Work<'a> {
         let mut work = Self { flat: Flat::new(), graph, places: HashMap::new(), own: reachable, has_calls };
         // Where calls are put in place, control edges have nothing left to order; see `inline`.
         let is_old = |&node: &NodeId| inline::is_old_control_flow(graph.op(node));
-        let keeps_control = !has_calls || work.own.iter().any(is_old);
+        let keeps_control = !(has_calls || simplify) || work.own.iter().any(is_old);
         work.take_over(keeps_control)?;
         let mut inliner = Inliner::new(std::mem::take(&mut work.flat), library);
         for (node, call) in calls {
@@ -180,6 +181,7 @@ impl<'a> Work<'a> {
         for (place, &node) in self.own.iter().enumerate() {
             self.places.insert(node, u32::try_from(place).unwrap_or(u32::MAX));
         }
+        let loses_control = |node| !keeps_control && graph.control_inputs(node).next().is_some();
         for &node in &self.own {
             let inputs = graph.inputs(node).filter(|input| keeps_control || input.tensor().is_some());
             let inputs = inputs.map(|input| match input {
@@ -192,7 +194,7 @@ impl<'a> Work<'a> {
                 name,
                 op: Cow::Borrowed(graph.op(node)),
                 device: graph.device(node),
-                changed: graph.is_changed(node) || self.has_calls,
+                changed: graph.is_changed(node) || loses_control(node) || self.has_calls,
                 inputs,
                 attributes: Attributes::File(graph.body(node)),
                 region: 0,

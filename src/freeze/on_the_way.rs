@@ -54,7 +54,7 @@ impl OnTheWay {
             outputs: self.outputs.clone(),
             checkpoint: self.checkpoint.clone().or_else(|| checkpoint_beside(location)),
             use_defaults: false,
-            drop_dropout: false,
+            simplify: false,
         };
         let mut frozen = freeze(model, &options)?;
         let graph = &frozen.model.graph;

@@ -6,7 +6,7 @@ use crate::document::Warning;
 use crate::error::{Error, ErrorKind, Result};
 use crate::freeze::{FreezeOptions, Frozen, dropouts_dropped, freeze};
 use crate::graph::op_class::draws_numbers;
-use crate::graph::{Graph, TensorRef};
+use crate::graph::{Graph, NodeId, TensorRef};
 use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
@@ -135,29 +135,29 @@ pub(crate) fn without_leftovers(model: &Model, outputs: &[String]) -> Result<Mod
     Ok(frozen_again(model, outputs, false)?.0)
 }
 
-/// The same without dropouts that were left in it, if there are any; says which.
+/// The same without what computes nothing, dropouts and control edges; says which dropouts there were.
 ///
 /// # Errors
 /// Those of encoding and of freezing.
-pub(crate) fn without_dropout(model: &mut Model, outputs: &[TensorRef]) -> Result<Option<Warning>> {
-    if !model.graph.ids().any(|node| draws_numbers(model.graph.op(node))) {
+pub(crate) fn simplify(model: &mut Model, outputs: &[TensorRef]) -> Result<Option<Warning>> {
+    let graph = &model.graph;
+    let is_to_go = |node: NodeId| draws_numbers(graph.op(node)) || graph.control_inputs(node).next().is_some();
+    if !graph.ids().any(is_to_go) {
         return Ok(None);
     }
     let names = names_of_graph_def(model, outputs)?;
     let (left, dropouts) = frozen_again(model, &names, true)?;
-    if !dropouts.is_empty() {
-        *model = left;
-    }
+    *model = left;
     Ok(dropouts_dropped(&dropouts))
 }
 
-fn frozen_again(model: &Model, outputs: &[String], drop_dropout: bool) -> Result<(Model, Vec<String>)> {
+fn frozen_again(model: &Model, outputs: &[String], simplify: bool) -> Result<(Model, Vec<String>)> {
     let encoded = model.encode()?;
     let mut bytes = Vec::with_capacity(usize::try_from(encoded.len()).unwrap_or_default());
     encoded.write(Encoding::Binary, &mut bytes)?;
     let format = Some((MessageKind::GraphDef, Encoding::Binary));
     let again = Model::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })?;
-    let options = FreezeOptions { outputs: outputs.to_vec(), drop_dropout, ..FreezeOptions::default() };
+    let options = FreezeOptions { outputs: outputs.to_vec(), simplify, ..FreezeOptions::default() };
     let Frozen { model: mut left, report } = freeze(&again, &options)?;
     left.path.clone_from(&model.path);
     left.encoding = model.encoding;

@@ -2,9 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::{
-    batch_fixed, integers_taken, left_in_float, prepare, take_integers, unroll_loops, widen_halves, without_dropout,
-};
+use super::{batch_fixed, integers_taken, left_in_float, prepare, simplify, take_integers, unroll_loops, widen_halves};
 use crate::container::Model;
 use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
@@ -45,7 +43,7 @@ pub(super) fn run(
     check_is_frozen(&model.graph)?;
     let limits = limits(model);
     let outputs = model.outputs();
-    let mut warnings: Vec<Warning> = without_dropout(model, &outputs)?.into_iter().collect();
+    let mut warnings: Vec<Warning> = simplify(model, &outputs)?.into_iter().collect();
     let outputs = model.outputs();
     warnings.extend(widen_halves(model, &outputs, &limits)?);
     if target.is_litert() {

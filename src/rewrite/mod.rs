@@ -22,7 +22,7 @@ use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::Report;
 pub use choose::other_rules;
 pub(crate) use fold_constants::{
-    fold_constants, prepare, take_integers, unroll_loops, widen_halves, without_dropout, without_leftovers,
+    fold_constants, prepare, simplify, take_integers, unroll_loops, widen_halves, without_leftovers,
 };
 use run::Before;
 pub(crate) use warnings::{batch_fixed, integers_taken, left_in_float};

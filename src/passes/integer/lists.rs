@@ -76,11 +76,11 @@ pub(crate) fn fix_batch(graph: &mut Graph, limits: &Limits) -> Result<Vec<NodeId
     Ok(open)
 }
 
-/// What fills tensors of floats whose shape is not known.
+/// What makes zeros, or tensors of another number, of floats whose shape is not known.
 fn fills_of_open_shape(graph: &Graph) -> Vec<NodeId> {
     let mut shapes = ShapeCache::default();
     let is_float = |node: NodeId| graph.tensor_type(node.into()) == Some(DataType::DtFloat);
-    let fills = graph.ids().filter(|&node| graph.op(node) == "Fill" && is_float(node));
+    let fills = graph.ids().filter(|&node| matches!(graph.op(node), "Fill" | "ZerosLike") && is_float(node));
     fills.filter(|&fill| graph.complete_shape_with(fill.into(), &mut shapes).is_none()).collect()
 }
 
@@ -89,7 +89,12 @@ fn some_are_constant(graph: &Graph, nodes: &[NodeId], limits: &Limits) -> Result
     let mut known = graph.clone();
     write_as_constants(&mut known, limits)?;
     let constants = Constants::of(&known, &known.run_order());
-    Ok(nodes.iter().any(|&node| constants.contain(node)))
+    let mut shapes = ShapeCache::default();
+    let mut is_known = |node: NodeId| match known.op(node) {
+        "ZerosLike" => known.complete_shape_with(node.into(), &mut shapes).is_some(),
+        _ => constants.contain(node),
+    };
+    Ok(nodes.iter().any(|&node| is_known(node)))
 }
 
 /// The shape of a list's elements if it is open in the first dimension alone, with one there.
