@@ -194,6 +194,15 @@ def conv_min_above_max():
 
 
 @case
+def bound_of_two_ranges():
+    """A bound that two ops read, one of which it bounds nothing of."""
+    bound = tf.constant(1.0)
+    parts = [layer(image(), "first", high=0.5), layer(image(name="y"), "second", high=3.0)]
+    low, high = [tf.maximum(tf.minimum(part, bound), 0.0) for part in parts]
+    return fq(low * high, 0, 0.5)
+
+
+@case
 def conv_range_empty():
     return fq(tf.nn.relu(conv(image())), 0.0, 0.0)
 
@@ -812,6 +821,8 @@ UNARY = {
     "l2_normalize": lambda x: tf.nn.l2_normalize(x, 3),
     "lrn": tf.nn.local_response_normalization,
     "clip": lambda x: tf.minimum(tf.maximum(x, -0.5), 0.5),
+    "bounded_above": lambda x: tf.minimum(x, 3.0),
+    "bounded_below": lambda x: tf.maximum(x, -3.0),
     "clip_by_value": lambda x: tf.clip_by_value(x, -0.5, 0.5),
     "cumsum": lambda x: tf.cumsum(x, 1),
     "floor": tf.floor,

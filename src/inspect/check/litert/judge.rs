@@ -57,6 +57,16 @@ pub(super) fn judge(program: &Program<'_>, types: &Types, computed: &[bool], con
     judge.found
 }
 
+/// Whether a bound does what it did although it is cut to the range of what it bounds: nothing there reaches beyond.
+fn bounds_nothing(op: &str, bound: Scale, taken: Scale) -> bool {
+    let ([low, high], [taken_low, taken_high]) = (bound.ends(), taken.ends());
+    match op {
+        "Minimum" => low >= taken_low,
+        "Maximum" => high <= taken_high,
+        _ => false,
+    }
+}
+
 /// By op, whether the model will compute it: the converter has not done so itself, as it does with what weights go
 /// through, and it does not only ask for shapes.
 pub(super) fn computed(program: &Program<'_>) -> Vec<bool> {
@@ -327,6 +337,9 @@ impl Judge<'_, '_> {
         }
         // What an op hands on is of the type of what it reads, until another takes it for its own.
         let [own, taken] = if conversion.behind { [to, from] } else { [from, to] };
+        if !conversion.behind && program.is_constant(conversion.value) && bounds_nothing(op.kind, *own, *taken) {
+            return;
+        }
         if own.cut_off_by(*taken) > CUT && (kernel == Kernel::HandsOn || !conversion.behind) {
             let [low, high] = taken.ends();
             let detail = format!("{} is cut to [{low:.4}, {high:.4}]", self.name(conversion.value));
