@@ -251,9 +251,12 @@ pub fn freeze(data: &[u8]) {
     for checkpoint in ["network/variables/variables", "while_loop/variables/variables", "v1/model.ckpt"] {
         let prefix = format!("{top}/testdata/freeze/{checkpoint}").into();
         let outputs = if checkpoint.starts_with("v1") { vec!["output".to_owned()] } else { Vec::new() };
-        let options = FreezeOptions { checkpoint: Some(prefix), outputs, ..FreezeOptions::default() };
+        let mut options = FreezeOptions { checkpoint: Some(prefix), outputs, ..FreezeOptions::default() };
         let Ok(frozen) = freeze_model(&model, &options) else { continue };
         let _ = (freeze_report::to_text(&frozen.report), layers::in_functions(&model));
+        options.simplify = true;
+        let simple = freeze_model(&model, &options).expect("what can be frozen can be without what computes nothing");
+        assert!(write(&simple.model).is_ok() || write(&frozen.model).is_err());
         let Ok(written) = write(&frozen.model) else { continue };
         let format = Some((MessageKind::GraphDef, Encoding::Binary));
         let again = Model::open(written.into(), &OpenOptions { format, ..OpenOptions::default() })

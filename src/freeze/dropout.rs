@@ -64,14 +64,17 @@ fn dropped_from(flat: &Flat<'_>, node: usize) -> Option<Ref> {
 /// The random numbers that decide what is kept, where a tensor says so in zeros and ones.
 fn random_of_mask(flat: &Flat<'_>, mask: Ref) -> Option<Ref> {
     let mask = passed_on(flat, mask);
-    let inputs = data_inputs(flat, mask);
-    let any = |inputs: Vec<Ref>| inputs.into_iter().find_map(|input| random(flat, input));
-    match (&*flat.nodes[mask.index()].op, &inputs[..]) {
-        ("Cast", &[truth]) => random_of_mask(flat, truth).filter(|_| is(flat, passed_on(flat, truth), "GreaterEqual")),
-        ("GreaterEqual", &[numbers, _]) => random(flat, numbers),
+    let of_truth = |truth: Ref| match data_inputs(flat, truth)[..] {
+        [numbers, _] if is(flat, truth, "GreaterEqual") => random(flat, numbers),
+        _ => None,
+    };
+    match (&*flat.nodes[mask.index()].op, &data_inputs(flat, mask)[..]) {
+        ("Cast", &[truth]) => of_truth(passed_on(flat, truth)),
+        ("GreaterEqual", _) => of_truth(mask),
         ("Floor", &[sum]) => {
             let sum = passed_on(flat, sum);
-            matches!(&*flat.nodes[sum.index()].op, "Add" | "AddV2").then(|| any(data_inputs(flat, sum))).flatten()
+            let is_sum = is(flat, sum, "Add") || is(flat, sum, "AddV2");
+            data_inputs(flat, sum).into_iter().filter(|_| is_sum).find_map(|part| random(flat, part))
         }
         _ => None,
     }
