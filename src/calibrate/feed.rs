@@ -186,8 +186,7 @@ impl<'f> Fitted<'f> {
 
 /// Whether a user may call the input so.
 pub(super) fn is_called(input: &Endpoint, name: &str) -> bool {
-    let node = input.tensor.split(':').next().unwrap_or_default();
-    [input.key.as_str(), &input.tensor, node].contains(&name) || input.was.as_deref() == Some(name)
+    [input.key.as_str(), &input.tensor, input.node()].contains(&name) || input.was.as_deref() == Some(name)
 }
 
 pub(super) fn names(inputs: &[Endpoint]) -> String {

@@ -6,13 +6,13 @@ use crate::container::Model;
 use crate::document::Warning;
 use crate::error::Result;
 use crate::freeze::report::{Endpoint, FreezeReport};
+use crate::graph::Graph;
 use crate::graph::tensor::{Shape, data_type_name};
-use crate::graph::{Graph, NodeId};
 use crate::interpreter::Limits;
 use crate::passes::integer::half::is_half;
-use crate::passes::integer::lists::{fix_batch, give_shape};
+use crate::passes::integer::lists::give_shape;
 use crate::proto::tensorflow::DataType;
-use crate::rewrite::{self, batch_fixed, integers_taken, unroll_loops, widen_halves};
+use crate::rewrite::{self, LoopsDone, integers_taken, widen_halves};
 
 /// Makes floats of 16 bits ones of 32; says so.
 ///
@@ -37,8 +37,7 @@ pub(super) fn take_integers(model: &mut Model, frozen: &mut FreezeReport) -> Res
     let taken = rewrite::take_integers(model, &outputs)?;
     let mut tensors = Vec::new();
     for input in &mut frozen.inputs {
-        let node = input.tensor.split(':').next().unwrap_or_default();
-        if let Some(&(_, integers)) = taken.iter().find(|(name, _)| name == node) {
+        if let Some(&(_, integers)) = taken.iter().find(|(name, _)| name == input.node()) {
             input.data_type = integers as i32;
             input.dtype = data_type_name(input.data_type);
             tensors.push(input.tensor.clone());
@@ -59,7 +58,7 @@ pub(super) fn write_loops_out(
     limits: &Limits,
 ) -> Result<Vec<Warning>> {
     give_ranks(&mut model.graph, &mut frozen.inputs, samples)?;
-    let (mut warnings, _) = written_out(model, frozen, limits)?;
+    let mut warnings = written_out(model, frozen, limits)?.warnings;
     if !model.graph.ids().any(|node| model.graph.op(node) == "LoopCond") {
         return Ok(warnings);
     }
@@ -69,42 +68,33 @@ pub(super) fn write_loops_out(
         fixed.extend(fix_length(&mut long.graph, input, of_samples)?);
     }
     if !fixed.is_empty() {
-        let (more, unrolled) = written_out(&mut long, &mut told, limits)?;
-        if unrolled > 0 {
+        let done = written_out(&mut long, &mut told, limits)?;
+        if done.unrolled > 0 {
             (*model, *frozen) = (long, told);
             let message = format!(
                 "loops go round as often as samples are long: the converter is told that all are as long as these, with {}",
                 fixed.join(", ")
             );
             warnings.push(Warning::new("length_fixed", message));
-            warnings.extend(more);
+            warnings.extend(done.warnings);
         }
     }
     Ok(warnings)
 }
 
-/// What is told of it, and how many loops were written out.
-fn written_out(model: &mut Model, frozen: &mut FreezeReport, limits: &Limits) -> Result<(Vec<Warning>, usize)> {
-    let fixed = fix_batch(&mut model.graph, limits)?;
-    let mut warnings: Vec<Warning> = batch_fixed(&model.graph, &fixed).into_iter().collect();
-    one_sample_each(&model.graph, &fixed, &mut frozen.inputs);
+/// The same for loops of known length; ends whose batch was fixed say so.
+fn written_out(model: &mut Model, frozen: &mut FreezeReport, limits: &Limits) -> Result<LoopsDone> {
     let outputs = tensors(&model.graph, &frozen.outputs);
-    let unrolled = unroll_loops(model, &outputs, limits)?;
-    let count = unrolled.len();
-    warnings.extend(unrolled);
-    Ok((warnings, count))
-}
-
-/// Ends whose batch was fixed say so.
-fn one_sample_each(graph: &Graph, fixed: &[NodeId], inputs: &mut [Endpoint]) {
-    for input in inputs {
-        let is_fixed = graph.find_tensor(&input.tensor).is_some_and(|tensor| fixed.contains(&tensor.node));
+    let done = rewrite::write_loops_out(model, &outputs, limits)?;
+    for input in &mut frozen.inputs {
+        let is_fixed = done.fixed.iter().any(|name| name == input.node());
         if let Shape(Some(dims)) = &mut input.shape
             && let Some(first) = dims.first_mut().filter(|_| is_fixed)
         {
             *first = 1;
         }
     }
+    Ok(done)
 }
 
 /// Gives inputs of which nothing is known the rank of their samples: the converter takes them for single numbers.

@@ -64,6 +64,14 @@ pub struct Endpoint {
     pub shape: Shape,
 }
 
+impl Endpoint {
+    /// The name of the node that makes the tensor.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.tensor.split(':').next().unwrap_or_default()
+    }
+}
+
 /// A variable that became a constant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FrozenVariable {

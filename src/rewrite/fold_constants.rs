@@ -2,19 +2,14 @@
 //! the graph is smaller than it was.
 
 use crate::container::{Encoding, MessageKind, Model, OpenOptions};
-use crate::document::Warning;
 use crate::error::{Error, ErrorKind, Result};
-use crate::freeze::{FreezeOptions, Frozen, dropouts_dropped, freeze};
-use crate::graph::op_class::draws_numbers;
-use crate::graph::{Graph, NodeId, TensorRef};
+use crate::freeze::{FreezeOptions, Frozen, freeze};
+use crate::graph::{Graph, TensorRef};
 use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
-use crate::passes::integer::unroll::known::begin_with_zeros;
-use crate::passes::integer::unroll::{Unrolled, unroll};
-use crate::passes::integer::{computed_shapes, early_bias, fused, half, indices, loops, lower, sums, unread};
-use crate::proto::tensorflow::DataType;
+use crate::passes::integer::{computed_shapes, early_bias, fused, loops, lower, sums, unread};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -69,53 +64,11 @@ pub(crate) fn prepare(
     Ok(chains)
 }
 
-/// Makes floats of 16 bits ones of 32; says so, if there were any.
+/// The outputs' names in a GraphDef.
 ///
 /// # Errors
-/// [`ErrorKind::Container`] for another message; those of the pass.
-pub(crate) fn widen_halves(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Option<Warning>> {
-    let names = names_of_graph_def(model, outputs)?;
-    let widened = half::widen(&mut model.graph, outputs, limits)?;
-    if widened == 0 {
-        return Ok(None);
-    }
-    *model = without_leftovers(model, &names)?;
-    Ok(Some(Warning::new("widened", format!("{widened} nodes of 16-bit floats compute with 32 bits now"))))
-}
-
-/// Lets inputs of floats that are only cast to integers take those; says which nodes, and of what type.
-///
-/// # Errors
-/// [`ErrorKind::Container`] for another message; those of dropping the casts.
-pub(crate) fn take_integers(model: &mut Model, outputs: &[TensorRef]) -> Result<Vec<(String, DataType)>> {
-    let names = names_of_graph_def(model, outputs)?;
-    let taken = indices::take_integers(&mut model.graph, outputs);
-    let taken: Vec<(String, DataType)> =
-        taken.into_iter().map(|(input, integers)| (model.graph.name(input).to_owned(), integers)).collect();
-    if !taken.is_empty() {
-        *model = without_leftovers(model, &names)?;
-    }
-    Ok(taken)
-}
-
-/// Writes loops of known length out step by step, and makes first steps simple; says of which loops that was done.
-///
-/// # Errors
-/// [`ErrorKind::Container`] for another message; those of the pass.
-pub(crate) fn unroll_loops(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<Vec<Warning>> {
-    let names = names_of_graph_def(model, outputs)?;
-    let unrolled = unroll(&mut model.graph, limits)?;
-    let simplified = begin_with_zeros(&mut model.graph, limits)?;
-    if !unrolled.is_empty() || simplified > 0 {
-        *model = without_leftovers(model, &names)?;
-    }
-    let told = unrolled.iter().map(|Unrolled { name, steps }| {
-        Warning::new("unrolled", format!("the loop '{name}' is written out in its {steps} steps"))
-    });
-    Ok(told.collect())
-}
-
-fn names_of_graph_def(model: &Model, outputs: &[TensorRef]) -> Result<Vec<String>> {
+/// [`ErrorKind::Container`] for another message.
+pub(super) fn names_of_graph_def(model: &Model, outputs: &[TensorRef]) -> Result<Vec<String>> {
     if model.kind != MessageKind::GraphDef {
         let what = format!("constants are folded in a GraphDef, and this is a {}", model.kind.name());
         return Err(Error::new(ErrorKind::Container, what).hint("make one first: tfquant freeze MODEL -o frozen.pb"));
@@ -135,23 +88,11 @@ pub(crate) fn without_leftovers(model: &Model, outputs: &[String]) -> Result<Mod
     Ok(frozen_again(model, outputs, false)?.0)
 }
 
-/// The same without what computes nothing, dropouts and control edges; says which dropouts there were.
+/// The same, without what computes nothing if that is asked for; says which dropouts that were.
 ///
 /// # Errors
 /// Those of encoding and of freezing.
-pub(crate) fn simplify(model: &mut Model, outputs: &[TensorRef]) -> Result<Option<Warning>> {
-    let graph = &model.graph;
-    let is_to_go = |node: NodeId| draws_numbers(graph.op(node)) || graph.control_inputs(node).next().is_some();
-    if !graph.ids().any(is_to_go) {
-        return Ok(None);
-    }
-    let names = names_of_graph_def(model, outputs)?;
-    let (left, dropouts) = frozen_again(model, &names, true)?;
-    *model = left;
-    Ok(dropouts_dropped(&dropouts))
-}
-
-fn frozen_again(model: &Model, outputs: &[String], simplify: bool) -> Result<(Model, Vec<String>)> {
+pub(super) fn frozen_again(model: &Model, outputs: &[String], simplify: bool) -> Result<(Model, Vec<String>)> {
     let encoded = model.encode()?;
     let mut bytes = Vec::with_capacity(usize::try_from(encoded.len()).unwrap_or_default());
     encoded.write(Encoding::Binary, &mut bytes)?;

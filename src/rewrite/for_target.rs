@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::{batch_fixed, integers_taken, left_in_float, prepare, simplify, take_integers, unroll_loops, widen_halves};
+use super::{integers_taken, left_in_float, prepare, simplify, take_integers, widen_halves, write_loops_out};
 use crate::container::Model;
 use crate::document::{SCHEMA_VERSION, TOOL, Warning};
 use crate::error::{ErrorKind, Result};
@@ -12,7 +12,6 @@ use crate::interpreter::Limits;
 use crate::options::{ConstantRanges, Generation, Quantize, RewriteOptions, Target, TopologyOnly};
 use crate::passes::constant_ranges::{Wanted, check_names, float_inputs, given};
 use crate::passes::decisions::{InsertedFakeQuant, Layer, Role};
-use crate::passes::integer::lists::fix_batch;
 use crate::passes::integer::place::{self, place};
 use crate::passes::integer::points::points;
 use crate::passes::integer::weights::{self, WeightRules, WeightsDone};
@@ -49,7 +48,8 @@ pub(super) fn run(
     if target.is_litert() {
         let outputs = model.outputs();
         warnings.extend(integers_taken(&take_integers(model, &outputs)?));
-        warnings.extend(prepare_loops(model, &limits)?);
+        let outputs = model.outputs();
+        warnings.extend(write_loops_out(model, &outputs, &limits)?.warnings);
     }
     let outputs = model.outputs();
     let folded = prepare(model, &outputs, target, &limits)?;
@@ -94,15 +94,6 @@ fn limits(model: &Model) -> Limits {
     let limits = Limits::default();
     let most = model.bytes().len().saturating_mul(FOR_EACH_BYTE).saturating_add(AT_LEAST);
     Limits { memory: limits.memory.min(most), ..limits }
-}
-
-/// Loops as the converter wants them; says what was done.
-fn prepare_loops(model: &mut Model, limits: &Limits) -> Result<Vec<Warning>> {
-    let fixed = fix_batch(&mut model.graph, limits)?;
-    let mut warnings: Vec<Warning> = batch_fixed(&model.graph, &fixed).into_iter().collect();
-    let outputs = model.outputs();
-    warnings.extend(unroll_loops(model, &outputs, limits)?);
-    Ok(warnings)
 }
 
 fn placeholders(graph: &Graph) -> Vec<TensorRef> {

@@ -5,6 +5,7 @@
 mod choose;
 mod fold_constants;
 mod for_target;
+mod ready;
 mod run;
 mod warnings;
 
@@ -21,11 +22,10 @@ use crate::options::{Generation, RewriteOptions, Rules};
 use crate::passes::decisions::{BatchNorm, FoldOutcome, Outcome};
 use crate::report::Report;
 pub use choose::other_rules;
-pub(crate) use fold_constants::{
-    fold_constants, prepare, simplify, take_integers, unroll_loops, widen_halves, without_leftovers,
-};
+pub(crate) use fold_constants::{fold_constants, prepare, without_leftovers};
+pub(crate) use ready::{LoopsDone, simplify, take_integers, widen_halves, write_loops_out};
 use run::Before;
-pub(crate) use warnings::{batch_fixed, integers_taken, left_in_float};
+pub(crate) use warnings::{integers_taken, left_in_float};
 
 /// A rewritten model, ready to be written, and what was done to it.
 #[derive(Debug)]

@@ -18,9 +18,10 @@ use prost::Message as _;
 
 use super::constants::evaluate;
 use super::new_nodes::{constant_at, dims_of, make_room, pivot_of, take_place};
+use super::parts::{END, Parts};
 use crate::error::Result;
-use crate::graph::attr::{Attrs, Tensor as Value};
-use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
+use crate::graph::attr::Tensor as Value;
+use crate::graph::{Graph, NodeId, TensorRef};
 use crate::interpreter::Limits;
 use crate::proto::tensorflow::attr_value::Value as Attr;
 use crate::proto::tensorflow::{AttrValue, DataType};
@@ -35,18 +36,24 @@ pub(crate) fn is_half(number: i32) -> bool {
 /// # Errors
 /// Those of evaluating constants and of inserting nodes.
 pub(crate) fn widen(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<usize> {
-    let halves: Vec<NodeId> = graph.ids().filter(|&node| !half_attrs(graph, node).is_empty()).collect();
-    let (constants, others): (Vec<NodeId>, Vec<NodeId>) = halves.iter().partition(|&&node| graph.op(node) == "Const");
-    widen_constants(graph, &constants, limits)?;
-    for &node in &others {
-        for (name, value) in half_attrs(graph, node) {
-            graph.set_attr(node, &name, AttrValue { value: Some(value) }.encode_to_vec());
+    let mut constants = Vec::new();
+    let mut others = Vec::new();
+    for node in graph.ids() {
+        match half_attrs(graph, node) {
+            attrs if attrs.is_empty() => {}
+            _ if graph.op(node) == "Const" => constants.push(node),
+            attrs => others.push((node, attrs)),
         }
     }
-    for node in others {
+    let count = constants.len() + others.len();
+    widen_constants(graph, &constants, limits)?;
+    for (node, attrs) in others {
+        for (name, value) in attrs {
+            graph.set_attr(node, &name, AttrValue { value: Some(value) }.encode_to_vec());
+        }
         drop_cast(graph, node, outputs)?;
     }
-    Ok(halves.len())
+    Ok(count)
 }
 
 /// The attributes that say half precision, as they are when widened.
@@ -90,19 +97,12 @@ fn drop_cast(graph: &mut Graph, node: NodeId, outputs: &[TensorRef]) -> Result<(
     if !is_float("SrcT") || !is_float("DstT") || graph.control_inputs(node).next().is_some() {
         return Ok(());
     }
-    take_place(graph, node.into(), whole);
     if outputs.contains(&node.into()) {
-        let (device, name) = (graph.device(node).to_owned(), make_room(graph, node)?);
-        let mut attrs = Attrs::default();
-        attrs.data_type("T", DataType::DtFloat);
-        let new = NewNode {
-            name: &name,
-            op: "Identity",
-            device: &device,
-            inputs: &[Input::Data(whole)],
-            attrs: attrs.as_bytes(),
-        };
-        graph.insert(new)?;
+        let mut parts = Parts::in_place_of(graph, node, None)?;
+        let named = parts.unary(END, "Identity", whole)?;
+        parts.end_with(named);
+    } else {
+        take_place(graph, node.into(), whole);
     }
     Ok(())
 }
