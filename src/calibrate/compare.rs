@@ -97,10 +97,13 @@ pub fn compare(
     done: &(dyn Fn(usize, usize) -> bool + Sync),
 ) -> Result<Comparison> {
     let [a, b] = models;
-    let samples = [
-        Feeds::new(&a.report.inputs, &feeds[0], options.limit)?,
-        Feeds::new(&b.report.inputs, &feeds[1], options.limit)?,
-    ];
+    let samples = |own: &Frozen, other: &Frozen, feeds| {
+        let of_other = other.report.inputs.iter().flat_map(|input| [&input.key, &input.tensor]);
+        let unread: Vec<String> =
+            own.report.unread.iter().chain(&other.report.unread).chain(of_other).cloned().collect();
+        Feeds::new(&own.report.inputs, &unread, feeds, options.limit)
+    };
+    let samples = [samples(a, b, &feeds[0])?, samples(b, a, &feeds[1])?];
     let runs = samples[0].runs;
     if samples[1].runs != runs {
         return Err(Error::new(ErrorKind::Options, "the models' inputs have different batch sizes")

@@ -46,8 +46,11 @@ pub(super) struct Fitted<'f> {
 }
 
 /// The samples of all inputs of a network, in their order.
+#[derive(Clone)]
 pub(super) struct Feeds<'f> {
     pub inputs: Vec<Fitted<'f>>,
+    /// What the samples are called that are for inputs which no output reads.
+    pub unread: Vec<&'f str>,
     /// How many runs they make.
     pub runs: usize,
     /// The first of them, and from one to the next.
@@ -56,9 +59,12 @@ pub(super) struct Feeds<'f> {
 }
 
 impl<'f> Feeds<'f> {
-    /// Finds out which go to which. No more than `limit` samples are used.
-    pub(super) fn new(inputs: &[Endpoint], feeds: &'f [Feed], limit: usize) -> Result<Self> {
-        let mut inputs: Vec<Fitted> = matched(inputs, feeds)?
+    /// Finds out which go to which, but those for inputs that are `unread`. No more than `limit` samples are used.
+    pub(super) fn new(inputs: &[Endpoint], unread: &[String], feeds: &'f [Feed], limit: usize) -> Result<Self> {
+        let is_unread = |name: &str| is_among(unread, name) && !inputs.iter().any(|input| is_called(input, name));
+        let (unread, feeds): (Vec<&Feed>, Vec<&Feed>) =
+            feeds.iter().partition(|feed| feed.name.as_deref().is_some_and(is_unread));
+        let mut inputs: Vec<Fitted> = matched(inputs, &feeds)?
             .into_iter()
             .map(|(input, feed)| Fitted::new(input.clone(), &*feed.samples))
             .collect::<Result<_>>()?;
@@ -76,7 +82,8 @@ impl<'f> Feeds<'f> {
         if inputs.iter().any(|input| !input.repeated && input.runs(limit) != runs) {
             return Err(uneven(&inputs, limit));
         }
-        Ok(Self { inputs, runs, first: 0, step: 1 })
+        let unread = unread.into_iter().filter_map(|feed| feed.name.as_deref()).collect();
+        Ok(Self { inputs, unread, runs, first: 0, step: 1 })
     }
 
     /// The same, where these inputs get whole numbers of samples of floats, as a Cast makes them.
@@ -95,7 +102,7 @@ impl<'f> Feeds<'f> {
     /// So many of the runs, from the first to the last, or as many that lie between those.
     pub(super) fn spread(&self, runs: usize, between: bool) -> Self {
         let step = self.step_of(runs);
-        Self { inputs: self.inputs.clone(), runs, first: if between { step / 2 } else { 0 }, step }
+        Self { runs, first: if between { step / 2 } else { 0 }, step, ..self.clone() }
     }
 
     /// The numbers of all runs but so many that are spread over them, and those.
@@ -115,7 +122,7 @@ impl<'f> Feeds<'f> {
 ///
 /// # Errors
 /// [`ErrorKind::Options`] for an input that nothing is for, and for what is for no input.
-fn matched<'a, 'f>(inputs: &'a [Endpoint], feeds: &'f [Feed]) -> Result<Vec<(&'a Endpoint, &'f Feed)>> {
+fn matched<'a, 'f>(inputs: &'a [Endpoint], feeds: &[&'f Feed]) -> Result<Vec<(&'a Endpoint, &'f Feed)>> {
     let is_for = |feed: &Feed, input: &Endpoint| match &feed.name {
         Some(name) => is_called(input, name),
         None => inputs.len() == 1,
@@ -130,7 +137,7 @@ fn matched<'a, 'f>(inputs: &'a [Endpoint], feeds: &'f [Feed]) -> Result<Vec<(&'a
         return Err(Error::new(ErrorKind::Options, what).hint(format!("the inputs are {}", names(inputs))));
     }
     let find = |input| {
-        let mut own = feeds.iter().filter(|feed| !by_name || is_for(feed, input));
+        let mut own = feeds.iter().copied().filter(|feed| !by_name || is_for(feed, input));
         match (own.next(), own.next()) {
             (Some(feed), None) => Ok((input, feed)),
             (None, _) => Err(unfed(input, feeds)),
@@ -189,11 +196,17 @@ pub(super) fn is_called(input: &Endpoint, name: &str) -> bool {
     [input.key.as_str(), &input.tensor, input.node()].contains(&name) || input.was.as_deref() == Some(name)
 }
 
+/// Whether that name is among these, as a node's or as its first tensor's.
+fn is_among(names: &[String], name: &str) -> bool {
+    let node = |name: &str| name.strip_suffix(":0").unwrap_or(name).to_owned();
+    names.iter().any(|among| node(among) == node(name))
+}
+
 pub(super) fn names(inputs: &[Endpoint]) -> String {
     inputs.iter().map(|input| format!("'{}'", input.key)).collect::<Vec<_>>().join(", ")
 }
 
-fn unfed(input: &Endpoint, feeds: &[Feed]) -> Error {
+fn unfed(input: &Endpoint, feeds: &[&Feed]) -> Error {
     let given: Vec<&str> = feeds.iter().filter_map(|feed| feed.name.as_deref()).collect();
     Error::new(ErrorKind::Options, format!("there are no samples for the input '{}'", input.key)).hint(
         if given.is_empty() {
@@ -272,13 +285,13 @@ mod tests {
     fn a_fixed_batch_takes_so_many_samples() {
         let tokens = [input("tokens", DataType::DtInt32, &[4, 3])];
         let feeds = [feed(None, &counted(&[10, 3]))];
-        let fed = Feeds::new(&tokens, &feeds, usize::MAX).unwrap();
+        let fed = Feeds::new(&tokens, &[], &feeds, usize::MAX).unwrap();
         assert_eq!((fed.runs, fed.inputs[0].used(fed.runs)), (2, 8));
         let second = &fed.run(1).unwrap()[0];
         assert_eq!((second.dims(), second.values::<i32>().unwrap()[0]), (&[4, 3][..], 12));
-        assert!(said(Feeds::new(&tokens, &feeds, 3)).contains("3 samples do not fill a batch of 4 of 'tokens'"));
+        assert!(said(Feeds::new(&tokens, &[], &feeds, 3)).contains("3 samples do not fill a batch of 4 of 'tokens'"));
         let open = [input("tokens", DataType::DtInt64, &[-1, -1])];
-        let fed = Feeds::new(&open, &feeds, 6).unwrap();
+        let fed = Feeds::new(&open, &[], &feeds, 6).unwrap();
         assert_eq!((fed.runs, fed.run(5).unwrap()[0].values::<i64>().unwrap()), (6, &[15, 16, 17][..]));
     }
 
@@ -295,26 +308,30 @@ mod tests {
         };
         let inputs = [image, ids, rate];
         let even = feeds(6);
-        let fed = Feeds::new(&inputs, &even, usize::MAX).unwrap();
+        let fed = Feeds::new(&inputs, &[], &even, usize::MAX).unwrap();
         assert_eq!(fed.runs, 3);
         let last = fed.run(2).unwrap();
         assert_eq!(last[0].values::<f32>().unwrap(), [4.0, 5.0]);
         assert_eq!((last[1].dims(), last[1].values::<i32>().unwrap()), (&[2][..], &[4, 5][..]));
         assert_eq!((last[2].rank(), last[2].values::<f32>().unwrap()), (0, &[0.0][..]));
         assert!(
-            said(Feeds::new(&inputs, &feeds(8), usize::MAX)).ends_with("'image' 3, 'ids' 8 in batches of 2, 'rate' 1")
+            said(Feeds::new(&inputs, &[], &feeds(8), usize::MAX))
+                .ends_with("'image' 3, 'ids' 8 in batches of 2, 'rate' 1")
         );
-        assert!(said(Feeds::new(&inputs[..2], &even, usize::MAX)).contains("for 'rate', which is no input"));
-        assert!(said(Feeds::new(&inputs, &even[1..], usize::MAX)).contains("no samples for the input 'ids'"));
+        assert!(said(Feeds::new(&inputs[..2], &[], &even, usize::MAX)).contains("for 'rate', which is no input"));
+        assert!(said(Feeds::new(&inputs, &[], &even[1..], usize::MAX)).contains("no samples for the input 'ids'"));
+        let unread = ["rate".to_owned(), "image_1".to_owned()];
+        let fed = Feeds::new(&inputs[..2], &unread, &even, usize::MAX).unwrap();
+        assert_eq!((fed.inputs.len(), fed.unread), (2, vec!["rate"]), "an image is an input");
     }
 
     #[test]
     fn a_sample_may_be_all_that_an_input_takes() {
         let frame = [input("frame", DataType::DtFloat, &[1, 2, 3])];
         let feeds = [feed(None, &counted(&[5, 1, 2, 3]))];
-        let fed = Feeds::new(&frame, &feeds, usize::MAX).unwrap();
+        let fed = Feeds::new(&frame, &[], &feeds, usize::MAX).unwrap();
         assert_eq!((fed.runs, fed.run(4).unwrap()[0].dims()), (5, &[1, 2, 3][..]));
         let other = [feed(None, &counted(&[5, 3, 2]))];
-        assert!(said(Feeds::new(&frame, &other, usize::MAX)).contains("[3, 2] do not fit the input 'frame_1:0'"));
+        assert!(said(Feeds::new(&frame, &[], &other, usize::MAX)).contains("[3, 2] do not fit the input 'frame_1:0'"));
     }
 }

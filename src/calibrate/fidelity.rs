@@ -1,15 +1,14 @@
 //! How near one graph's tensors are to another's while both run on the same samples.
 //!
-//! Each sample is run by the first graph, whose tensors are held until the second has computed those that stand against
-//! them: memory is that of one sample a thread, however many there are.
-
-use std::collections::VecDeque;
+//! A tensor of the first graph is held until the second has computed what stands against it. Where these are many, both run
+//! at the same time: memory is that of the tensors alive, however many samples and layers there are.
 
 use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::blocks::in_blocks;
 use super::feed::Feeds;
+use super::handed::side_by_side;
 use crate::error::Result;
 use crate::graph::TensorRef;
 use crate::interpreter::{Plan, Session, Tensor, in_vectors};
@@ -166,22 +165,31 @@ pub(super) fn measure<J: Default + Send>(
     let start = || [0, 1].map(|side: usize| Session::new(sides[side].plan));
     let fresh = || (vec![Sums::default(); pairs.len()], J::default());
     let add = |sessions: &mut [Session<'_>; 2], (sums, notes): &mut (Vec<Sums>, J), index: usize| {
-        let mut held: HashMap<usize, VecDeque<Tensor>> = HashMap::new();
         let [first, second] = sessions;
-        let results = run(first, &sides[0], index, &mut |at, tensor| {
-            if let Some(&place) = places[0].get(&at) {
-                held.entry(place).or_default().push_back(tensor.clone());
-            }
-        })?;
-        let others = run(second, &sides[1], index, &mut |at, other| {
-            let Some(&place) = places[1].get(&at) else { return };
-            let Some(tensor) = held.get_mut(&place).and_then(VecDeque::pop_front) else { return };
-            if let (Some(values), Some(others)) = (tensor.values::<f32>(), other.values::<f32>())
-                && tensor.dims() == other.dims()
-            {
-                sums[place].add(&Sums::of(values, others, pairs[place].range));
-            }
-        })?;
+        let (results, others) = side_by_side(
+            |mut giver| {
+                run(first, &sides[0], index, &mut |at, tensor| {
+                    if let Some(&place) = places[0].get(&at)
+                        && tensor.values::<f32>().is_some()
+                    {
+                        giver.give(place, tensor);
+                    }
+                })
+            },
+            |taker| {
+                run(second, &sides[1], index, &mut |at, other| {
+                    if let Some(&place) = places[1].get(&at)
+                        && let Some(others) = other.values::<f32>()
+                        && let Some(tensor) = taker.take(place)
+                        && let Some(values) = tensor.values::<f32>()
+                        && tensor.dims() == other.dims()
+                    {
+                        sums[place].add(&Sums::of(values, others, pairs[place].range));
+                    }
+                })
+            },
+        );
+        let (results, others) = (results?, others?);
         judge(notes, index, [&results, &others])
     };
     let blocks = in_blocks(sides[0].feeds.runs, threads, &start, &fresh, &add, done)?;

@@ -25,6 +25,7 @@ pub mod data;
 mod entropy;
 mod feed;
 mod fidelity;
+mod handed;
 mod head;
 mod histogram;
 mod look;

@@ -51,7 +51,7 @@ pub fn calibrate(
     let widened = ready::widen(&mut model, &mut frozen, &options.limits)?;
     let (integers, told) =
         if options.target.is_litert() { ready::take_integers(&mut model, &mut frozen)? } else { (Vec::new(), None) };
-    let samples = Feeds::new(&frozen.inputs, feeds, options.limit)?.cut(&integers);
+    let samples = Feeds::new(&frozen.inputs, &frozen.unread, feeds, options.limit)?.cut(&integers);
     let mut report = CalibrationReport {
         schema_version: SCHEMA_VERSION,
         tool: TOOL.to_owned(),
@@ -109,6 +109,10 @@ fn word(choice: &impl Serialize) -> String {
 
 /// Says what about the samples is probably not what was meant.
 fn warn_of_data(graph: &Graph, samples: &Feeds<'_>, limits: &Limits, report: &mut CalibrationReport) -> Result<()> {
+    for unread in &samples.unread {
+        let message = format!("the samples for '{unread}' are left out: no output needs that input");
+        report.warnings.push(Warning::new("samples_unread", message));
+    }
     for (input, fed) in samples.inputs.iter().map(|input| &input.input).zip(&report.fed) {
         if fed.left_over > 0 && fed.count > 1 {
             let Fed { tensor, left_over, count, .. } = fed;

@@ -123,18 +123,19 @@ fn passed_on(flat: &Flat<'_>, tensor: Ref) -> Ref {
 
 #[cfg(test)]
 mod tests {
+    use super::super::report::FreezeReport;
     use super::super::{FreezeOptions, Frozen, freeze};
     use crate::container::{Encoding, MessageKind, Model, OpenOptions};
     use crate::graph::samples::file_of;
 
-    /// The ops that are left of a graph up to `out`, when dropouts are taken out.
-    fn left(lines: &str) -> (Vec<String>, Vec<String>) {
+    /// The ops that are left of a graph up to `out`, when dropouts are taken out, and what is said of that.
+    fn left(lines: &str) -> (Vec<String>, FreezeReport) {
         let format = Some((MessageKind::GraphDef, Encoding::Binary));
         let options = OpenOptions { format, ..OpenOptions::default() };
         let model = Model::open(file_of(lines), &options).unwrap();
         let options = FreezeOptions { outputs: vec!["out".to_owned()], simplify: true, ..FreezeOptions::default() };
         let Frozen { model, report } = freeze(&model, &options).unwrap();
-        (model.graph.ids().map(|node| model.graph.op(node).to_owned()).collect(), report.dropouts)
+        (model.graph.ids().map(|node| model.graph.op(node).to_owned()).collect(), report)
     }
 
     const RANDOM: &str = "
@@ -169,17 +170,19 @@ mod tests {
              kept = Mul(x, scale)
              out = SelectV2(truth, kept, zero)",
         ] {
-            let (ops, dropouts) = left(&format!("{RANDOM}\n{form}"));
+            let (ops, report) = left(&format!("{RANDOM}\n{form}"));
             assert_eq!(
-                (ops, dropouts),
-                (vec!["Placeholder".to_owned(), "Identity".to_owned()], vec!["out".to_owned()])
+                (&ops[..], &report.dropouts[..]),
+                (&["Placeholder", "Identity"].map(str::to_owned)[..], &["out".to_owned()][..])
             );
+            let unread: &[&str] = if form.contains("Placeholder") { &["keep"] } else { &[] };
+            assert_eq!(report.unread, unread);
         }
     }
 
     #[test]
     fn other_random_numbers_stay() {
-        let (ops, dropouts) = left(&format!("{RANDOM}\nout = Mul(x, random)"));
-        assert!(ops.contains(&"RandomUniform".to_owned()) && dropouts.is_empty(), "{ops:?}");
+        let (ops, report) = left(&format!("{RANDOM}\nout = Mul(x, random)"));
+        assert!(ops.contains(&"RandomUniform".to_owned()) && report.dropouts.is_empty(), "{ops:?}");
     }
 }

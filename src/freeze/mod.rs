@@ -496,9 +496,14 @@ impl<'a> Work<'a> {
                 Err(key) => {
                     let message = format!("the input '{key}' is read by no output and is left out");
                     report.warnings.push(Warning::new("input_unused", message));
+                    report.unread.push(key);
                 }
             }
         }
+        let unread = |name: &&str| frozen.graph.find(name).is_none() && !report.unread.iter().any(|key| key == name);
+        let placeholders = self.graph.ids().filter(|&node| self.graph.op(node).starts_with("Placeholder"));
+        let unread: Vec<&str> = placeholders.map(|node| self.graph.name(node)).filter(unread).collect();
+        report.unread.extend(unread.into_iter().map(str::to_owned));
         for (output, &end) in chosen.outputs.iter().zip(ends) {
             let endpoint = self.endpoint(output, end, frozen);
             if let Some(was) = &endpoint.was {

@@ -43,6 +43,9 @@ pub struct FreezeReport {
     /// The last nodes of dropouts that were taken out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropouts: Vec<String>,
+    /// Inputs of the model that no output needs, by name or by what the signature calls them: they are in it no more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
 }
 
 /// A tensor at which the frozen graph is fed or read.
