@@ -30,6 +30,8 @@ impl Graph {
         match (value.float_val.as_slice(), value.tensor_content.as_ref()) {
             (&[number], []) => Some(number),
             ([], &[a, b, c, d]) => Some(f32::from_le_bytes([a, b, c, d])),
+            // Grappler leaves zeros out.
+            ([], []) if value.dtype == DataType::DtFloat as i32 && element_count(&value) != Some(0) => Some(0.0),
             _ => None,
         }
     }
@@ -65,4 +67,31 @@ impl Graph {
 pub(crate) fn element_count(tensor: &TensorProto) -> Option<usize> {
     let dims = tensor.tensor_shape.as_ref().map_or(&[][..], |shape| &shape.dim);
     dims.iter().try_fold(1usize, |count, dim| count.checked_mul(usize::try_from(dim.size).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::container::{Encoding, MessageKind, Model, OpenOptions};
+
+    #[test]
+    fn a_number_that_is_left_out_is_zero() {
+        let node = |name: &str, dtype: &str, tensor: &str| {
+            format!(
+                r#"node {{ name: "{name}" op: "Const" attr {{ key: "dtype" value {{ type: {dtype} }} }}
+                   attr {{ key: "value" value {{ tensor {{ dtype: {dtype} {tensor} }} }} }} }}"#
+            )
+        };
+        let text = [
+            node("given", "DT_FLOAT", "tensor_shape { } float_val: 2.5"),
+            node("left_out", "DT_FLOAT", "tensor_shape { }"),
+            node("empty", "DT_FLOAT", "tensor_shape { dim { size: 0 } }"),
+            node("integer", "DT_INT32", "tensor_shape { }"),
+        ]
+        .concat();
+        let options = OpenOptions { format: Some((MessageKind::GraphDef, Encoding::Text)), ..OpenOptions::default() };
+        let graph = Model::open(text.into_bytes().into(), &options).unwrap().graph;
+        let number = |name: &str| graph.const_float(graph.find(name).unwrap().into());
+        assert_eq!(["given", "left_out", "empty", "integer"].map(number), [Some(2.5), Some(0.0), None, None]);
+        assert_eq!(graph.const_ints(graph.find("integer").unwrap().into()), Some(vec![0]));
+    }
 }
