@@ -86,7 +86,8 @@ fn said(check: &Check, version: &str) -> (&'static str, Ops) {
     let version = version.rsplit_once('.').unwrap().0;
     let (mut ops, mut state) = (Ops::new(), "fine");
     for op in &check.ops.as_ref().unwrap().ops {
-        let verdict = op.by_version.get(version).unwrap_or(&op.verdict).name();
+        let of_version = op.by_version.get(version).or((op.by_version.is_empty()).then_some(&op.verdict));
+        let Some(verdict) = of_version.map(|verdict| verdict.name()) else { continue };
         // What is wrong may be in float as well.
         let is_float =
             verdict == "stays_float" || verdict == "will_be_wrong" && op.codes.contains(&"no_integer_kernel");

@@ -41,7 +41,9 @@ class Said:
         self.codes = sorted({finding["code"] for finding in document["findings"]})
         self.ops = collections.Counter()
         for op in document["ops"]:
-            verdict = op.get("by_version", {}).get(version, op["verdict"])
+            verdict = op["by_version"].get(version) if "by_version" in op else op["verdict"]
+            if verdict is None:
+                continue
             # What is wrong may be in float as well.
             also_float = verdict == "will_be_wrong" and "no_integer_kernel" in op.get("codes", [])
             is_float = verdict == "stays_float" or also_float

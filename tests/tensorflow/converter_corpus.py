@@ -9,6 +9,7 @@ tfquant says.
 import argparse
 import fnmatch
 import functools
+import inspect
 import io
 import json
 import os
@@ -919,6 +920,121 @@ def transposed_then_relu_bias(bias):
     kernel = quantized_weights(values([3, 3, 4, 4]), "symmetric")
     x = tf.nn.conv2d_transpose(image(), kernel, [1, 16, 16, 4], 2, "SAME")
     return fq(tf.nn.relu(x if bias is None else tf.nn.bias_add(x, bias)), 0, 3)
+
+
+@family("transposed_open_then_relu_bias", none=None, zeros=np.zeros(4, np.float32), small=np.full(4, 1e-6, np.float32))
+def transposed_open_then_relu_bias(bias):
+    """The same with an open batch."""
+    x = image(shape=[None, *IMAGE[1:]])
+    kernel = quantized_weights(values([3, 3, 4, 4]), "symmetric")
+    x = tf.nn.conv2d_transpose(x, kernel, tf.stack([tf.shape(x)[0], 16, 16, 4]), 2, "SAME")
+    return fq(tf.nn.relu(x if bias is None else tf.nn.bias_add(x, bias)), 0, 3)
+
+
+ZEROS = {
+    "conv": lambda x: tf.nn.bias_add(conv(x, bias=False), np.zeros(4, np.float32)),
+    "open_pool": lambda x: tf.nn.bias_add(tf.nn.max_pool(x, 2, 2, "SAME"), np.zeros(4, np.float32)),
+    "pool": lambda x: tf.nn.max_pool(x, 2, 2, "SAME") + np.zeros(4, np.float32),
+    "scalar": lambda x: tf.nn.max_pool(x, 2, 2, "SAME") + 0.0,
+    "minus": lambda x: tf.nn.max_pool(x, 2, 2, "SAME") - np.zeros(4, np.float32),
+    "ranged": lambda x: tf.nn.max_pool(x, 2, 2, "SAME") + fq(tf.zeros(4)),
+    "wider": lambda x: tf.nn.max_pool(x, 2, 2, "SAME") + np.zeros([1, 4, 4, 4], np.float32),
+    "reshaped": lambda x: tf.nn.bias_add(tf.reshape(conv(x, bias=False), [-1, 16, 4, 4]), np.zeros(4, np.float32)),
+    "turned": lambda x: tf.nn.bias_add(tf.transpose(conv(x, bias=False), [0, 2, 1, 3]), np.zeros(4, np.float32)),
+    "softmax": lambda x: tf.nn.softmax(x) + np.zeros(4, np.float32),
+}
+
+
+@family("add_zeros_then_relu", **ZEROS)
+def add_zeros_then_relu(summed):
+    """Zeros are added to something, before a Relu."""
+    return fq(tf.nn.relu(summed(image())), 0, 3)
+
+
+@family("add_zeros_before_relu_open", **ZEROS)
+def add_zeros_before_relu_open(summed):
+    """The same with an open batch."""
+    return fq(tf.nn.relu(summed(image(shape=[None, *IMAGE[1:]]))), 0, 3)
+
+
+TURNED = {
+    "relu": tf.nn.relu,
+    "relu6": tf.nn.relu6,
+    "tanh": tf.nn.tanh,
+    "scaled": lambda x: x * 0.5,
+    "biased": lambda x: tf.nn.bias_add(x, values([4], 7)),
+    "ranged_relu": lambda x: tf.nn.relu(fq(x, -3, 3)),
+    "relu_scaled": lambda x: tf.nn.relu(x) * 0.5,
+}
+TO_TURN = {"conv": conv, "pool": lambda x: tf.nn.max_pool(x, 2, 1, "SAME"), "mean": lambda x: tf.nn.avg_pool(x, 2, 1, "SAME")}
+
+
+@family("turned_then", **{f"{first}_{then}": (first, then) for first in TO_TURN for then in TURNED})
+def turned_then(names):
+    """A Transpose between something and an op on each element."""
+    first, then = names
+    return fq(TURNED[then](tf.transpose(TO_TURN[first](image()), [0, 2, 1, 3])), -1, 3)
+
+
+UNARY = "Sigmoid Abs Exp Elu Square Neg LeakyRelu Softplus Floor Selu Sin Softsign"
+
+
+@family("turned_then_conv", **{name.lower(): getattr(tf.raw_ops, name) for name in UNARY.split()})
+def turned_then_conv(op):
+    """A Transpose between a convolution and an op on each element, however it is called."""
+    x = tf.transpose(conv(image()), [0, 2, 1, 3])
+    return fq(op(**{"features" if "features" in inspect.signature(op).parameters else "x": x}), -1, 3)
+
+
+BINARY = {
+    "add": tf.add, "sub": tf.subtract, "mul": tf.multiply, "div": tf.divide, "maximum": tf.maximum, "minimum": tf.minimum,
+}
+
+
+@family("turned_and_number", **BINARY)
+def turned_and_number(op):
+    """A Transpose between a convolution and arithmetic with one number for each channel, in as many dimensions."""
+    return fq(op(tf.transpose(conv(image()), [0, 3, 1, 2]), np.abs(values([1, 4, 1, 1], 7)) + 0.1), -1, 3)
+
+
+@family("turned_and_scalar", **BINARY)
+def turned_and_scalar(op):
+    """The same with one number."""
+    return fq(op(tf.transpose(conv(image()), [0, 3, 1, 2]), 0.7), -1, 3)
+
+
+@family("both_turned", **BINARY)
+def both_turned(op):
+    """The same with another convolution behind a Transpose."""
+    left, right = (tf.transpose(conv(image(name=name), name=f"conv_{name}"), [0, 3, 1, 2]) for name in "xy")
+    return fq(op(left, right), -1, 3)
+
+
+@family("both_turned_apart", add=tf.add, mul=tf.multiply)
+def both_turned_apart(op):
+    """The same with Transposes in other orders."""
+    left = tf.transpose(conv(image(name="x"), name="conv_x"), [0, 1, 2, 3])
+    return fq(op(left, tf.transpose(conv(image(name="y"), name="conv_y"), [0, 2, 1, 3])), -1, 3)
+
+
+@family("turned_sum", relu=tf.nn.relu, nothing=tf.identity)
+def turned_sum(activation):
+    """A Transpose behind a sum."""
+    x = image()
+    return fq(activation(tf.transpose(layer(x) + x, [0, 2, 1, 3])), -1, 3)
+
+
+@family("times_ones_before_relu", fixed=1, open=None)
+def times_ones_before_relu(batch):
+    """A product with ones, before a Relu."""
+    x = tf.nn.max_pool(image(shape=[batch, *IMAGE[1:]]), 2, 2, "SAME")
+    return fq(tf.nn.relu(x * np.ones(4, np.float32)), 0, 3)
+
+
+@family("add_zeros_then_conv", **ZEROS)
+def add_zeros_then_conv(summed):
+    """Zeros are added to something that a convolution reads."""
+    return layer(fq(summed(image()), -3, 3), "next", seed=2)
 
 
 @family("transposed_ranged_then", relu=tf.nn.relu, relu6=tf.nn.relu6)

@@ -376,6 +376,33 @@ def line(name, found):
     return f"| {' | '.join(cells)} |"
 
 
+@network((16, 3, 16))
+def channels_first_from_elsewhere(x):
+    """As converters from other frameworks write it: channels come first, and every layer stands between two Transposes."""
+    def turned(x, order):
+        return layers.Lambda(lambda x: tf.transpose(x, order))(x)
+
+    def block(x, channels, strides=1, activation=tf.nn.relu):
+        y = layers.ZeroPadding2D(1, data_format="channels_first")(x)
+        y = turned(y, [0, 2, 3, 1])
+        y = layers.Conv2D(channels, 3, strides=strides, use_bias=False)(y)
+        y = turned(y, [0, 3, 1, 2])
+        bias = np.random.RandomState(channels).randn(1, channels, 1, 1).astype("f") * 0.2
+        y = layers.Lambda(lambda y: y + bias)(y)
+        return layers.Lambda(activation)(y)
+
+    x = layers.Permute((2, 1, 3))(x)
+    x = block(x, 8)
+    y = block(x, 8)
+    x = layers.Lambda(tf.nn.relu)(layers.Add()([x, block(y, 8, activation=tf.identity)]))
+    x = block(x, 16, 2)
+    x = turned(x, [0, 2, 3, 1])
+    x = layers.MaxPooling2D()(x)
+    x = turned(x, [0, 3, 1, 2])
+    x = layers.Lambda(lambda x: tf.reduce_mean(x, [2, 3]))(x)
+    return layers.Dense(5)(x)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", help=f"which; all of {', '.join(NETWORKS)} without")

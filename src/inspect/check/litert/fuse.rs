@@ -1,12 +1,15 @@
 //! What the converter makes one op of: biases, scales and activations behind layers, scales in front of them, dilated
 //! convolutions.
 
+use super::converter::Converter;
 use super::patterns;
 use super::program::{LayerFacts, OpId, Origin, Program, ValueId};
+use super::turn;
 use crate::passes::integer::network::Layer;
 
 /// Fuses all there is.
-pub(super) fn fuse(program: &mut Program<'_>) {
+pub(super) fn fuse(program: &mut Program<'_>, converter: Converter) {
+    turn::turn(program, converter);
     for op in 0..program.ops.len() {
         dilated(program, op);
     }
@@ -91,6 +94,9 @@ fn with_constant(program: &Program<'_>, op: OpId) -> Option<(ValueId, ValueId)> 
 
 /// Whether the constant is a number, or one for each channel.
 fn is_vector(program: &Program<'_>, constant: ValueId) -> bool {
+    if let Some(&is_vector) = program.turned.get(&constant) {
+        return is_vector;
+    }
     let tensor = program.plain(constant).map_or(program.values[constant].tensor, |plain| program.values[plain].tensor);
     program
         .shape(tensor)

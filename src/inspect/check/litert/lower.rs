@@ -2,6 +2,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
+use super::converter::Converter;
 use super::program::{LayerFacts, Origin, Program, ValueId};
 use crate::graph::op_class::{canonical_op, feeds, is_fake_quant};
 use crate::graph::tensor::small_floats;
@@ -16,8 +17,14 @@ use crate::proto::tensorflow::DataType;
 /// Constants that are looked into hold no more numbers.
 const MOST_NUMBERS: usize = 1 << 16;
 
-/// Lowers what the outputs need of the inputs.
-pub(super) fn lower<'g>(graph: &'g Graph, inputs: &[TensorRef], outputs: &[TensorRef]) -> Program<'g> {
+/// Lowers what the outputs need of the inputs, as a version of the converter does it. An op has the same place in the programs
+/// of all versions; where one leaves it out, it is not alive.
+pub(super) fn lower<'g>(
+    graph: &'g Graph,
+    inputs: &[TensorRef],
+    outputs: &[TensorRef],
+    converter: Converter,
+) -> Program<'g> {
     let fed: HashSet<NodeId> = inputs.iter().map(|input| input.node).collect();
     let needed = graph.reached(outputs.iter().map(|output| output.node), |node| {
         let is_fed = fed.contains(&node);
@@ -28,6 +35,7 @@ pub(super) fn lower<'g>(graph: &'g Graph, inputs: &[TensorRef], outputs: &[Tenso
     let plain = plain_constants(graph, &order, &constants);
     let mut lowering = Lowering {
         program: Program::new(graph, constants),
+        converter,
         constants: plain,
         outputs: outputs.iter().copied().collect(),
         known: HashMap::new(),
@@ -74,6 +82,7 @@ fn is_alias(op: &str) -> bool {
 
 pub(super) struct Lowering<'g> {
     pub program: Program<'g>,
+    converter: Converter,
     pub constants: Vec<bool>,
     outputs: HashSet<TensorRef>,
     pub known: HashMap<TensorRef, ValueId>,
@@ -203,9 +212,16 @@ impl<'g> Lowering<'g> {
             "Div" | "RealDiv" if inputs.get(1).is_some_and(|&by| self.program.plain(by) == Some(by)) => "Mul",
             kind => kind,
         };
-        if let Some(same) = self.unchanged(node, kind, &inputs) {
-            self.known.insert(node.into(), same);
-            return;
+        if let Some((same, in_all)) = self.unchanged(node, kind, &inputs) {
+            self.program.is_of_one_version |= !in_all;
+            if in_all || self.converter == Converter::Newest {
+                if !in_all {
+                    let left_out = self.program.push(node, kind, Vec::new());
+                    self.program.ops[left_out].alive = false;
+                }
+                self.known.insert(node.into(), same);
+                return;
+            }
         }
         let Some(layer) = Layer::of(graph, node).filter(|_| inputs.len() >= 2) else {
             self.whole(node, kind, inputs);
@@ -227,9 +243,9 @@ impl<'g> Lowering<'g> {
         });
     }
 
-    /// What a sum with zeros or a product with ones hands on. Where dimensions are not known, 2.15 leaves out only those
-    /// with one number.
-    fn unchanged(&self, node: NodeId, kind: &str, inputs: &[ValueId]) -> Option<ValueId> {
+    /// What a sum with zeros or a product with ones hands on, and whether all versions leave it out: where dimensions are not
+    /// known, 2.15 does so only with one number.
+    fn unchanged(&self, node: NodeId, kind: &str, inputs: &[ValueId]) -> Option<(ValueId, bool)> {
         let &[left, right] = inputs else { return None };
         let (neutral, pairs) = match kind {
             "Add" => (0.0, vec![(left, right), (right, left)]),
@@ -239,11 +255,11 @@ impl<'g> Lowering<'g> {
         };
         let dims = |value: ValueId| self.program.shape(self.program.values[value].tensor);
         let is_number = |by| dims(by).is_some_and(|dims| dims.iter().all(|&dim| dim == Some(1)));
-        let keeps_shape = |value| self.is_known(node.into()) && dims(value) == self.program.shape(node.into());
-        let is_unchanged = |value: ValueId, by: ValueId| {
-            self.is_plain(by) && self.is_filled_with(by, neutral, f32::EPSILON) && (is_number(by) || keeps_shape(value))
-        };
-        pairs.into_iter().find(|&(value, by)| is_unchanged(value, by)).map(|(value, _)| value)
+        let is_neutral = |by: ValueId| self.is_plain(by) && self.is_filled_with(by, neutral, f32::EPSILON);
+        let keeps_shape = |value| dims(value).is_some_and(|dims| self.program.shape(node.into()) == Some(dims));
+        let (value, by) =
+            pairs.into_iter().find(|&(value, by)| is_neutral(by) && (is_number(by) || keeps_shape(value)))?;
+        Some((value, is_number(by) || self.is_known(node.into())))
     }
 
     /// Whether the value is a constant without a fake quantizer.

@@ -1,7 +1,7 @@
 //! What TensorFlow's converter of today makes of a fake-quantized graph: op by op, whether it computes in integers, stays
 //! in float, does not run, or computes something else.
 //!
-//! The converter is followed step by step: [`lower`] makes its ops of the graph's, [`fuse`] joins those that it joins,
+//! The converter is followed step by step: [`lower`] makes its ops of the graph's, [`fuse`](mod@fuse) joins those that it joins, [`turn`](mod@turn) moves Transposes,
 //! [`propagate`] spreads ranges, and [`judge`] says what became of each op. `tests/tensorflow/check_agrees.py` compares
 //! that with what TensorFlow 2.15 and the newest make of hundreds of graphs.
 
@@ -17,13 +17,15 @@ mod program;
 mod propagate;
 mod quant_type;
 mod report;
+mod turn;
 
 pub use codes::{CODES, Code, Verdict};
 pub use report::{OpVerdict, Verdicts};
 
-use converter::CONVERTERS;
+use converter::{CONVERTERS, Converter};
 use judge::About;
-use report::Report;
+use program::Op;
+use report::{Report, Told};
 
 use super::findings::Finding;
 use crate::graph::{Graph, TensorRef};
@@ -43,28 +45,41 @@ pub(super) fn judge(
         report.tell_unquantized(outputs);
         return (report.verdicts, report.findings);
     }
-    let mut program = lower::lower(graph, inputs, outputs);
-    fuse::fuse(&mut program);
-    let computed = judge::computed(&program);
-    report.found = CONVERTERS.map(|converter| {
-        let types = propagate::propagate(&program, converter);
-        judge::judge(&program, &types, &computed, converter)
-    });
-    for op in (0..program.ops.len()).filter(|&op| computed[op]) {
-        let of_op = &program.ops[op];
-        report.tell(About::Op(op), of_op.node, Some(of_op.kind));
+    let lowered = |converter| {
+        let mut program = lower::lower(graph, inputs, outputs, converter);
+        fuse::fuse(&mut program, converter);
+        program
+    };
+    let newest = lowered(Converter::Newest);
+    let older = newest.is_of_one_version.then(|| lowered(Converter::Tf215));
+    let programs = [older.as_ref().unwrap_or(&newest), &newest];
+    let computed = programs.map(judge::computed);
+    for (place, converter) in CONVERTERS.into_iter().enumerate() {
+        let types = propagate::propagate(programs[place], converter);
+        report.found[place] = judge::judge(programs[place], &types, &computed[place], converter);
+    }
+    #[expect(clippy::needless_range_loop, reason = "two programs, two lists and what is said have the same index")]
+    for op in 0..newest.ops.len() {
+        let in_each = [0, 1].map(|place| computed[place][op].then(|| &programs[place].ops[op]));
+        let is = |kind: &str| in_each.map(|there| there.is_some_and(|there| there.kind == kind));
+        for (place, there) in in_each.into_iter().enumerate() {
+            let Some(&Op { node, kind, .. }) = there else { continue };
+            if place == 0 || !is(kind)[0] {
+                report.tell(About::Op(op), node, Some(&Told { kind, computed: is(kind) }));
+            }
+        }
     }
     let mut others: Vec<About> = report.found.iter().flat_map(|found| found.keys().copied()).collect();
     others.sort_unstable();
     others.dedup();
     for about in others {
         match about {
-            About::Op(op) if !computed[op] => report.tell(about, program.ops[op].node, None),
-            About::Op(_) => {}
+            About::Op(op) if computed.iter().any(|computed| computed[op]) => {}
+            About::Op(op) => report.tell(about, newest.ops[op].node, None),
             About::Node(node) => report.tell(about, node, None),
         }
     }
-    if !has_constant_range(&program.quants) {
+    if !has_constant_range(&newest.quants) {
         report.tell_unquantized(outputs);
     }
     (report.verdicts, report.findings)

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use crate::graph::shape::{Dims, ShapeCache};
 use crate::graph::{Graph, NodeId, TensorRef};
@@ -92,6 +92,10 @@ pub(super) struct Program<'g> {
     pub constants: Constants,
     /// What makes or reads lists whose elements are of an unknown size.
     pub open_lists: Vec<NodeId>,
+    /// Constants in front of which a Transpose stood: whether they are, without it, one number for each channel.
+    pub turned: HashMap<ValueId, bool>,
+    /// Whether another version of the converter makes another program of the graph.
+    pub is_of_one_version: bool,
     /// What is known of shapes.
     pub shapes: RefCell<ShapeCache>,
 }
@@ -106,6 +110,8 @@ impl<'g> Program<'g> {
             quants: Vec::new(),
             moved: HashSet::new(),
             open_lists: Vec::new(),
+            turned: HashMap::new(),
+            is_of_one_version: false,
             shapes: RefCell::default(),
         }
     }

@@ -25,7 +25,7 @@ pub struct OpVerdict {
     /// Why it is no integer op: codes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<&'static str>,
-    /// What each version makes of it, where they differ.
+    /// What each version makes of it, where they differ; a version that has no such op is not in it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub by_version: BTreeMap<&'static str, Verdict>,
 }
@@ -37,6 +37,13 @@ pub struct Verdicts {
     pub verdicts: BTreeMap<&'static str, usize>,
     /// The ops that compute with floats or their levels, in the order in which they run.
     pub ops: Vec<OpVerdict>,
+}
+
+/// An op that is told of.
+pub(super) struct Told<'g> {
+    pub kind: &'g str,
+    /// Whether each version computes it: one may make it a part of another, or leave it out.
+    pub computed: [bool; 2],
 }
 
 /// Puts into words what was found for each version.
@@ -58,8 +65,12 @@ impl Report<'_> {
     }
 
     /// Tells of one op, or of what is none.
-    pub(super) fn tell(&mut self, about: About, node: NodeId, kind: Option<&str>) {
-        let said = self.found.each_ref().map(|found| found.get(&about).map(Vec::as_slice).unwrap_or_default());
+    pub(super) fn tell(&mut self, about: About, node: NodeId, op: Option<&Told<'_>>) {
+        let in_versions = op.map_or([true; 2], |op| op.computed);
+        let said = [0, 1].map(|place| {
+            let found = self.found[place].get(&about).filter(|_| in_versions[place]);
+            found.map(Vec::as_slice).unwrap_or_default()
+        });
         let mut told: Vec<(Code, &str, [bool; 2])> = Vec::new();
         for (code, detail) in said.iter().copied().flatten() {
             if !told.iter().any(|(other, ..)| other == code) {
@@ -83,18 +94,25 @@ impl Report<'_> {
                 hint: Some(code.hint()),
             });
         }
-        let Some(kind) = kind else { return };
-        let by_each = said.map(|said| said.iter().map(|(code, _)| code.verdict()).max().unwrap_or(Verdict::Integer));
-        let verdict = by_each[0].max(by_each[1]);
+        let Some(&Told { kind, computed }) = op else { return };
+        let by_each: Vec<(&'static str, Verdict)> = VERSIONS
+            .into_iter()
+            .zip(said.into_iter().zip(computed))
+            .filter(|(_, (_, computed))| *computed)
+            .map(|(version, (said, _))| {
+                (version, said.iter().map(|(code, _)| code.verdict()).max().unwrap_or(Verdict::Integer))
+            })
+            .collect();
+        let verdict = by_each.iter().map(|&(_, verdict)| verdict).max().unwrap_or(Verdict::Integer);
         *self.verdicts.verdicts.entry(verdict.name()).or_default() += 1;
-        let differ = by_each[0] != by_each[1];
+        let differ = !matches!(by_each[..], [(_, first), (_, second)] if first == second);
         self.verdicts.ops.push(OpVerdict {
             node: self.graph.name(node).to_owned(),
             op: self.graph.op(node).to_owned(),
             becomes: tflite_name(kind),
             verdict,
             codes: told.iter().map(|(code, ..)| code.name()).collect(),
-            by_version: if differ { VERSIONS.into_iter().zip(by_each).collect() } else { BTreeMap::new() },
+            by_version: if differ { by_each.into_iter().collect() } else { BTreeMap::new() },
         });
     }
 }
