@@ -931,7 +931,7 @@ def transposed_open_then_relu_bias(bias):
     return fq(tf.nn.relu(x if bias is None else tf.nn.bias_add(x, bias)), 0, 3)
 
 
-ZEROS = {
+SUMS_WITH_ZEROS = {
     "conv": lambda x: tf.nn.bias_add(conv(x, bias=False), np.zeros(4, np.float32)),
     "open_pool": lambda x: tf.nn.bias_add(tf.nn.max_pool(x, 2, 2, "SAME"), np.zeros(4, np.float32)),
     "pool": lambda x: tf.nn.max_pool(x, 2, 2, "SAME") + np.zeros(4, np.float32),
@@ -945,13 +945,13 @@ ZEROS = {
 }
 
 
-@family("add_zeros_then_relu", **ZEROS)
+@family("add_zeros_then_relu", **SUMS_WITH_ZEROS)
 def add_zeros_then_relu(summed):
     """Zeros are added to something, before a Relu."""
     return fq(tf.nn.relu(summed(image())), 0, 3)
 
 
-@family("add_zeros_before_relu_open", **ZEROS)
+@family("add_zeros_before_relu_open", **SUMS_WITH_ZEROS)
 def add_zeros_before_relu_open(summed):
     """The same with an open batch."""
     return fq(tf.nn.relu(summed(image(shape=[None, *IMAGE[1:]]))), 0, 3)
@@ -976,34 +976,34 @@ def turned_then(names):
     return fq(TURNED[then](tf.transpose(TO_TURN[first](image()), [0, 2, 1, 3])), -1, 3)
 
 
-UNARY = "Sigmoid Abs Exp Elu Square Neg LeakyRelu Softplus Floor Selu Sin Softsign"
+ON_EACH = "Sigmoid Abs Exp Elu Square Neg LeakyRelu Softplus Floor Selu Sin Softsign"
 
 
-@family("turned_then_conv", **{name.lower(): getattr(tf.raw_ops, name) for name in UNARY.split()})
+@family("turned_then_conv", **{name.lower(): getattr(tf.raw_ops, name) for name in ON_EACH.split()})
 def turned_then_conv(op):
     """A Transpose between a convolution and an op on each element, however it is called."""
     x = tf.transpose(conv(image()), [0, 2, 1, 3])
     return fq(op(**{"features" if "features" in inspect.signature(op).parameters else "x": x}), -1, 3)
 
 
-BINARY = {
+ARITHMETIC = {
     "add": tf.add, "sub": tf.subtract, "mul": tf.multiply, "div": tf.divide, "maximum": tf.maximum, "minimum": tf.minimum,
 }
 
 
-@family("turned_and_number", **BINARY)
+@family("turned_and_number", **ARITHMETIC)
 def turned_and_number(op):
     """A Transpose between a convolution and arithmetic with one number for each channel, in as many dimensions."""
     return fq(op(tf.transpose(conv(image()), [0, 3, 1, 2]), np.abs(values([1, 4, 1, 1], 7)) + 0.1), -1, 3)
 
 
-@family("turned_and_scalar", **BINARY)
+@family("turned_and_scalar", **ARITHMETIC)
 def turned_and_scalar(op):
     """The same with one number."""
     return fq(op(tf.transpose(conv(image()), [0, 3, 1, 2]), 0.7), -1, 3)
 
 
-@family("both_turned", **BINARY)
+@family("both_turned", **ARITHMETIC)
 def both_turned(op):
     """The same with another convolution behind a Transpose."""
     left, right = (tf.transpose(conv(image(name=name), name=f"conv_{name}"), [0, 3, 1, 2]) for name in "xy")
@@ -1031,7 +1031,7 @@ def times_ones_before_relu(batch):
     return fq(tf.nn.relu(x * np.ones(4, np.float32)), 0, 3)
 
 
-@family("add_zeros_then_conv", **ZEROS)
+@family("add_zeros_then_conv", **SUMS_WITH_ZEROS)
 def add_zeros_then_conv(summed):
     """Zeros are added to something that a convolution reads."""
     return layer(fq(summed(image()), -3, 3), "next", seed=2)
