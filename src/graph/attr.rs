@@ -333,6 +333,8 @@ pub enum Tensor<'a> {
     Filled(f32, &'a [i64]),
     /// Floats, row by row, in a tensor of that shape.
     Shaped(&'a [f32], &'a [i64]),
+    /// Rows of two 32-bit integers, as paddings are.
+    Int32Pairs(&'a [[i32; 2]]),
 }
 
 impl Tensor<'_> {
@@ -341,7 +343,7 @@ impl Tensor<'_> {
     pub fn data_type(&self) -> DataType {
         match self {
             Self::Float(_) | Self::Floats(_) | Self::Filled(..) | Self::Shaped(..) => DataType::DtFloat,
-            Self::Int32(_) | Self::Int32s(_) => DataType::DtInt32,
+            Self::Int32(_) | Self::Int32s(_) | Self::Int32Pairs(_) => DataType::DtInt32,
             Self::Int64(_) => DataType::DtInt64,
             Self::Bool(_) => DataType::DtBool,
         }
@@ -362,6 +364,13 @@ impl Tensor<'_> {
                 put_bytes(out, 2, &encode_shape(dims));
                 put_header(out, 4, values.len() * 4);
                 for value in values {
+                    out.extend_from_slice(&value.to_le_bytes());
+                }
+            }
+            Self::Int32Pairs(rows) => {
+                put_bytes(out, 2, &encode_shape(&[i64::try_from(rows.len()).unwrap_or(i64::MAX), 2]));
+                put_header(out, 4, rows.len() * 8);
+                for value in rows.as_flattened() {
                     out.extend_from_slice(&value.to_le_bytes());
                 }
             }

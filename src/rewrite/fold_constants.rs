@@ -9,7 +9,7 @@ use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
-use crate::passes::integer::{computed_shapes, early_bias, fused, loops, lower, sums, unread};
+use crate::passes::integer::{computed_shapes, early_bias, fused, loops, lower, sums, turns, unread};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -35,6 +35,10 @@ pub(crate) fn prepare(
     limits: &Limits,
 ) -> Result<Vec<FoldedChain>> {
     let names = names_of_graph_def(model, outputs)?;
+    let outputs = tensors(&model.graph, &names);
+    if target.is_litert() && turns::move_transposes(&mut model.graph, &outputs, limits)? > 0 {
+        *model = without_leftovers(model, &names)?;
+    }
     let graph = &mut model.graph;
     let rewritten = sums::write_as_adds(graph)?
         + fused::unify(graph, limits)?

@@ -976,7 +976,7 @@ def turned_then(names):
     return fq(TURNED[then](tf.transpose(TO_TURN[first](image()), [0, 2, 1, 3])), -1, 3)
 
 
-ON_EACH = "Sigmoid Abs Exp Elu Square Neg LeakyRelu Softplus Floor Selu Sin Softsign"
+ON_EACH = "Sigmoid Abs Exp Elu Square Neg LeakyRelu Softplus Floor Selu Sin"
 
 
 @family("turned_then_conv", **{name.lower(): getattr(tf.raw_ops, name) for name in ON_EACH.split()})

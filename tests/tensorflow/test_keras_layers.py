@@ -32,3 +32,8 @@ def test_a_layer_becomes_integers(found, name):
     assert made["float_ops"] == []
     assert set(found[name]["check"]) == {"integer"}
     assert made["decibels"] > own.get("decibels", 30) - LESS.get(name, 1.0), (made, own)
+
+
+def test_transposes_around_layers_go(found):
+    made, own = (found["channels_first_from_elsewhere"][kind]["ops"] for kind in ("int8", "own"))
+    assert made < 0.7 * own, (made, own)

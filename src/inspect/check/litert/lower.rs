@@ -149,6 +149,13 @@ impl<'g> Lowering<'g> {
         inputs.into_iter().filter_map(|input| self.value(input)).collect()
     }
 
+    /// Whether it is a Transpose that leaves all dimensions where they are.
+    fn turns_nothing(&self, node: NodeId) -> bool {
+        let graph = self.program.graph;
+        let order = || graph.const_ints(graph.data_input(node, 1)?);
+        graph.op(node) == "Transpose" && order().is_some_and(|order| order.iter().zip(0..).all(|(&axis, place)| axis == place))
+    }
+
     fn node(&mut self, node: NodeId) {
         let graph = self.program.graph;
         let op = graph.op(node);
@@ -157,7 +164,7 @@ impl<'g> Lowering<'g> {
             // Control flow is no op.
         } else if is_fake_quant(op) {
             self.fake_quant(node);
-        } else if is_alias(op) {
+        } else if is_alias(op) || self.turns_nothing(node) {
             for (port, input) in (0u32..).zip(graph.data_inputs(node).collect::<Vec<_>>()) {
                 if let Some(value) = self.value(input) {
                     self.known.insert(TensorRef { node, port }, value);
@@ -274,7 +281,16 @@ impl<'g> Lowering<'g> {
     }
 
     fn is_filled_with(&self, constant: ValueId, number: f32, nearly: f32) -> bool {
-        let numbers = small_floats(self.program.graph, self.program.values[constant].tensor, MOST_NUMBERS);
+        const MOST_STEPS: usize = 16;
+        let graph = self.program.graph;
+        let mut tensor = self.program.values[constant].tensor;
+        for _ in 0..MOST_STEPS {
+            match graph.data_input(tensor.node, 0) {
+                Some(read) if matches!(graph.op(tensor.node), "Reshape" | "Squeeze" | "ExpandDims") => tensor = read,
+                _ => break,
+            }
+        }
+        let numbers = small_floats(graph, tensor, MOST_NUMBERS);
         numbers.is_some_and(|numbers| numbers.iter().all(|&each| (each - number).abs() <= nearly))
     }
 

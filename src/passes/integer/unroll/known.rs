@@ -35,8 +35,6 @@ pub(super) fn write(graph: &mut Graph, since: usize, limits: &Limits) -> Result<
         }
     }
     let values = evaluate(graph, read, limits)?;
-    let is_zero =
-        |value: &Tensor| value.values::<f32>().is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0));
     let zeros = values.iter().filter(|(_, value)| is_zero(value)).map(|(&tensor, _)| tensor).collect();
     simplify_zeros(graph, since, &constants, zeros)?;
     let mut computed: Vec<_> = values.into_iter().filter(|(tensor, _)| tensor.node.index() >= since).collect();
@@ -69,7 +67,44 @@ pub(crate) fn begin_with_zeros(graph: &mut Graph, limits: &Limits) -> Result<usi
         constants.contain(fill) && graph.data_input(fill, 1).and_then(|value| graph.const_float(value)) == Some(0.0)
     };
     let zeros = fills(graph).into_iter().filter(|&fill| is_nothing(fill)).map(TensorRef::from).collect();
-    simplify_zeros(graph, 0, &constants, zeros)
+    let mut count = simplify_zeros(graph, 0, &constants, zeros)?;
+    // What was a product is a zero now, and what is added to that may be one too, as untrained biases are.
+    let mut more = count;
+    while more > 0 {
+        let constants = Constants::of(graph, &graph.run_order());
+        let zeros = zero_operands(graph, &constants, limits)?;
+        more = simplify_zeros(graph, 0, &constants, zeros)?;
+        count += more;
+    }
+    Ok(count)
+}
+
+/// The constant operands of products and sums that are all zero.
+fn zero_operands(graph: &Graph, constants: &Constants, limits: &Limits) -> Result<HashSet<TensorRef>> {
+    let mut shapes = ShapeCache::default();
+    let mut operands = Vec::new();
+    for node in graph.ids().filter(|&node| !constants.contain(node) && takes_zeros(graph.op(node))) {
+        operands.extend(
+            graph
+                .data_inputs(node)
+                .filter(|&input| constants.contain(input.node) && is_small(graph, input, &mut shapes)),
+        );
+    }
+    let values = evaluate(graph, operands, limits)?;
+    Ok(values.into_iter().filter(|(_, value)| is_zero(value)).map(|(tensor, _)| tensor).collect())
+}
+
+fn is_zero(value: &Tensor) -> bool {
+    value.values::<f32>().is_some_and(|numbers| numbers.iter().all(|&number| number == 0.0))
+}
+
+/// Whether it is a sum, or a product.
+fn takes_zeros(op: &str) -> bool {
+    is_product(op) || matches!(op, "Add" | "AddV2")
+}
+
+fn is_product(op: &str) -> bool {
+    matches!(op, "Mul" | "MatMul" | "Conv2D")
 }
 
 /// Whether it is no larger than what a cell keeps.
@@ -91,17 +126,17 @@ fn simplify_zeros(
     let mut shapes = ShapeCache::default();
     let mut count = 0;
     for node in graph.run_order() {
-        if node.index() < since || constants.contain(node) {
+        // What nobody reads has been replaced already.
+        if node.index() < since || constants.contain(node) || graph.consumers(node).next().is_none() {
             continue;
         }
         let (Some(a), Some(b)) = (graph.data_input(node, 0), graph.data_input(node, 1)) else { continue };
         let op = graph.op(node);
-        let is_product = matches!(op, "Mul" | "MatMul" | "Conv2D");
-        if !(zeros.contains(&a) || zeros.contains(&b)) || !(is_product || matches!(op, "Add" | "AddV2")) {
+        if !(zeros.contains(&a) || zeros.contains(&b)) || !takes_zeros(op) {
             continue;
         }
         let Some(dims) = graph.complete_shape_with(node.into(), &mut shapes) else { continue };
-        if is_product {
+        if is_product(op) {
             let name = format!("{}/zero", graph.name(node));
             let zero = constant(graph, &name, &Value::Filled(0.0, &dims))?;
             take_place(graph, node.into(), zero);
