@@ -20,6 +20,7 @@ pub(super) fn computes(op: &str) -> bool {
             | "Mul"
             | "Add"
             | "AddV2"
+            | "BiasAdd"
             | "Sub"
             | "RealDiv"
             | "Maximum"
