@@ -9,7 +9,7 @@ use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
-use crate::passes::integer::{computed_shapes, early_bias, fused, loops, lower, sums, turns, unread};
+use crate::passes::integer::{computed_shapes, early_bias, fused, identities, loops, lower, sums, turns, unread};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -36,7 +36,11 @@ pub(crate) fn prepare(
 ) -> Result<Vec<FoldedChain>> {
     let names = names_of_graph_def(model, outputs)?;
     let outputs = tensors(&model.graph, &names);
-    if target.is_litert() && turns::move_transposes(&mut model.graph, &outputs, limits)? > 0 {
+    if target.is_litert()
+        && identities::take_out(&mut model.graph, &outputs)?
+            + turns::move_transposes(&mut model.graph, &outputs, limits)?
+            > 0
+    {
         *model = without_leftovers(model, &names)?;
     }
     let graph = &mut model.graph;

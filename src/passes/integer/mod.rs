@@ -1,7 +1,7 @@
 //! A float network as converters to integer arithmetic want it: batch norms folded into weights, and a range, which is a
 //! constant, for every tensor that needs one. No training rewrite is imitated here, and no name of one.
 //!
-//! [`half`] and [`indices`] first see to the types, [`lists`] and [`unroll`] to loops, [`turns`] to Transposes; [`fused`] and [`lower`] write what is
+//! [`half`] and [`indices`] first see to the types, [`lists`] and [`unroll`] to loops, [`identities`] and [`turns`] clear the way between layers; [`fused`] and [`lower`] write what is
 //! there in ops that have integer kernels. [`fold`] comes next, where that is asked for [`equalize`] too. [`points`] then says
 //! which tensors need a range, whoever calls finds the ranges out, and [`place`] and [`weights`] put the fake quantizers in.
 
@@ -15,6 +15,7 @@ mod equalize_tests;
 pub(crate) mod fold;
 pub(crate) mod fused;
 pub(crate) mod half;
+pub(crate) mod identities;
 pub(crate) mod indices;
 pub(crate) mod insert;
 pub(crate) mod kernels;

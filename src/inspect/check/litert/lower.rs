@@ -153,7 +153,8 @@ impl<'g> Lowering<'g> {
     fn turns_nothing(&self, node: NodeId) -> bool {
         let graph = self.program.graph;
         let order = || graph.const_ints(graph.data_input(node, 1)?);
-        graph.op(node) == "Transpose" && order().is_some_and(|order| order.iter().zip(0..).all(|(&axis, place)| axis == place))
+        graph.op(node) == "Transpose"
+            && order().is_some_and(|order| order.iter().zip(0..).all(|(&axis, place)| axis == place))
     }
 
     fn node(&mut self, node: NodeId) {
