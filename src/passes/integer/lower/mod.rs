@@ -5,7 +5,7 @@
 //! Each part of what is written so gets a range of its own later; the last part has the name of the op. [`activations`]
 //! are Elu, Selu, Softplus and Softsign; [`arithmetic`] is Neg, Square and small powers; [`division`] divides by what is
 //! positive; [`training_norm`] is a batch norm in training mode, as Keras 2 makes layer norms of; [`einsum`] is a dense layer
-//! of more than two dimensions, [`dilated`] a convolution of blocks.
+//! of more than two dimensions, [`dilated`] a convolution of blocks, [`channels`] a depthwise one that is taken apart.
 //!
 //! # When it applies
 //! To 32-bit floats that change from run to run, also in the bodies of loops.
@@ -19,6 +19,7 @@
 
 mod activations;
 mod arithmetic;
+mod channels;
 mod dilated;
 mod division;
 mod einsum;
@@ -44,6 +45,7 @@ enum Lowered {
     Division(division::Division),
     Dense(einsum::Dense),
     Dilated(dilated::Dilated),
+    Channels(channels::Channels),
 }
 
 /// Writes them so; says how many there were.
@@ -84,6 +86,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             Lowered::Division(division) => division.write(&mut parts)?,
             Lowered::Dense(dense) => dense.write(&mut parts)?,
             Lowered::Dilated(dilated) => dilated.write(&mut parts)?,
+            Lowered::Channels(channels) => channels.write(&mut parts)?,
         };
         parts.end_with(last);
     }
@@ -99,6 +102,7 @@ fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCa
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
             training_norm::find(graph, node).map(Lowered::Norm)
         }
+        "ConcatV2" => channels::find(graph, constants, node, shapes).map(Lowered::Channels),
         "BatchToSpaceND" => dilated::find(graph, constants, node, shapes).map(Lowered::Dilated),
         "Add" | "AddV2" | "Einsum" => einsum::find(graph, constants, node, shapes).map(Lowered::Dense),
         "RealDiv" => division::find(graph, constants, node, shapes).map(Lowered::Division),

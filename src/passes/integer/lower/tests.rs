@@ -173,3 +173,29 @@ fn a_convolution_of_blocks_is_a_dilated_one() {
         assert_eq!(lower(&mut of_blocks([2, 2], around, cut)).unwrap(), 0, "{around:?}");
     }
 }
+
+/// A depthwise convolution taken apart; `{}` stands for the strides of its second part.
+fn apart(second: &str) -> String {
+    format!(
+        "last = Const [3]i
+         numbers = Const [3,3,1,4]
+         grown = Cumsum(numbers, zero) Tidx=DT_INT32
+         zero = Const [0]i
+         three = Const [3]i
+         turned = Cumsum(grown, three) Tidx=DT_INT32
+         kernels = Split(last, turned) num_split=2
+         parts = Split(last, x) num_split=2
+         first = Conv2D(parts, kernels) strides=[1,2,2,1]
+         second = Conv2D(parts:1, kernels:1) strides={second}
+         out = ConcatV2(first, second, last) N=2 Tidx=DT_INT32"
+    )
+}
+
+#[test]
+fn convolutions_of_a_channel_each_are_a_depthwise_one() {
+    let together = lowered(&apart("[1,2,2,1]"), 2e-6);
+    assert!(together.contains("out/kernel = Reshape(turned, out/kernel/y)"), "{together}");
+    assert!(together.contains("out = DepthwiseConv2dNative(x, out/kernel)"), "{together}");
+    let mut graph = graph_of(&format!("x = Placeholder [1,4,4,2]\n{}", apart("[1,1,1,1]")));
+    assert_eq!(lower(&mut graph).unwrap(), 0, "they move in different ways");
+}
