@@ -403,6 +403,19 @@ def channels_first_from_elsewhere(x):
     return layers.Dense(5)(x)
 
 
+@network(IMAGE)
+def depthwise_taken_apart(x):
+    """As some of these converters write a depthwise convolution: one for each channel."""
+    x = layers.Conv2D(8, 3, activation="relu")(x)
+    kernels = np.random.RandomState(0).randn(3, 3, 1, 16).astype("f") * 0.3
+
+    def apart(x):
+        parts = zip(tf.split(x, 8, 3), tf.split(tf.constant(kernels), 8, 3))
+        return tf.concat([tf.nn.conv2d(part, kernel, 2, "SAME") for part, kernel in parts], 3)
+
+    return classify(layers.Lambda(lambda x: tf.nn.relu(apart(x) + 0.1))(x))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", help=f"which; all of {', '.join(NETWORKS)} without")

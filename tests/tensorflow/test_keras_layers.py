@@ -34,6 +34,7 @@ def test_a_layer_becomes_integers(found, name):
     assert made["decibels"] > own.get("decibels", 30) - LESS.get(name, 1.0), (made, own)
 
 
-def test_transposes_around_layers_go(found):
-    made, own = (found["channels_first_from_elsewhere"][kind]["ops"] for kind in ("int8", "own"))
+@pytest.mark.parametrize("name", ["channels_first_from_elsewhere", "depthwise_taken_apart"])
+def test_what_other_converters_write_becomes_fewer_ops(found, name):
+    made, own = (found[name][kind]["ops"] for kind in ("int8", "own"))
     assert made < 0.7 * own, (made, own)
