@@ -201,13 +201,23 @@ impl Plan {
 /// # Errors
 /// [`ErrorKind::Refused`] for a type that is not computed with, [`ErrorKind::TooLarge`], [`ErrorKind::InvalidGraph`].
 pub(crate) fn constant(graph: &Graph, node: NodeId, limits: &Limits) -> Result<Tensor> {
-    let read = || {
-        let proto = graph.attr_tensor(node, "value").ok_or_else(|| invalid("a constant without a value"))?;
-        let mut memory = Memory::new(Budget::new(limits.memory));
-        let tensor = literal::read(&proto, &mut memory)?;
-        memory.aligned(&tensor)
-    };
-    read().map_err(|error| error.in_node(graph.name(node), graph.op(node)))
+    let mut memory = Memory::new(Budget::new(limits.memory));
+    let tensor = read_constant(graph, node, &mut memory)?;
+    memory.aligned(&tensor).map_err(|error| error.in_node(graph.name(node), graph.op(node)))
+}
+
+/// The same as it lies in the file, which may not be aligned: [`Tensor::show_floats`] takes it all the same.
+///
+/// # Errors
+/// As of [`constant`].
+pub(crate) fn stored_constant(graph: &Graph, node: NodeId, limits: &Limits) -> Result<Tensor> {
+    read_constant(graph, node, &mut Memory::new(Budget::new(limits.memory)))
+}
+
+fn read_constant(graph: &Graph, node: NodeId, memory: &mut Memory) -> Result<Tensor> {
+    let proto = graph.attr_tensor(node, "value").ok_or_else(|| invalid("a constant without a value"));
+    let tensor = proto.and_then(|proto| literal::read(&proto, memory));
+    tensor.map_err(|error| error.in_node(graph.name(node), graph.op(node)))
 }
 
 /// The functions of a graph, in the order in which they come to be wanted.

@@ -273,7 +273,7 @@ impl Tensor {
     }
 
     /// A tensor whose elements stay in the file, aligned or not; `None` where their bytes are not those in memory.
-    pub(super) fn from_file<T: Element>(dims: Vec<usize>, bytes: &Bytes) -> Option<Self> {
+    pub(crate) fn from_file<T: Element>(dims: Vec<usize>, bytes: &Bytes) -> Option<Self> {
         let fits = element_count(&dims).ok()?.checked_mul(size_of::<T>()) == Some(bytes.len());
         let is_plain = cfg!(target_endian = "little") && T::DTYPE != DType::Bool;
         (fits && is_plain).then(|| Self { dims, dtype: T::DTYPE, data: T::wrap(Buffer::File(bytes.clone())) })
@@ -319,6 +319,22 @@ impl Tensor {
     #[must_use]
     pub fn values<T: Element>(&self) -> Option<&[T]> {
         T::of(&self.data).map(Buffer::values)
+    }
+
+    /// Shows 32-bit floats, so many at a time, wherever they lie: in a file they need not be aligned.
+    pub(crate) fn show_floats(&self, at_once: usize, show: &mut dyn FnMut(&[f32])) {
+        match &self.data {
+            Data::F32(Buffer::File(bytes)) if f32::cast(bytes).is_none() => {
+                let mut block = Vec::with_capacity(at_once);
+                for bytes in bytes.chunks(at_once.max(1) * size_of::<f32>()) {
+                    block.clear();
+                    block.extend(f32::decode(bytes));
+                    show(&block);
+                }
+            }
+            Data::F32(buffer) => buffer.values().chunks(at_once.max(1)).for_each(show),
+            _ => {}
+        }
     }
 
     /// The elements, to be changed in place; `None` when they are of another type or someone else holds them too.

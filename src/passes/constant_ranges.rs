@@ -12,7 +12,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::decisions::{BatchNorm, Role};
 use super::insertion::OpenRange;
-use super::integer::constants::{Constants, evaluate};
+use super::integer::constants::{Constants, evaluate_as_stored};
 use super::integer::insert::{quantize, quantizer_name};
 use super::integer::network::Layer;
 use super::integer::place::BITS;
@@ -46,7 +46,7 @@ pub(crate) fn fill(
             .error(ErrorKind::Refused, "weights that are not constant have no constant range", variable.input.node)
             .hint("make the variables constants first: tfquant freeze"));
     }
-    let values = evaluate(graph, of_weights.iter().map(|open| open.input), &Limits::default())?;
+    let values = evaluate_as_stored(graph, of_weights.iter().map(|open| open.input), &Limits::default())?;
     for open in of_weights {
         let Some(value) = values.get(&open.input) else { continue };
         let layer = match open.constant {

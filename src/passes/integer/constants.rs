@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::interpreter::{Limits, Plan, Session, Tensor, constant};
+use crate::interpreter::{Limits, Plan, Session, Tensor, constant, stored_constant};
 
 /// Ops that make of constants a constant. Those that hold back or draw values are not among them.
 pub(super) fn computes(op: &str) -> bool {
@@ -130,6 +130,24 @@ pub(crate) fn evaluate(
     if !computed.is_empty() {
         let plan = Plan::new(graph, &[], &computed, limits)?;
         values.extend(computed.iter().copied().zip(Session::new(&plan).run(&[], &mut |_, _| Ok(()))?));
+    }
+    Ok(values)
+}
+
+/// As [`evaluate`], but what a Const holds is as it lies in the file: nothing is copied to be looked at.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub(crate) fn evaluate_as_stored(
+    graph: &Graph,
+    tensors: impl IntoIterator<Item = TensorRef>,
+    limits: &Limits,
+) -> Result<HashMap<TensorRef, Tensor>> {
+    let (stored, computed): (Vec<TensorRef>, Vec<TensorRef>) =
+        tensors.into_iter().partition(|tensor| graph.op(tensor.node) == "Const" && tensor.port == 0);
+    let mut values = evaluate(graph, computed, limits)?;
+    for tensor in stored {
+        values.insert(tensor, stored_constant(graph, tensor.node, limits)?);
     }
     Ok(values)
 }

@@ -7,7 +7,7 @@
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use super::constants::{Constants, evaluate};
+use super::constants::{Constants, evaluate_as_stored};
 use super::insert::{FakeQuant, Range};
 use super::network::{Layer, weights};
 use super::new_nodes::{beside, constant_at, pivot_of};
@@ -117,7 +117,7 @@ pub(crate) fn quantize(
         });
         found[place].2.push(node);
     }
-    let values = evaluate(graph, found.iter().map(|(tensor, ..)| *tensor), limits)?;
+    let values = evaluate_as_stored(graph, found.iter().map(|(tensor, ..)| *tensor), limits)?;
     for (tensor, layer, readers) in &found {
         let Some(value) = values.get(tensor) else { continue };
         let per_channel = is_per_channel(*layer, how);
@@ -134,8 +134,7 @@ pub(crate) fn is_per_channel(layer: Layer, how: Weights) -> bool {
 
 /// The ranges of the weights: one, or one for each channel.
 pub(crate) fn ranges(weights: &Tensor, layer: Layer, how: Weights, per_channel: bool) -> Vec<Range> {
-    let values = weights.values::<f32>().unwrap_or_default();
-    let whole = whole(values);
+    let whole = whole(weights);
     let largest = whole.max.max(-whole.min);
     let usable = |size: f32| if size > 0.0 { size } else { 1.0 };
     let symmetric = |size: f32| Range { min: -size, max: size };
@@ -144,26 +143,36 @@ pub(crate) fn ranges(weights: &Tensor, layer: Layer, how: Weights, per_channel: 
         return vec![if how == Weights::Asymmetric { wide } else { symmetric(usable(largest)) }];
     }
     let Some((channels, 1)) = layer.channels(weights.dims()) else { return Vec::new() };
-    sizes(values, channels).into_iter().map(|size| symmetric(usable(size.max(largest * SMALLEST_PART)))).collect()
+    sizes(weights, channels).into_iter().map(|size| symmetric(usable(size.max(largest * SMALLEST_PART)))).collect()
 }
 
+/// So many weights, or a few more, are looked at at once.
+const AT_ONCE: usize = 1 << 14;
+
 /// From the least to the greatest, zero inside; what is no number has no part in it.
-fn whole(values: &[f32]) -> Range {
-    let Extremes { min, max } = Extremes::of(values).unwrap_or_else(|| {
-        let some = |better: fn(f32, f32) -> f32| values.iter().copied().fold(0.0, better);
-        Extremes { min: some(f32::min), max: some(f32::max) }
+fn whole(weights: &Tensor) -> Range {
+    let mut range = Range { min: 0.0, max: 0.0 };
+    weights.show_floats(AT_ONCE, &mut |values| {
+        let Extremes { min, max } = Extremes::of(values).unwrap_or_else(|| {
+            let some = |better: fn(f32, f32) -> f32| values.iter().copied().fold(0.0, better);
+            Extremes { min: some(f32::min), max: some(f32::max) }
+        });
+        range = Range { min: range.min.min(min), max: range.max.max(max) };
     });
-    Range { min: min.min(0.0), max: max.max(0.0) }
+    range
 }
 
 /// The greatest distance from zero in each channel of weights that have their channels last.
-fn sizes(values: &[f32], channels: usize) -> Vec<f32> {
+fn sizes(weights: &Tensor, channels: usize) -> Vec<f32> {
     let mut sizes = vec![0.0f32; channels];
-    for row in values.chunks(channels.max(1)) {
-        for (size, value) in sizes.iter_mut().zip(row) {
-            *size = if value.abs() > *size { value.abs() } else { *size };
+    let row = channels.max(1);
+    weights.show_floats(AT_ONCE.next_multiple_of(row), &mut |values| {
+        for row in values.chunks(row) {
+            for (size, value) in sizes.iter_mut().zip(row) {
+                *size = if value.abs() > *size { value.abs() } else { *size };
+            }
         }
-    }
+    });
     sizes
 }
 
@@ -236,5 +245,25 @@ mod tests {
         assert_eq!(rules(Target::LitertInt8).stored(vec![range]), (vec![range], 7));
         let (ranges, bits) = rules(Target::Openvino).stored(vec![range]);
         assert_eq!((ranges[0].max / 127.0, bits), (range.max / 63.0, 8), "a level is as high as with 7 bits");
+    }
+
+    #[test]
+    fn weights_are_looked_at_wherever_they_lie_in_the_file() {
+        let numbers: Vec<f32> =
+            (0..6 * 4000u16).map(|index| (f32::from(index % 977) - 400.0) * f32::from(1 + index % 6)).collect();
+        let aligned = Tensor::new(&[1, 1, 4000, 6], numbers.clone()).unwrap();
+        let bytes: Vec<u8> = [0].into_iter().chain(numbers.iter().flat_map(|number| number.to_le_bytes())).collect();
+        let bytes = bytes::Bytes::from(bytes);
+        let moved = |by: usize| [&vec![0; by][..], &bytes[1..]].concat();
+        for by in 0..4 {
+            let moved = bytes::Bytes::from(moved(by)).slice(by..);
+            let stored = Tensor::from_file::<f32>(vec![1, 1, 4000, 6], &moved).unwrap();
+            for how in [Weights::Asymmetric, Weights::Symmetric, Weights::SymmetricPerChannel] {
+                let per_channel = is_per_channel(Layer::Convolution, how);
+                let ranges = |weights| ranges(weights, Layer::Convolution, how, per_channel);
+                assert_eq!(ranges(&stored), ranges(&aligned));
+                assert!(ranges(&aligned)[0].max > 0.0);
+            }
+        }
     }
 }
