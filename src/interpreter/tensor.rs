@@ -325,11 +325,12 @@ impl Tensor {
     pub(crate) fn show_floats(&self, at_once: usize, show: &mut dyn FnMut(&[f32])) {
         match &self.data {
             Data::F32(Buffer::File(bytes)) if f32::cast(bytes).is_none() => {
-                let mut block = Vec::with_capacity(at_once);
-                for bytes in bytes.chunks(at_once.max(1) * size_of::<f32>()) {
-                    block.clear();
-                    block.extend(f32::decode(bytes));
-                    show(&block);
+                let mut block = vec![0f32; at_once.max(1)];
+                for bytes in bytes.chunks(size_of_val(&block[..])) {
+                    let block = &mut block[..bytes.len() / size_of::<f32>()];
+                    // The file's order of bytes is this machine's (`from_file`).
+                    bytemuck::cast_slice_mut(block).copy_from_slice(bytes);
+                    show(block);
                 }
             }
             Data::F32(buffer) => buffer.values().chunks(at_once.max(1)).for_each(show),

@@ -134,7 +134,7 @@ pub(crate) fn evaluate(
     Ok(values)
 }
 
-/// As [`evaluate`], but what a Const holds is as it lies in the file: nothing is copied to be looked at.
+/// As [`evaluate`], but what a Const holds, also behind Identity, is as it lies in the file: nothing is copied to be looked at.
 ///
 /// # Errors
 /// Those of [`evaluate`].
@@ -143,13 +143,31 @@ pub(crate) fn evaluate_as_stored(
     tensors: impl IntoIterator<Item = TensorRef>,
     limits: &Limits,
 ) -> Result<HashMap<TensorRef, Tensor>> {
-    let (stored, computed): (Vec<TensorRef>, Vec<TensorRef>) =
-        tensors.into_iter().partition(|tensor| graph.op(tensor.node) == "Const" && tensor.port == 0);
+    let (mut stored, mut computed) = (Vec::new(), Vec::new());
+    for tensor in tensors {
+        match stored_in(graph, tensor) {
+            Some(constant) => stored.push((tensor, constant)),
+            None => computed.push(tensor),
+        }
+    }
     let mut values = evaluate(graph, computed, limits)?;
-    for tensor in stored {
-        values.insert(tensor, stored_constant(graph, tensor.node, limits)?);
+    for (tensor, constant) in stored {
+        values.insert(tensor, stored_constant(graph, constant, limits)?);
     }
     Ok(values)
+}
+
+/// The Const that a tensor is, also behind Identity.
+fn stored_in(graph: &Graph, mut tensor: TensorRef) -> Option<NodeId> {
+    const MOST_STEPS: usize = 16;
+    for _ in 0..MOST_STEPS {
+        match graph.op(tensor.node) {
+            "Const" => return Some(tensor.node),
+            "Identity" => tensor = graph.data_input(tensor.node, 0)?,
+            _ => break,
+        }
+    }
+    None
 }
 
 /// Whether it is a constant that waits for another node, as those in the bodies of loops do.
