@@ -1,6 +1,6 @@
 //! What a constant holds.
 
-use super::{Graph, TensorRef};
+use super::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::{DataType, TensorProto};
 
 /// A chain of Identity nodes before a Const is followed this far.
@@ -9,18 +9,23 @@ const MAX_IDENTITIES: usize = 16;
 const MAX_NUMBERS: usize = 1 << 10;
 
 impl Graph {
-    /// The tensor of a Const, also behind Identity.
-    #[must_use]
-    pub fn const_value(&self, tensor: TensorRef) -> Option<TensorProto> {
+    /// The Const that a tensor is, also behind Identity.
+    pub(crate) fn const_node(&self, tensor: TensorRef) -> Option<NodeId> {
         let mut node = tensor.node;
         for _ in 0..MAX_IDENTITIES {
             match self.op(node) {
                 "Identity" => node = self.data_input(node, 0)?.node,
-                "Const" => return self.attr_tensor(node, "value"),
+                "Const" => return Some(node),
                 _ => return None,
             }
         }
         None
+    }
+
+    /// The tensor of a Const, also behind Identity.
+    #[must_use]
+    pub fn const_value(&self, tensor: TensorRef) -> Option<TensorProto> {
+        self.attr_tensor(self.const_node(tensor)?, "value")
     }
 
     /// The one 32-bit float that a Const holds, also behind Identity.

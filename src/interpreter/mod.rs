@@ -48,7 +48,7 @@ pub(crate) use frames::{FrameId, Frames};
 pub(crate) use ops::fake_quant::Nudged;
 pub(crate) use ops::resize::by_centres;
 pub use plan::{Limits, Plan};
-pub(crate) use plan::{constant, stored_constant};
+pub(crate) use plan::{constant, stored_constants};
 pub use run::{Observer, Session};
 pub use tensor::{Buffer, DType, Data, Element, Storage, Tensor};
 pub(crate) use wide::in_vectors;

@@ -206,12 +206,18 @@ pub(crate) fn constant(graph: &Graph, node: NodeId, limits: &Limits) -> Result<T
     memory.aligned(&tensor).map_err(|error| error.in_node(graph.name(node), graph.op(node)))
 }
 
-/// The same as it lies in the file, which may not be aligned: [`Tensor::show_floats`] takes it all the same.
+/// The same of several as they lie in the file, where they may not be aligned: [`Tensor::show_floats`] takes them all the same.
+/// What is not in the file as it is, all together, may use that much memory.
 ///
 /// # Errors
 /// As of [`constant`].
-pub(crate) fn stored_constant(graph: &Graph, node: NodeId, limits: &Limits) -> Result<Tensor> {
-    read_constant(graph, node, &mut Memory::new(Budget::new(limits.memory)))
+pub(crate) fn stored_constants(
+    graph: &Graph,
+    nodes: impl Iterator<Item = NodeId>,
+    limits: &Limits,
+) -> Result<Vec<Tensor>> {
+    let mut memory = Memory::new(Budget::new(limits.memory));
+    nodes.map(|node| read_constant(graph, node, &mut memory)).collect()
 }
 
 fn read_constant(graph: &Graph, node: NodeId, memory: &mut Memory) -> Result<Tensor> {

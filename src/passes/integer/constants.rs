@@ -3,8 +3,10 @@
 use hashbrown::HashMap;
 
 use crate::error::Result;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef};
-use crate::interpreter::{Limits, Plan, Session, Tensor, constant, stored_constant};
+use crate::interpreter::{Limits, Plan, Session, Tensor, constant, stored_constants};
+use crate::proto::tensorflow::DataType;
 
 /// Ops that make of constants a constant. Those that hold back or draw values are not among them.
 pub(super) fn computes(op: &str) -> bool {
@@ -145,29 +147,23 @@ pub(crate) fn evaluate_as_stored(
 ) -> Result<HashMap<TensorRef, Tensor>> {
     let (mut stored, mut computed) = (Vec::new(), Vec::new());
     for tensor in tensors {
-        match stored_in(graph, tensor) {
+        match graph.const_node(tensor) {
             Some(constant) => stored.push((tensor, constant)),
             None => computed.push(tensor),
         }
     }
     let mut values = evaluate(graph, computed, limits)?;
-    for (tensor, constant) in stored {
-        values.insert(tensor, stored_constant(graph, constant, limits)?);
-    }
+    let constants = stored_constants(graph, stored.iter().map(|&(_, constant)| constant), limits)?;
+    values.extend(stored.into_iter().map(|(tensor, _)| tensor).zip(constants));
     Ok(values)
 }
 
-/// The Const that a tensor is, also behind Identity.
-fn stored_in(graph: &Graph, mut tensor: TensorRef) -> Option<NodeId> {
-    const MOST_STEPS: usize = 16;
-    for _ in 0..MOST_STEPS {
-        match graph.op(tensor.node) {
-            "Const" => return Some(tensor.node),
-            "Identity" => tensor = graph.data_input(tensor.node, 0)?,
-            _ => break,
-        }
-    }
-    None
+/// Whether it is a tensor of 32-bit floats of known shape, and no larger than what a cell of a recurrent network keeps.
+pub(super) fn is_small_float(graph: &Graph, tensor: TensorRef, shapes: &mut ShapeCache) -> bool {
+    const MOST: i64 = 1 << 16;
+    let dims =
+        graph.complete_shape_with(tensor, shapes).filter(|_| graph.tensor_type(tensor) == Some(DataType::DtFloat));
+    dims.is_some_and(|dims| dims.iter().try_fold(1i64, |all, &dim| all.checked_mul(dim)).is_some_and(|all| all <= MOST))
 }
 
 /// Whether it is a constant that waits for another node, as those in the bodies of loops do.

@@ -13,6 +13,9 @@ use crate::proto::tensorflow::DataType;
 /// So far it is looked whether a Transpose meets one that undoes it.
 const MOST_STEPS: usize = 16;
 
+/// Transposes of more dimensions are left: looking at one takes the square of these.
+const MOST_DIMENSIONS: usize = 10;
+
 /// What joins more is left.
 const MOST_JOINED: usize = 64;
 
@@ -63,7 +66,7 @@ impl Turning<'_> {
             return None;
         }
         let read = graph.data_input(node, 0).filter(|read| !self.constants.contain(read.node))?;
-        let order = graph.const_ints(graph.data_input(node, 1)?)?;
+        let order = graph.const_ints(graph.data_input(node, 1)?).filter(|order| order.len() <= MOST_DIMENSIONS)?;
         let order: Order = order.iter().map(|&axis| wrapped(axis, order.len())).collect::<Option<_>>()?;
         let is_each = (0..order.len()).all(|axis| order.contains(&axis));
         (is_each && graph.control_inputs(node).next().is_none()).then_some((read, order))

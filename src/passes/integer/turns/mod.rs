@@ -25,18 +25,15 @@ mod tests;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::constants::{Constants, evaluate};
+use super::constants::{Constants, evaluate, is_small_float};
 use super::loops::Bodies;
 use super::new_nodes::{constant, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
+use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::interpreter::Limits;
-use crate::proto::tensorflow::DataType;
 use look::{Turning, is_arithmetic};
-
-/// Larger constants are not turned.
-const MOST_NUMBERS: usize = 1 << 16;
 
 /// Which dimension of what is turned each dimension of the result is.
 type Order = Vec<usize>;
@@ -57,11 +54,12 @@ pub(crate) fn move_transposes(graph: &mut Graph, outputs: &[TensorRef], limits: 
         .filter(|&node| !constants.contain(node) && !bodies.contain(graph, node))
         .filter(|&node| graph.control_inputs(node).next().is_none())
         .collect();
+    let mut shapes = ShapeCache::default();
     let operands: Vec<TensorRef> = nodes
         .iter()
         .filter(|&&node| is_arithmetic(graph.op(node)))
         .flat_map(|&node| graph.data_inputs(node).filter(|input| constants.contain(input.node)))
-        .filter(|&operand| is_small_float(graph, operand))
+        .filter(|&operand| is_small_float(graph, operand, &mut shapes))
         .collect();
     let numbers = evaluate(graph, operands, limits)?;
     let outputs: HashSet<TensorRef> = outputs.iter().copied().collect();
@@ -87,13 +85,6 @@ pub(crate) fn move_transposes(graph: &mut Graph, outputs: &[TensorRef], limits: 
         }
     }
     Ok(count)
-}
-
-fn is_small_float(graph: &Graph, tensor: TensorRef) -> bool {
-    let count = |dims: Vec<i64>| dims.iter().try_fold(1usize, |all, &dim| all.checked_mul(usize::try_from(dim).ok()?));
-    let dims = graph.static_shape(tensor).and_then(|dims| dims.into_iter().collect::<Option<Vec<i64>>>());
-    graph.tensor_type(tensor) == Some(DataType::DtFloat)
-        && dims.and_then(count).is_some_and(|count| count <= MOST_NUMBERS)
 }
 
 fn as_integers(order: &[usize]) -> Vec<i32> {

@@ -4,7 +4,7 @@
 use hashbrown::HashSet;
 
 use super::super::computed_shapes::write_as_constants;
-use super::super::constants::{Constants, computes, evaluate};
+use super::super::constants::{Constants, computes, evaluate, is_small_float};
 use super::super::new_nodes::{constant, dims_of, take_place};
 use crate::error::Result;
 use crate::graph::attr::Tensor as Value;
@@ -16,6 +16,9 @@ use crate::proto::tensorflow::DataType;
 /// Ops of cells that a constant may go through.
 const OF_CELLS: [&str; 9] =
     ["BatchMatMulV2", "BiasAdd", "Conv2D", "MatMul", "Relu", "Relu6", "Sigmoid", "Softplus", "Tanh"];
+
+/// So often what has become zero is followed: each time takes a walk through the graph.
+const MOST_ROUNDS: usize = 16;
 
 /// Makes constants of what nodes inserted since then compute of constants, where others read it, and drops sums with zeros.
 ///
@@ -29,7 +32,7 @@ pub(super) fn write(graph: &mut Graph, since: usize, limits: &Limits) -> Result<
     let mut read: Vec<TensorRef> = Vec::new();
     for node in graph.ids_from(since).filter(|&node| !constants.contain(node)) {
         for input in graph.data_inputs(node).filter(|input| constants.contain(input.node)) {
-            if is_computed(input.node) || is_small(graph, input, &mut shapes) {
+            if is_computed(input.node) || is_small_float(graph, input, &mut shapes) {
                 read.push(input);
             }
         }
@@ -68,13 +71,17 @@ pub(crate) fn begin_with_zeros(graph: &mut Graph, limits: &Limits) -> Result<usi
     };
     let zeros = fills(graph).into_iter().filter(|&fill| is_nothing(fill)).map(TensorRef::from).collect();
     let mut count = simplify_zeros(graph, 0, &constants, zeros)?;
+    if count == 0 {
+        return Ok(0);
+    }
     // What was a product is a zero now, and what is added to that may be one too, as untrained biases are.
-    let mut more = count;
-    while more > 0 {
+    for _ in 0..MOST_ROUNDS {
         let constants = Constants::of(graph, &graph.run_order());
         let zeros = zero_operands(graph, &constants, limits)?;
-        more = simplify_zeros(graph, 0, &constants, zeros)?;
-        count += more;
+        match simplify_zeros(graph, 0, &constants, zeros)? {
+            0 => break,
+            more => count += more,
+        }
     }
     Ok(count)
 }
@@ -87,7 +94,7 @@ fn zero_operands(graph: &Graph, constants: &Constants, limits: &Limits) -> Resul
         operands.extend(
             graph
                 .data_inputs(node)
-                .filter(|&input| constants.contain(input.node) && is_small(graph, input, &mut shapes)),
+                .filter(|&input| constants.contain(input.node) && is_small_float(graph, input, &mut shapes)),
         );
     }
     let values = evaluate(graph, operands, limits)?;
@@ -105,14 +112,6 @@ fn takes_zeros(op: &str) -> bool {
 
 fn is_product(op: &str) -> bool {
     matches!(op, "Mul" | "MatMul" | "Conv2D")
-}
-
-/// Whether it is no larger than what a cell keeps.
-fn is_small(graph: &Graph, tensor: TensorRef, shapes: &mut ShapeCache) -> bool {
-    const MOST: i64 = 1 << 16;
-    let dims =
-        graph.complete_shape_with(tensor, shapes).filter(|_| graph.tensor_type(tensor) == Some(DataType::DtFloat));
-    dims.is_some_and(|dims| dims.iter().try_fold(1i64, |all, &dim| all.checked_mul(dim)).is_some_and(|all| all <= MOST))
 }
 
 /// Lets what reads a sum of a tensor and zeros read the tensor, and makes zeros of products with zeros. The converter does so
