@@ -109,8 +109,9 @@ fn done(verdict: &Value) -> (&'static str, Ops) {
     let mut ops = Ops::new();
     for op in verdict["ops"].as_array().into_iter().flatten() {
         let (name, types) = op.as_str().unwrap().split_once(' ').unwrap();
+        let types: Vec<&str> = types.split([',', '>']).collect();
         if ["float32", "int8", "int4", "int16"].iter().any(|kind| types.contains(kind)) {
-            count(&mut ops, name, types.contains("float32"));
+            count(&mut ops, name, types.contains(&"float32"));
         }
     }
     let is_off = verdict["off"].as_f64().is_some_and(|off| off > WRONG) && verdict["nearer"].is_null();

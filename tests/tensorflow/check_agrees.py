@@ -63,7 +63,7 @@ class Done:
             self.ops = collections.Counter()
             for op in found["ops"]:
                 name, types = op.split(" ", 1)
-                if any(kind in types for kind in ("float32", "int8", "int4", "int16")):
+                if {"float32", "int8", "int4", "int16"} & set(types.replace(">", ",").split(",")):
                     count(self.ops, name, "float32" in types)
         off = found.get("off")
         if "converts" in found or found["runs"] is not True:

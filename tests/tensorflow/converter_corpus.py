@@ -897,6 +897,40 @@ def embedding(is_behind):
     return layer(x, "next", seed=2)
 
 
+@family(
+    "one_hot",
+    ranged=lambda words: fq(tf.one_hot(words, 4), 0, 1),
+    reshaped=lambda words: fq(tf.reshape(tf.one_hot(words, 4), IMAGE), 0, 1),
+    joined=lambda words: fq(tf.concat([tf.one_hot(words, 2), image(shape=[1, 8, 8, 2])], 3)),
+    of_first=lambda words: tf.transpose(fq(tf.one_hot(words, 4, axis=1), 0, 1), [0, 2, 3, 1]),
+    scaled=lambda words: fq(0.5 * tf.one_hot(words, 4), 0, 0.5),
+    unranged=lambda words: tf.one_hot(words, 4),
+    long=lambda words: fq(tf.one_hot(tf.cast(words, tf.int64), 4), 0, 1),
+    bytes=lambda words: tf.one_hot(tf.cast(words, tf.uint8), 4),
+    chosen=lambda words: fq(tf.where_v2(tf.one_hot(words, 4, True, False, dtype=tf.bool), 1.0, -0.5)),
+    chosen_bytes=lambda words: fq(
+        tf.where_v2(tf.one_hot(tf.cast(tf.cast(words, tf.uint8), tf.int32), 4, True, False, dtype=tf.bool), 1.0, 0.0)
+    ),
+)
+def one_hot(rows):
+    """Rows of zeros and a one."""
+    return layer(rows(tf.argmax(image(), 3, output_type=tf.int32)), "next", seed=2)
+
+
+@case
+def one_hot_row():
+    """Before a dense layer."""
+    words = tf.argmax(image(shape=[3, 4]), 1, output_type=tf.int32)
+    return fq(tf.matmul(fq(tf.one_hot(words, 4), 0, 1), quantized_weights(values([4, 4]), "symmetric")))
+
+
+@case
+def root_by_logarithm():
+    above = fq(tf.maximum(image(), 1e-10), 0, 1)
+    half = fq(0.5 * fq(tf.math.log(above), -23, 0), -11.5, 0)
+    return layer(fq(tf.exp(half), 0, 1), "next", seed=2)
+
+
 @family("transposed_then", relu=tf.nn.relu, relu6=tf.nn.relu6)
 def transposed_then(activation):
     """An activation behind a transposed convolution, with one range behind both."""

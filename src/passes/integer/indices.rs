@@ -5,7 +5,8 @@
 //! converter refuses an input that is neither quantized nor an integer.
 //!
 //! # When it applies
-//! To a Placeholder of floats that Casts to one type of integers read, and nothing else.
+//! To a Placeholder of floats that Casts to one type of integers read, and nothing else, if need be behind Identities and in
+//! another shape.
 //!
 //! # What it leaves alone
 //! Inputs that an output hands on, or that something else reads.
@@ -23,32 +24,56 @@ use crate::proto::tensorflow::{AttrValue, DataType, attr_value};
 /// Lets such inputs take integers; says which, and of what type. The Casts stay, for who drops them.
 pub(crate) fn take_integers(graph: &mut Graph, outputs: &[TensorRef]) -> Vec<(NodeId, DataType)> {
     let inputs = graph.ids().filter(|&node| graph.op(node) == "Placeholder" && graph.is_original(node));
-    let found: Vec<(NodeId, DataType)> =
-        inputs.filter_map(|input| Some((input, cast_to(graph, input, outputs)?))).collect();
-    for &(input, integers) in &found {
-        let value = AttrValue { value: Some(attr_value::Value::Type(integers as i32)) };
-        graph.set_attr(input, "dtype", value.encode_to_vec());
-        let casts: Vec<NodeId> = graph.consumers(input).collect();
-        for cast in casts {
-            take_place(graph, cast.into(), input.into());
+    let found: Vec<(NodeId, Read)> = inputs.filter_map(|input| Some((input, read(graph, input, outputs)?))).collect();
+    for (input, read) in &found {
+        let value = AttrValue { value: Some(attr_value::Value::Type(read.integers as i32)) }.encode_to_vec();
+        for &node in &read.handed_on_by {
+            graph.set_attr(node, "T", value.clone());
+        }
+        graph.set_attr(*input, "dtype", value);
+        for &(cast, of) in &read.casts {
+            take_place(graph, cast.into(), of);
         }
     }
-    found
+    found.into_iter().map(|(input, read)| (input, read.integers)).collect()
+}
+
+/// How an input of floats is read that is nothing but integers.
+struct Read {
+    integers: DataType,
+    /// The nodes between the input and its Casts.
+    handed_on_by: Vec<NodeId>,
+    /// The Casts, and what each of them reads.
+    casts: Vec<(NodeId, TensorRef)>,
 }
 
 /// The integers that all readers of an input of floats make of it.
-fn cast_to(graph: &Graph, input: NodeId, outputs: &[TensorRef]) -> Option<DataType> {
-    let cast = |node: NodeId| {
-        let is_plain =
-            graph.op(node) == "Cast" && graph.control_inputs(node).next().is_none() && !outputs.contains(&node.into());
-        graph.tensor_type(node.into()).filter(|_| is_plain)
-    };
-    if graph.tensor_type(input.into()) != Some(DataType::DtFloat) || outputs.contains(&input.into()) {
+fn read(graph: &Graph, input: NodeId, outputs: &[TensorRef]) -> Option<Read> {
+    if graph.tensor_type(input.into()) != Some(DataType::DtFloat) {
         return None;
     }
-    let mut types: Vec<Option<DataType>> = graph.consumers(input).map(cast).collect();
+    let (mut handed_on_by, mut casts) = (Vec::new(), Vec::new());
+    let mut open = vec![input];
+    while let Some(made_by) = open.pop() {
+        if outputs.contains(&made_by.into()) {
+            return None;
+        }
+        for reader in graph.consumers(made_by) {
+            let is_data = graph.control_inputs(reader).next().is_none() && !outputs.contains(&reader.into());
+            match graph.op(reader) {
+                "Cast" if is_data => casts.push((reader, made_by.into())),
+                "Identity" | "Reshape" | "Squeeze" | "ExpandDims" if is_data && !handed_on_by.contains(&reader) => {
+                    handed_on_by.push(reader);
+                    open.push(reader);
+                }
+                _ => return None,
+            }
+        }
+    }
+    let mut types: Vec<Option<DataType>> = casts.iter().map(|&(cast, _)| graph.tensor_type(cast.into())).collect();
     types.dedup();
-    only(types.into_iter())?.filter(|integers| matches!(integers, DataType::DtInt32 | DataType::DtInt64))
+    let integers = only(types.into_iter())?.filter(|to| matches!(to, DataType::DtInt32 | DataType::DtInt64))?;
+    Some(Read { integers, handed_on_by, casts })
 }
 
 #[cfg(test)]
@@ -73,5 +98,24 @@ mod tests {
         assert_eq!(graph.data_input(graph.find("found").unwrap(), 1), Some(words.into()));
         assert_eq!(graph.tensor_type(words.into()), Some(DataType::DtInt32));
         assert!(take_integers(&mut graph, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_hands_the_input_on_does_so_with_integers() {
+        let mut graph = graph_of(
+            "words = Placeholder [?,4]
+             same = Identity(words)
+             dims = Const [-1]i
+             row = Reshape(same, dims)
+             indices = Cast(row) SrcT=DT_FLOAT DstT=DT_INT64
+             again = Cast(words) SrcT=DT_FLOAT DstT=DT_INT64
+             sum = AddV2(indices, again) T=DT_INT64",
+        );
+        let [words, row, sum] = ["words", "row", "sum"].map(|name| graph.find(name).unwrap());
+        let read_by_an_output = take_integers(&mut graph.clone(), &[row.into()]);
+        assert!(read_by_an_output.is_empty());
+        assert_eq!(take_integers(&mut graph, &[]), [(words, DataType::DtInt64)]);
+        assert_eq!(graph.tensor_type(row.into()), Some(DataType::DtInt64));
+        assert_eq!(graph.data_inputs(sum).collect::<Vec<_>>(), [row.into(), words.into()]);
     }
 }

@@ -13,6 +13,7 @@ use crate::graph::tensor::small_floats;
 use crate::inspect::fake_quant::Range;
 use crate::passes::integer::kernels::{Kernel, is_not_converted};
 use crate::passes::integer::network::Layer;
+use crate::proto::tensorflow::DataType;
 
 /// A part of a range this large may be lost.
 const CUT: f64 = 0.1;
@@ -72,8 +73,9 @@ fn bounds_nothing(op: &str, bound: Scale, taken: Scale) -> bool {
 pub(super) fn computed(program: &Program<'_>) -> Vec<bool> {
     let reads_only = |op: OpId, is_known: &dyn Fn(ValueId) -> bool| {
         let Op { node, kind, inputs, .. } = &program.ops[op];
-        // What is taken from a table depends on what is looked up.
-        let looks_up = matches!(*kind, "Fill" | "Gather" | "GatherV2") && !program.constants.contain(*node);
+        // What is taken from a table depends on what is looked up, and what is chosen on truths.
+        let looks_up = matches!(*kind, "Fill" | "Gather" | "GatherV2" | "OneHot" | "Select" | "SelectV2")
+            && !program.constants.contain(*node);
         !inputs.is_empty() && !looks_up && inputs.iter().all(|&input| is_known(input))
     };
     let is_constant = |input: ValueId| program.is_constant(input);
@@ -133,7 +135,7 @@ impl Judge<'_, '_> {
             }
         }
         let is_newer = matches!(of_op.kind, "Softsign" | GELU_BY_ERFC) && self.converter == Converter::Tf215;
-        if is_not_converted(of_op.kind) || is_newer {
+        if is_not_converted(of_op.kind) || is_newer || self.makes_no_one_hot(of_op) {
             return Some((Code::NotConverted, String::new()));
         }
         if matches!(kernel(program, op, self.converter), Kernel::None | Kernel::Unknown) {
@@ -159,6 +161,15 @@ impl Judge<'_, '_> {
             _ => Code::SeveralRanges,
         };
         Some((code, self.name(bare)))
+    }
+
+    /// Whether it is a one-hot row that the converter gives up over: of indices of another type, or of levels.
+    fn makes_no_one_hot(&self, of_op: &Op<'_>) -> bool {
+        let graph = self.program.graph;
+        let indices = graph.data_input(of_op.node, 0).and_then(|indices| graph.tensor_type(indices));
+        let takes = matches!(indices, None | Some(DataType::DtInt32 | DataType::DtInt64));
+        let makes_levels = of_op.outputs.iter().any(|&output| self.types.of(output).is_some());
+        of_op.kind == "OneHot" && (!takes || makes_levels)
     }
 
     fn is_quantized(&self, value: ValueId) -> bool {

@@ -1,4 +1,5 @@
-//! Neg, Square, and powers of two and three, as products; squared differences of more than four dimensions, which the
+//! Neg, Square, and powers of two and three, as products; roots, and logarithms and powers that one is added to or taken from,
+//! by those that have kernels; squared differences of more than four dimensions, which the
 //! converter takes apart itself and leaves in float; truths cast to numbers, as what is chosen by them.
 
 use super::super::kernels::MOST_DIMENSIONS;
@@ -8,6 +9,9 @@ use crate::graph::attr::Tensor as Value;
 use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
+
+/// What a root is drawn from at least: zero has no logarithm.
+const LEAST: f32 = 1e-10;
 
 /// What is computed, and of what.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +25,9 @@ enum Kind {
     Neg,
     Square,
     Cube,
+    Sqrt,
+    Log1p,
+    Expm1,
     /// One where it is true, zero elsewhere.
     Truth,
     /// Minus this one, squared.
@@ -32,6 +39,9 @@ pub(super) fn find(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Opti
     let kind = match graph.op(node) {
         "Neg" => Kind::Neg,
         "Square" => Kind::Square,
+        "Sqrt" => Kind::Sqrt,
+        "Log1p" => Kind::Log1p,
+        "Expm1" => Kind::Expm1,
         "Cast" => {
             let from = graph.attr_type(node, "SrcT").and_then(|from| DataType::try_from(from).ok());
             (from == Some(DataType::DtBool)).then_some(Kind::Truth)?
@@ -64,6 +74,21 @@ impl Arithmetic {
             Kind::Difference(y) => {
                 let difference = parts.binary("difference", "Sub", x, y)?;
                 parts.binary(END, "Mul", difference, difference)
+            }
+            // exp(log(x) / 2): eight bits of the logarithm tell small numbers apart, which those of 1 / sqrt(x) do not.
+            Kind::Sqrt => {
+                let above = parts.with("above", "Maximum", x, LEAST)?;
+                let log = parts.unary("log", "Log", above)?;
+                let half = parts.with("half", "Mul", log, 0.5)?;
+                parts.unary(END, "Exp", half)
+            }
+            Kind::Log1p => {
+                let more = parts.with("more", "AddV2", x, 1.0)?;
+                parts.unary(END, "Log", more)
+            }
+            Kind::Expm1 => {
+                let exp = parts.unary("exp", "Exp", x)?;
+                parts.with(END, "Sub", exp, 1.0)
             }
             Kind::Cube => {
                 let square = parts.binary("square", "Mul", x, x)?;

@@ -5,7 +5,8 @@
 //! Each part of what is written so gets a range of its own later; the last part has the name of the op. [`activations`]
 //! are Elu, Selu, Softplus and Softsign; [`arithmetic`] is Neg, Square and small powers; [`division`] divides by what is
 //! positive; [`training_norm`] is a batch norm in training mode, as Keras 2 makes layer norms of; [`einsum`] is a dense layer
-//! of more than two dimensions, [`dilated`] a convolution of blocks, [`channels`] a depthwise one that is taken apart.
+//! of more than two dimensions, [`dilated`] a convolution of blocks, [`channels`] a depthwise one that is taken apart;
+//! [`one_hot`] chooses by truths.
 //!
 //! # When it applies
 //! To 32-bit floats that change from run to run, also in the bodies of loops.
@@ -23,6 +24,7 @@ mod channels;
 mod dilated;
 mod division;
 mod einsum;
+mod one_hot;
 #[cfg(test)]
 mod tests;
 mod training_norm;
@@ -46,6 +48,7 @@ enum Lowered {
     Dense(einsum::Dense),
     Dilated(dilated::Dilated),
     Channels(channels::Channels),
+    OneHot(one_hot::OneHot),
 }
 
 /// Writes them so; says how many there were.
@@ -63,20 +66,24 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             && graph.control_inputs(node).next().is_none()
     };
     let mut shapes = ShapeCache::default();
-    let mut found: Vec<(NodeId, Option<NodeId>)> = graph
+    let is_read = |graph: &Graph, node: NodeId| graph.consumers(node).next().is_some();
+    let mut found: Vec<(NodeId, Option<NodeId>, bool)> = graph
         .ids()
         .filter(|&node| is_plain(node) && find(graph, &constants, node, &mut shapes).is_some())
-        .map(|node| (node, bodies.pivot(graph, node)))
-        .filter(|&(node, pivot)| pivot.is_some() || !bodies.contain(graph, node))
+        .map(|node| (node, bodies.pivot(graph, node), is_read(graph, node)))
+        .filter(|&(node, pivot, _)| pivot.is_some() || !bodies.contain(graph, node))
         .collect();
     // What is divided by is known to be positive while it is whole; a dense layer's bias comes with it.
-    found.sort_by_key(|&(node, _)| match graph.op(node) {
+    found.sort_by_key(|&(node, ..)| match graph.op(node) {
         "RealDiv" => 0,
         "Einsum" => 2,
         _ => 1,
     });
-    for &(node, pivot) in &found {
-        // What the node reads may have been replaced.
+    for &(node, pivot, was_read) in &found {
+        // A quotient does without the root that it is divided by; what the node reads may have been replaced.
+        if was_read && !is_read(graph, node) {
+            continue;
+        }
         let Some(lowered) = find(graph, &constants, node, &mut shapes) else { continue };
         let mut parts = Parts::in_place_of(graph, node, pivot)?;
         let last = match lowered {
@@ -87,6 +94,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             Lowered::Dense(dense) => dense.write(&mut parts)?,
             Lowered::Dilated(dilated) => dilated.write(&mut parts)?,
             Lowered::Channels(channels) => channels.write(&mut parts)?,
+            Lowered::OneHot(one_hot) => one_hot.write(&mut parts)?,
         };
         parts.end_with(last);
     }
@@ -96,7 +104,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
 fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCache) -> Option<Lowered> {
     match graph.op(node) {
         "Elu" | "Selu" | "Softplus" | "Softsign" => activations::find(graph, node).map(Lowered::Activation),
-        "Neg" | "Square" | "SquaredDifference" | "Pow" | "Cast" => {
+        "Neg" | "Square" | "Sqrt" | "Log1p" | "Expm1" | "SquaredDifference" | "Pow" | "Cast" => {
             arithmetic::find(graph, node, shapes).map(Lowered::Arithmetic)
         }
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
@@ -105,6 +113,7 @@ fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCa
         "ConcatV2" => channels::find(graph, constants, node, shapes).map(Lowered::Channels),
         "BatchToSpaceND" => dilated::find(graph, constants, node, shapes).map(Lowered::Dilated),
         "Add" | "AddV2" | "Einsum" => einsum::find(graph, constants, node, shapes).map(Lowered::Dense),
+        "OneHot" => one_hot::find(graph, node).map(Lowered::OneHot),
         "RealDiv" => division::find(graph, constants, node, shapes).map(Lowered::Division),
         _ => None,
     }

@@ -58,6 +58,35 @@ fn arithmetic_becomes_products() {
 }
 
 #[test]
+fn roots_and_shifted_logarithms_become_plain_ones() {
+    let size = |op: &str| format!("size = Abs(x)\nout = {op}(size)");
+    lowered(&size("Log1p"), 1e-6);
+    lowered(&size("Expm1"), 1e-6);
+    let changes = lowered(&size("Sqrt"), 1e-5);
+    assert!(changes.contains("out = Exp(out/half)\n"), "{changes}");
+}
+
+#[test]
+fn one_hot_rows_are_chosen_by_truths() {
+    for axis in [-1, 0, 1] {
+        let lines = format!(
+            "axes = Const [3]i\nwords = ArgMax(x, axes) output_type=DT_INT64\ndepth = Const 3i
+             on = Const 2.0\noff = Const -0.5\nout = OneHot(words, depth, on, off) axis={axis} TI=DT_INT64"
+        );
+        let changes = lowered(&lines, 0.0);
+        assert!(changes.contains("out = SelectV2(out/is, on, off)\n"), "{changes}");
+    }
+    let mut graph = graph_of(
+        "words = Placeholder [4] dtype=DT_UINT8\ndepth = Const 3i\non = Const 1.0\noff = Const 0.0
+         out = OneHot(words, depth, on, off) TI=DT_UINT8",
+    );
+    let before = graph.clone();
+    assert_eq!(lower(&mut graph).unwrap(), 1);
+    let changes = changes(&before, &graph);
+    assert!(changes.contains("out/is = OneHot(out/indices, depth, "), "{changes}");
+}
+
+#[test]
 fn what_reads_a_lowered_op_reads_what_took_its_place() {
     let changes = lowered("negated = Neg(x)\nelu = Elu(negated)\nout = Square(elu)", 2e-6);
     assert!(changes.contains("out = Mul(elu, elu)") && changes.contains("elu/low = Minimum(negated, "), "{changes}");
