@@ -237,6 +237,23 @@ fn a_frozen_model_becomes_a_saved_model_with_its_signature() {
 }
 
 #[test]
+fn a_function_is_called_where_there_is_no_signature() {
+    let folder = Folder::new();
+    let (frozen, report) = folder.freeze("testdata/freeze/module", &[]);
+    let graph = open(&frozen).graph;
+    let ops: Vec<&str> =
+        graph.ids().map(|node| graph.op(node)).filter(|op| !matches!(*op, "Const" | "Identity")).collect();
+    assert_eq!(ops, ["Placeholder", "Conv2D", "Relu", "Conv2D", "Relu", "AddV2"], "that which does not train");
+    assert_eq!(report["inputs"][0]["key"], "x");
+    assert_eq!(report["inputs"][0]["shape"], serde_json::json!([null, 6, 6, 2]));
+    let name = report["signature"].as_str().unwrap();
+    let (again, _) = folder.freeze("testdata/freeze/module", &["--signature", name]);
+    assert_eq!(fs::read(frozen).unwrap(), fs::read(again).unwrap());
+    let (_, said) = folder.refuse("testdata/freeze/module", &["--signature", "serve"]);
+    assert!(said.contains("no signature 'serve'"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_frozen_is_named() {
     let folder = Folder::new();
     let (code, said) = folder.refuse("testdata/freeze/table", &[]);

@@ -238,6 +238,21 @@ impl Model {
         }
     }
 
+    /// The MetaGraphDef with another graph, one that this model's has become, as if it were read from a file.
+    ///
+    /// # Errors
+    /// Those of [`Model::open`].
+    pub(crate) fn with_graph(&self, graph: Graph) -> Result<Self> {
+        let (Enclosing::MetaGraph(meta) | Enclosing::SavedModel(_, meta)) = &self.enclosing else {
+            return Ok(Self::of_graph(graph, self.bytes.clone()));
+        };
+        let mut bytes = Vec::new();
+        let input = SpliceInput { bytes: &self.bytes, file: None };
+        meta.to_splice(&graph, &[]).write_to(&mut bytes, &input, &graph).map_err(write_failed)?;
+        let format = Some((MessageKind::MetaGraphDef, Encoding::Binary));
+        Self::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })
+    }
+
     /// Puts a GraphDef into a SavedModel of its own: encoded fields of a MetaGraphDef before the graph and behind it.
     pub(crate) fn enclose(&mut self, before: Vec<u8>, behind: Vec<u8>) {
         self.kind = MessageKind::SavedModel;

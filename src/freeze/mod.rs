@@ -1,7 +1,7 @@
 //! `tfquant freeze`: one graph without variables and without calls, out of a model whose body is in functions or whose
 //! weights are in a checkpoint.
 //!
-//! [`signature`] chooses what to freeze, [`inline`] and [`control_flow`] put the bodies of functions in place, [`prune`]
+//! [`signature`] chooses what to freeze, [`exported`] calls a function where there is none, [`inline`] and [`control_flow`] put the bodies of functions in place, [`prune`]
 //! drops what no output needs, [`restore`] finds the variables in the checkpoint, [`variables`] makes them constants, and
 //! [`emit`] writes the graph, which is one like any other: passes run over it in the same process. Its large tensors stay
 //! in the files they came from until it is written.
@@ -12,6 +12,7 @@ mod constant;
 mod control_flow;
 mod dropout;
 mod emit;
+mod exported;
 mod flat;
 mod inline;
 pub mod layers;
@@ -106,7 +107,10 @@ pub fn freeze(model: &Model, options: &FreezeOptions) -> Result<Frozen> {
         return Err(Error::new(ErrorKind::Options, "a graph that was changed cannot be frozen")
             .hint("freeze it first, then rewrite it"));
     }
-    let chosen = signature::choose(model, options)?;
+    let opened = model;
+    let exported = signature::exported(opened, options)?;
+    let model = exported.as_ref().map_or(opened, |exported| &exported.model);
+    let chosen = signature::choose(opened, exported.as_ref(), options)?;
     let meta_graph = model.meta_graph();
     let library = Library::read(&model.graph, meta_graph.as_deref())?;
     let mut work = Work::start(model, &library, &chosen, options.simplify)?;
@@ -126,7 +130,7 @@ pub fn freeze(model: &Model, options: &FreezeOptions) -> Result<Frozen> {
     verify::check_acyclic(&emitted.graph)?;
     let frozen = Model::of_graph(emitted.graph, emitted.bytes);
     report.functions_kept = emitted.functions;
-    work.describe(model, &chosen, &ends, &order, &frozen, &mut report)?;
+    work.describe(opened, &chosen, &ends, &order, &frozen, &mut report)?;
     Ok(Frozen { model: frozen, report })
 }
 

@@ -38,13 +38,28 @@ impl Keys {
     /// # Errors
     /// [`crate::error::ErrorKind::InvalidGraph`] for a restoring node that makes no sense; those of the checkpoint.
     pub(super) fn find(graph: &Graph, library: &Library<'_>, checkpoint: &mut Checkpoint) -> Result<Self> {
-        let mut keys = Self::default();
-        keys.read_graph(graph)?;
-        keys.read_functions(graph, library)?;
+        let mut keys = Self::in_graph(graph, library)?;
         if checkpoint.entry(OBJECT_GRAPH).is_some() {
             keys.read_objects(&checkpoint.string(OBJECT_GRAPH)?);
         }
         Ok(keys)
+    }
+
+    /// What the graph itself says.
+    ///
+    /// # Errors
+    /// Those of [`Keys::find`] that are not the checkpoint's.
+    pub(super) fn in_graph(graph: &Graph, library: &Library<'_>) -> Result<Self> {
+        let mut keys = Self::default();
+        keys.read_graph(graph)?;
+        keys.read_functions(graph, library)?;
+        Ok(keys)
+    }
+
+    /// By key, the variable that is restored from it.
+    pub(super) fn variables(self) -> HashMap<String, NodeId> {
+        let names = |(node, keys): (NodeId, Vec<Key>)| keys.into_iter().map(move |key| (key.name, node));
+        self.restored.into_iter().flat_map(names).collect()
     }
 
     /// `Assign(variable, RestoreV2:i)`, with Identity between or not.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use super::FreezeOptions;
+use super::exported::{self, Exported};
 use crate::container::Model;
 use crate::container::endpoints::{self, Endpoint};
 use crate::container::{DEFAULT_SIGNATURE, Signatures};
@@ -49,22 +50,44 @@ pub(super) struct Chosen {
     pub cut: bool,
 }
 
+impl Chosen {
+    fn of(signature: &str, inputs: Vec<Wanted>, outputs: Vec<Wanted>) -> Self {
+        let signature = Some(signature.to_owned());
+        Self { signature, inputs, of_signature: outputs.clone(), outputs, cut: false }
+    }
+}
+
+/// The function to call where no signature says what to freeze, with a call of it: the one that the options name like a
+/// signature, or the network itself, if they name no outputs either.
+///
+/// # Errors
+/// Those of [`exported::call`].
+pub(super) fn exported(model: &Model, options: &FreezeOptions) -> Result<Option<Exported>> {
+    let signatures = signatures(model);
+    match &options.signature {
+        Some(name) if !signatures.contains_key(name) => exported::call(model, Some(name)),
+        None if signatures.is_empty() && options.outputs.is_empty() => exported::call(model, None),
+        _ => Ok(None),
+    }
+}
+
 /// Chooses by the options: the signature asked for, or the default one, or the only one; named outputs and inputs in
 /// place of its own.
 ///
 /// # Errors
 /// [`ErrorKind::Options`] if there is no such signature, or if the outputs would be a guess.
-pub(super) fn choose(model: &Model, options: &FreezeOptions) -> Result<Chosen> {
+pub(super) fn choose(model: &Model, exported: Option<&Exported>, options: &FreezeOptions) -> Result<Chosen> {
     let signatures = signatures(model);
-    let mut chosen = match pick(&signatures, options)? {
-        Some((name, signature)) => Chosen {
-            signature: Some(name.clone()),
-            inputs: signature.inputs.iter().flat_map(wanted).collect(),
-            outputs: signature.outputs.iter().flat_map(wanted).collect(),
-            of_signature: signature.outputs.iter().flat_map(wanted).collect(),
-            cut: false,
+    let mut chosen = match exported {
+        Some(Exported { name, inputs, outputs, .. }) => Chosen::of(name, inputs.clone(), outputs.clone()),
+        None => match pick(&signatures, options)? {
+            Some((name, signature)) => {
+                let [inputs, outputs] =
+                    [&signature.inputs, &signature.outputs].map(|ends| ends.iter().flat_map(wanted).collect());
+                Chosen::of(name, inputs, outputs)
+            }
+            None => Chosen::default(),
         },
-        None => Chosen::default(),
     };
     if !options.outputs.is_empty() {
         chosen.outputs = named(&options.outputs, &chosen.outputs);

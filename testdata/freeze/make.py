@@ -2,7 +2,7 @@
 
     python testdata/freeze/make.py
 
-`network`, `while_loop`, `same_names` and `table` are SavedModels of `tests/tensorflow/freeze_models.py`. `v1` is a
+`network`, `while_loop`, `same_names`, `table` and `module` are SavedModels of `tests/tensorflow/freeze_models.py`. `v1` is a
 MetaGraphDef with its checkpoint, in two shards and with partitioned variables, and `frozen.pb`, what TensorFlow freezes
 it to.
 """
@@ -18,7 +18,13 @@ import tensorflow.compat.v1 as tf
 
 HERE = pathlib.Path(__file__).parent
 MODELS = HERE.parent.parent / "tests" / "tensorflow" / "freeze_models.py"
-SAVED_MODELS = {"network": "keras_export", "while_loop": "while_loop", "same_names": "same_names", "table": "table"}
+SAVED_MODELS = {
+    "network": "keras_export",
+    "while_loop": "while_loop",
+    "same_names": "same_names",
+    "table": "table",
+    "module": "without_signature",
+}
 
 
 def make_saved_models():

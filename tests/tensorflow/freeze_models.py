@@ -313,9 +313,42 @@ def table(path):
     return Module().save(path)
 
 
+@model
+def without_signature(path):
+    """A module to build on: what it exports is a function for training and one that is not."""
+
+    class Layer(tf.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.kernel = tf.Variable(weights(3, 3, channels, 4), name="kernel")
+
+    class Network(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [Layer(2), Layer(4)]
+            self.offset = tf.constant(weights(4))
+
+        @tf.function
+        def __call__(self, x, training=False):
+            for layer in self.layers:
+                x = tf.nn.relu(tf.nn.conv2d(x, layer.kernel, 1, "SAME"))
+            x += self.offset
+            return tf.nn.dropout(x, 0.5) if training else x
+
+    network = Network()
+    for training in (True, False):
+        network.__call__.get_concrete_function(tf.TensorSpec([None, 6, 6, 2]), training)
+    tf.saved_model.save(network, path)
+    return [images(2, 6, 6, 2)]
+
+
 def run(path, values):
     """The inputs and outputs of the model's default signature, by `in/KEY` and `out/KEY`."""
-    signature = tf.saved_model.load(path).signatures["serving_default"]
+    loaded = tf.saved_model.load(path)
+    if not loaded.signatures:
+        (x,) = values
+        return {"in/x": x, "out/identity": loaded(tf.constant(x)).numpy()}
+    signature = loaded.signatures["serving_default"]
     keys = sorted(signature.structured_input_signature[1])
     assert len(keys) == len(values), keys
     fed = dict(zip(keys, values))
