@@ -62,6 +62,7 @@ def rewrite(
     default_range: Sequence[float] | None = None,
     quantize_inputs: bool = False,
     input_range: Sequence[float] | None = None,
+    unroll: int | None = None,
 ) -> Rewritten[Any]:
     """Inserts fake quantizers around the layers of a graph.
 
@@ -114,6 +115,7 @@ def rewrite(
         default_range: Range of activations that no other is given for.
         quantize_inputs: Give the float inputs of the graph a range too.
         input_range: Range of inputs that no other is given for; means quantize_inputs.
+        unroll: Write loops of a known length out in up to so many steps, for target litert-* [default: 128].
 
     Returns:
         The model with fake quantizers, of the type that came in, with the report.
@@ -247,6 +249,7 @@ def calibrate(
     method: Literal["minmax", "moving-average", "percentile", "mse", "entropy", "best"] = "best",
     percentile: float = 99.99,
     ema_decay: float = 0.999,
+    unroll: int | None = None,
     threads: int | None = None,
     memory_limit: int | None = None,
     max_steps: int | None = None,
@@ -283,6 +286,7 @@ def calibrate(
         method: How to make a range of what a tensor was.
         percentile: Percent of all values that a range holds, for method percentile.
         ema_decay: Decay of the averages, for method moving-average.
+        unroll: Write loops of a known length out in up to so many steps, for target litert-* [default: 128].
         threads: Threads that run the model [default: as many as there are processors].
         memory_limit: Megabytes that the run may hold [default: half of the machine's memory].
         max_steps: Nodes that one sample may compute, each as often as a loop repeats it [default: 50000000].
@@ -406,6 +410,7 @@ def explain(
     default_range: Sequence[float] | None = None,
     quantize_inputs: bool = False,
     input_range: Sequence[float] | None = None,
+    unroll: int | None = None,
 ) -> dict[str, Any]:
     """Tells what the rules say about each layer, and why.
 
@@ -457,6 +462,7 @@ def explain(
         default_range: Range of activations that no other is given for.
         quantize_inputs: Give the float inputs of the graph a range too.
         input_range: Range of inputs that no other is given for; means quantize_inputs.
+        unroll: Write loops of a known length out in up to so many steps, for target litert-* [default: 128].
 
     Returns:
         The decision about every layer, or about one node, with its reason.

@@ -66,7 +66,7 @@ pub fn calibrate(
 
     report.warnings.extend(widened.into_iter().chain(told));
     if options.target.is_litert() {
-        report.warnings.extend(ready::write_loops_out(&mut model, &mut frozen, &samples, &options.limits)?);
+        report.warnings.extend(ready::write_loops_out(&mut model, &mut frozen, &samples, options)?);
     }
     let outputs = tensors(&model.graph, &frozen.outputs);
     report.folded = prepare(&mut model, &outputs, options.target, &options.limits)?;

@@ -21,6 +21,8 @@ pub struct CalibrateOptions {
     pub limit: usize,
     /// What a run may use.
     pub limits: Limits,
+    /// Up to how many steps loops of a known length are written out, for LiteRT; 128, if it does not say.
+    pub unroll: Option<usize>,
     /// What is done to the network so that it suffers less.
     pub repairs: Repairs,
     /// What is measured of the result.

@@ -1,5 +1,6 @@
 //! A frozen model made ready for its converter before it is run: floats of 32 bits, one sample a run, no loops.
 
+use super::CalibrateOptions;
 use super::feed::{Feeds, Fitted};
 use super::work::tensors;
 use crate::container::Model;
@@ -55,10 +56,10 @@ pub(super) fn write_loops_out(
     model: &mut Model,
     frozen: &mut FreezeReport,
     samples: &Feeds<'_>,
-    limits: &Limits,
+    options: &CalibrateOptions,
 ) -> Result<Vec<Warning>> {
     give_ranks(&mut model.graph, &mut frozen.inputs, samples)?;
-    let mut warnings = written_out(model, frozen, limits)?.warnings;
+    let LoopsDone { mut warnings, mut too_long, .. } = written_out(model, frozen, options)?;
     if !model.graph.ids().any(|node| model.graph.op(node) == "LoopCond") {
         return Ok(warnings);
     }
@@ -68,7 +69,8 @@ pub(super) fn write_loops_out(
         fixed.extend(fix_length(&mut long.graph, input, of_samples)?);
     }
     if !fixed.is_empty() {
-        let done = written_out(&mut long, &mut told, limits)?;
+        let done = written_out(&mut long, &mut told, options)?;
+        too_long = done.too_long.or(too_long);
         if done.unrolled > 0 {
             (*model, *frozen) = (long, told);
             let message = format!(
@@ -79,13 +81,14 @@ pub(super) fn write_loops_out(
             warnings.extend(done.warnings);
         }
     }
+    warnings.extend(too_long);
     Ok(warnings)
 }
 
 /// The same for loops of known length; ends whose batch was fixed say so.
-fn written_out(model: &mut Model, frozen: &mut FreezeReport, limits: &Limits) -> Result<LoopsDone> {
+fn written_out(model: &mut Model, frozen: &mut FreezeReport, options: &CalibrateOptions) -> Result<LoopsDone> {
     let outputs = tensors(&model.graph, &frozen.outputs);
-    let done = rewrite::write_loops_out(model, &outputs, limits)?;
+    let done = rewrite::write_loops_out(model, &outputs, options.unroll, &options.limits)?;
     for input in &mut frozen.inputs {
         let is_fixed = done.fixed.iter().any(|name| name == input.node());
         if let Shape(Some(dims)) = &mut input.shape

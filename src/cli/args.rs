@@ -266,6 +266,10 @@ pub struct RangeArgs {
     /// Range of inputs that no other is given for; means --quantize-inputs
     #[arg(long, value_name = "MIN,MAX", value_parser = range, allow_hyphen_values = true)]
     pub input_range: Option<[f32; 2]>,
+
+    /// Write loops of a known length out in up to so many steps, for --target litert-* [default: 128]
+    #[arg(long, value_name = "STEPS")]
+    pub unroll: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -362,6 +366,7 @@ impl RangeArgs {
             default: self.default_range,
             quantize_inputs: self.quantize_inputs || self.input_range.is_some() || target.is_some(),
             input_range: self.input_range.or(self.default_range),
+            unroll: self.unroll,
         }))
     }
 }

@@ -71,6 +71,10 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "F", default_value_t = 0.999, value_parser = decay)]
     pub ema_decay: f64,
 
+    /// Write loops of a known length out in up to so many steps, for --target litert-* [default: 128]
+    #[arg(long, value_name = "STEPS")]
+    pub unroll: Option<usize>,
+
     #[command(flatten)]
     pub run: RunArgs,
 
@@ -248,6 +252,7 @@ impl CalibrateArgs {
                 (None, None) => Measure::Nothing,
             },
             limits: self.run.limits(),
+            unroll: self.unroll,
         }
     }
 }

@@ -189,6 +189,9 @@ pub struct ConstantRanges {
     pub quantize_inputs: bool,
     /// The range of inputs that none is given for.
     pub input_range: Option<[f32; 2]>,
+    /// Up to how many steps loops of a known length are written out, for LiteRT; 128, if it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unroll: Option<usize>,
 }
 
 fn how_many<S: Serializer>(given: &GivenRanges, serializer: S) -> Result<S::Ok, S::Error> {

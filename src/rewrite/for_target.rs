@@ -49,7 +49,8 @@ pub(super) fn run(
         let outputs = model.outputs();
         warnings.extend(integers_taken(&take_integers(model, &outputs)?));
         let outputs = model.outputs();
-        warnings.extend(write_loops_out(model, &outputs, &limits)?.warnings);
+        let done = write_loops_out(model, &outputs, chosen.unroll, &limits)?;
+        warnings.extend(done.warnings.into_iter().chain(done.too_long));
     }
     let outputs = model.outputs();
     let folded = prepare(model, &outputs, target, &limits)?;

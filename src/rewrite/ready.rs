@@ -12,7 +12,7 @@ use crate::graph::{NodeId, TensorRef};
 use crate::interpreter::Limits;
 use crate::passes::integer::lists::fix_batch;
 use crate::passes::integer::unroll::known::begin_with_zeros;
-use crate::passes::integer::unroll::{Unrolled, unroll};
+use crate::passes::integer::unroll::{Loops, Unrolled, unroll};
 use crate::passes::integer::{half, indices};
 use crate::proto::tensorflow::DataType;
 
@@ -68,6 +68,8 @@ pub(crate) struct LoopsDone {
     pub fixed: Vec<String>,
     /// How many loops were written out.
     pub unrolled: usize,
+    /// That loops have too many steps for that, if any has.
+    pub too_long: Option<Warning>,
     /// What is told of it.
     pub warnings: Vec<Warning>,
 }
@@ -76,12 +78,17 @@ pub(crate) struct LoopsDone {
 ///
 /// # Errors
 /// [`crate::ErrorKind::Container`] for another message; those of the passes.
-pub(crate) fn write_loops_out(model: &mut Model, outputs: &[TensorRef], limits: &Limits) -> Result<LoopsDone> {
+pub(crate) fn write_loops_out(
+    model: &mut Model,
+    outputs: &[TensorRef],
+    most_steps: Option<usize>,
+    limits: &Limits,
+) -> Result<LoopsDone> {
     let names = names_of_graph_def(model, outputs)?;
     let inputs = fix_batch(&mut model.graph, limits)?;
     let mut warnings: Vec<Warning> = batch_fixed(&model.graph, &inputs).into_iter().collect();
     let fixed = inputs.iter().map(|&input| model.graph.name(input).to_owned()).collect();
-    let unrolled = unroll(&mut model.graph, limits)?;
+    let Loops { unrolled, too_long } = unroll(&mut model.graph, most_steps, limits)?;
     let simplified = begin_with_zeros(&mut model.graph, limits)?;
     if !unrolled.is_empty() || simplified > 0 {
         *model = without_leftovers(model, &names)?;
@@ -89,5 +96,13 @@ pub(crate) fn write_loops_out(model: &mut Model, outputs: &[TensorRef], limits: 
     warnings.extend(unrolled.iter().map(|Unrolled { name, steps }| {
         Warning::new("unrolled", format!("the loop '{name}' is written out in its {steps} steps"))
     }));
-    Ok(LoopsDone { fixed, unrolled: unrolled.len(), warnings })
+    let too_long = too_long.first().map(|first| {
+        let message = format!(
+            "{} loops have more steps than are written out, '{first}' first: what they carry stays in floats; --unroll STEPS \
+             writes longer ones out",
+            too_long.len()
+        );
+        Warning::new("loop_too_long", message)
+    });
+    Ok(LoopsDone { fixed, unrolled: unrolled.len(), too_long, warnings })
 }

@@ -85,6 +85,8 @@ pub enum Code {
     RangeEmpty,
     /// A list whose elements have an open shape.
     OpenList,
+    /// A loop that carries floats from step to step.
+    LoopInFloats,
     /// There is no fake quantizer at all.
     NoFakeQuantizer,
 }
@@ -254,6 +256,12 @@ impl Code {
                 "a loop keeps its results in a list, and how large each is is not known before it runs",
                 "export the model with a batch of one; 'tfquant calibrate' fixes it where the lists hold batches",
             ),
+            Self::LoopInFloats => (
+                "loop_in_floats",
+                StaysFloat,
+                "what a loop carries from step to step is in floats, whatever it computes",
+                "'tfquant calibrate' writes loops of a known length out, longer ones with '--unroll STEPS'",
+            ),
             Self::NoFakeQuantizer => (
                 "no_fake_quantizer",
                 WillNotRun,
@@ -265,7 +273,7 @@ impl Code {
 }
 
 /// All codes.
-pub const CODES: [Code; 25] = [
+pub const CODES: [Code; 26] = [
     Code::NoIntegerKernel,
     Code::NotConverted,
     Code::InputUnranged,
@@ -290,5 +298,6 @@ pub const CODES: [Code; 25] = [
     Code::RangeReread,
     Code::RangeEmpty,
     Code::OpenList,
+    Code::LoopInFloats,
     Code::NoFakeQuantizer,
 ];

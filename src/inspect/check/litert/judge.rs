@@ -50,6 +50,9 @@ pub(super) fn judge(program: &Program<'_>, types: &Types, computed: &[bool], con
     for &list in &program.open_lists {
         judge.say(About::Node(list), Code::OpenList, String::new());
     }
+    for &condition in &program.float_loops {
+        judge.say(About::Node(condition), Code::LoopInFloats, String::new());
+    }
     for borrowed in &types.borrowed {
         let what = judge.name(borrowed.value);
         let by = program.graph.name(program.ops[borrowed.op].node);

@@ -75,6 +75,13 @@ fn is_changed(graph: &Graph, node: NodeId) -> bool {
     round.any(|next| variable(graph, next.node) != Some(merge))
 }
 
+/// What says whether the loop goes on that the node closes.
+fn condition(graph: &Graph, closing: NodeId) -> Option<NodeId> {
+    let merge = graph.consumers(closing).find(|&merge| graph.op(merge) == "Merge")?;
+    let switch = graph.consumers(merge).find(|&switch| graph.op(switch) == "Switch")?;
+    graph.data_input(switch, 1).map(|condition| condition.node)
+}
+
 impl Lowering<'_> {
     /// Lowers a node of a loop, or of the lists that loops read and write; false for any other.
     pub(super) fn of_loop(&mut self, node: NodeId) -> bool {
@@ -93,7 +100,11 @@ impl Lowering<'_> {
                     self.of_variable(TensorRef { node, port });
                 }
             }
-            "NextIteration" if is_changed(graph, node) => self.kept(node, 0),
+            "NextIteration" if is_changed(graph, node) => {
+                self.kept(node, 0);
+                let condition = condition(graph, node).filter(|_| self.makes_float(node));
+                self.program.float_loops.extend(condition);
+            }
             "NextIteration" => {}
             "Exit" => self.of_variable(node.into()),
             "TensorListStack" | "TensorListGather" => self.carried(node.into()),

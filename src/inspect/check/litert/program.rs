@@ -2,6 +2,7 @@
 //! these.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -92,6 +93,8 @@ pub(super) struct Program<'g> {
     pub constants: Constants,
     /// What makes or reads lists whose elements are of an unknown size.
     pub open_lists: Vec<NodeId>,
+    /// What says whether loops go on that change floats.
+    pub float_loops: BTreeSet<NodeId>,
     /// Constants in front of which a Transpose stood: whether they are, without it, one number for each channel.
     pub turned: HashMap<ValueId, bool>,
     /// Whether another version of the converter makes another program of the graph.
@@ -110,6 +113,7 @@ impl<'g> Program<'g> {
             quants: Vec::new(),
             moved: HashSet::new(),
             open_lists: Vec::new(),
+            float_loops: BTreeSet::new(),
             turned: HashMap::new(),
             is_of_one_version: false,
             shapes: RefCell::default(),

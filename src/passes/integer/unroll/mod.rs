@@ -30,15 +30,23 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Input, NodeId, TensorRef};
 use crate::interpreter::{FrameId, Frames, Limits};
 
-/// More steps than that stay a loop: each is a copy of the body.
+/// More steps than that stay a loop, unless more are asked for: each is a copy of the body.
 const MOST_STEPS: usize = 128;
 
-/// So many nodes are inserted for a loop at most.
-const MOST_NODES: usize = 20_000;
+/// So many nodes are inserted for a step on average at most.
+const NODES_A_STEP: usize = 160;
 
 /// So many loops, and so many variables of one, are looked at.
 const MOST_LOOPS: usize = 32;
 const MOST_VARIABLES: usize = 256;
+
+/// What became of loops.
+#[derive(Debug, Default)]
+pub(crate) struct Loops {
+    pub unrolled: Vec<Unrolled>,
+    /// The frames of those with more steps than may be written out.
+    pub too_long: Vec<String>,
+}
 
 /// A loop that was written out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +61,8 @@ pub(crate) struct Unrolled {
 enum Stop {
     /// It is of another kind.
     Unknown,
+    /// It has more steps than it may; it is called so.
+    TooLong(String),
     Failed(Error),
 }
 
@@ -64,45 +74,51 @@ impl From<Error> for Stop {
 
 type Step<T> = Result<T, Stop>;
 
-/// Writes loops out; says which. What is not needed any more stays, for who drops it.
+/// Writes loops out, of up to so many steps (128); says which. What is not needed any more stays, for who drops it.
 ///
 /// # Errors
 /// Those of evaluating constants and of inserting nodes; a graph that TensorFlow would not run.
-pub(crate) fn unroll(graph: &mut Graph, limits: &Limits) -> Result<Vec<Unrolled>> {
+pub(crate) fn unroll(graph: &mut Graph, most_steps: Option<usize>, limits: &Limits) -> Result<Loops> {
+    let most_steps = most_steps.unwrap_or(MOST_STEPS);
     let mut left: Vec<NodeId> = graph.run_order().into_iter().filter(|&node| graph.op(node) == "LoopCond").collect();
-    let mut unrolled = Vec::new();
+    let mut loops = Loops::default();
     let since = graph.len();
     if left.is_empty() || left.len() > MOST_LOOPS {
-        return Ok(unrolled);
+        return Ok(loops);
     }
     // One may be of known length only when another, whose result it reads, is written out.
     loop {
         write_as_constants(graph, limits)?;
-        let before = unrolled.len();
+        let before = loops.unrolled.len();
+        loops.too_long.clear();
         for condition in std::mem::take(&mut left) {
-            match written_out(graph, condition, limits) {
+            match written_out(graph, condition, most_steps, limits) {
                 Ok((new, done)) => {
                     *graph = new;
-                    unrolled.push(done);
+                    loops.unrolled.push(done);
                 }
-                Err(Stop::Unknown) => left.push(condition),
                 Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Unknown) => left.push(condition),
+                Err(Stop::TooLong(name)) => {
+                    loops.too_long.push(name);
+                    left.push(condition);
+                }
             }
         }
-        if unrolled.len() == before {
+        if loops.unrolled.len() == before {
             break;
         }
     }
-    if !unrolled.is_empty() {
+    if !loops.unrolled.is_empty() {
         known::write(graph, since, limits)?;
     }
-    Ok(unrolled)
+    Ok(loops)
 }
 
-fn written_out(graph: &Graph, condition: NodeId, limits: &Limits) -> Step<(Graph, Unrolled)> {
+fn written_out(graph: &Graph, condition: NodeId, most_steps: usize, limits: &Limits) -> Step<(Graph, Unrolled)> {
     let whole = Loop::of(graph, condition)?;
     let mut new = graph.clone();
-    let (mut steps, last) = steps::write(&mut new, graph, &whole, limits)?;
+    let (mut steps, last) = steps::write(&mut new, graph, &whole, most_steps, limits)?;
     for (variable, last) in whole.variables.iter().zip(last) {
         exits::leave(&mut steps, graph, variable, &last, limits)?;
     }

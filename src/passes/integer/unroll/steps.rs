@@ -6,7 +6,7 @@ use super::super::constants::Constants;
 use super::super::new_nodes::constant;
 use super::outside;
 use super::value::{List, Number, Value};
-use super::{Loop, MOST_NODES, MOST_STEPS, Step, Stop};
+use super::{Loop, NODES_A_STEP, Step, Stop};
 use crate::graph::attr::{Attrs, Tensor};
 use crate::graph::op_class::draws_numbers;
 use crate::graph::{Graph, Input, NewNode, NodeId, TensorRef};
@@ -35,6 +35,7 @@ pub(super) struct Steps<'g> {
     fixed: HashSet<NodeId>,
     numbers: HashMap<Number, TensorRef>,
     inserted: usize,
+    most_steps: usize,
     /// The one at hand; in the end, how many there are.
     pub step: usize,
 }
@@ -44,6 +45,7 @@ pub(super) fn write<'g>(
     graph: &'g mut Graph,
     old: &'g Graph,
     whole: &'g Loop,
+    most_steps: usize,
     limits: &Limits,
 ) -> Step<(Steps<'g>, Vec<Value>)> {
     let constants = Constants::of(old, &old.run_order());
@@ -55,10 +57,11 @@ pub(super) fn write<'g>(
     let first = whole.variables.iter().map(|variable| outside::value(graph, &constants, variable.first, limits));
     let mut carried: Vec<Value> = first.collect::<Step<_>>()?;
     let fixed = whole.given.iter().copied().collect();
-    let mut steps = Steps { graph, old, name: &whole.name, made, fixed, numbers: HashMap::new(), inserted: 0, step: 0 };
+    let mut steps =
+        Steps { graph, old, name: &whole.name, made, fixed, numbers: HashMap::new(), inserted: 0, most_steps, step: 0 };
     while steps.goes_on(whole, &carried)? {
-        if steps.step == MOST_STEPS {
-            return Err(Stop::Unknown);
+        if steps.step == most_steps {
+            return Err(Stop::TooLong(whole.name.clone()));
         }
         for &node in &whole.body {
             steps.run(node)?;
@@ -181,8 +184,8 @@ impl Steps<'_> {
         attrs: &Attrs,
     ) -> Step<NodeId> {
         self.inserted += 1;
-        if self.inserted > MOST_NODES {
-            return Err(Stop::Unknown);
+        if self.inserted > self.most_steps.saturating_mul(NODES_A_STEP) {
+            return Err(Stop::TooLong(self.name.to_owned()));
         }
         let name = self.graph.free_name(name);
         Ok(self.graph.insert(NewNode { name: &name, op, device, inputs, attrs: attrs.as_bytes() })?)

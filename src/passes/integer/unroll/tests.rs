@@ -58,7 +58,7 @@ const FOUR: &str = "limit = Squeeze(four) T=DT_INT32";
 const CELL: &str = "sum = Sub(switch_h:1, row)\ncell = Tanh(sum)";
 
 fn unrolled(graph: &mut Graph) -> Vec<Unrolled> {
-    unroll(graph, &Limits::default()).unwrap()
+    unroll(graph, None, &Limits::default()).unwrap().unrolled
 }
 
 #[test]
@@ -104,6 +104,13 @@ fn loops_of_unknown_length_stay() {
     }
     let mut drawn = recurrent(FOUR, "noise = RandomUniform(enter_element) dtype=DT_FLOAT\ncell = Sub(row, noise)");
     assert!(unrolled(&mut drawn).is_empty());
+}
+
+#[test]
+fn no_more_steps_are_written_out_than_asked_for() {
+    let loops = |most_steps| unroll(&mut recurrent(FOUR, CELL), Some(most_steps), &Limits::default()).unwrap();
+    assert_eq!(loops(4).unrolled, [Unrolled { name: "steps".to_owned(), steps: 4 }]);
+    assert_eq!((loops(3).unrolled.len(), loops(3).too_long), (0, vec!["steps".to_owned()]));
 }
 
 #[test]
