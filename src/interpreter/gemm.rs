@@ -9,7 +9,7 @@
 // What is not inlined into the function that was chosen for the processor does not use its vectors.
 #![allow(clippy::inline_always)]
 
-use fearless_simd::{Level, Simd, SimdFloat, dispatch, f32x16, f64x8};
+use fearless_simd::{Level, Simd, SimdBase, SimdFloat, dispatch, f32x16, f64x8};
 
 use super::tensor::{Buffer, Element, Tensor};
 
@@ -19,7 +19,8 @@ const DEPTH: usize = 256;
 /// Columns of a panel: enough for the right matrix to be read in long runs.
 const PANEL_COLUMNS: usize = 256;
 
-/// Rows of a tile: with two vectors of sums for each, they fill the sixteen registers of AVX2.
+/// Rows of a tile: with two registers of sums for each, they fill the sixteen of AVX2. Twelve, for the thirty-two of AVX-512, were
+/// slower.
 const TILE: usize = 6;
 
 /// So few rows that copying a panel for them costs more than adding row to row.
@@ -137,6 +138,7 @@ fn product<S: Simd, V: SimdFloat<S, Element = T>, T: Multiply, const LANES: usiz
     target: &mut Target<'_, T>,
     panel: &mut [T],
 ) {
+    let wide = <S::f32s as SimdBase<S>>::LEN * size_of::<f32>() == LANES * size_of::<V::Element>();
     let mut pieces = left.pieces;
     let mut first = 0;
     if pieces.is_empty() {
@@ -153,25 +155,25 @@ fn product<S: Simd, V: SimdFloat<S, Element = T>, T: Multiply, const LANES: usiz
             let strips = &mut strips[..columns.div_ceil(LANES) * depth];
             let corner = first * right.row_stride + first_column * right.column_stride;
             copy_panel(Matrix { values: &right.values[corner..], columns, ..right }, depth, strips);
-            for (index, strip) in strips.chunks_exact(depth).enumerate() {
-                let column = first_column + index * LANES;
+            let mut strips = strips.chunks_exact(depth);
+            let mut column = first_column;
+            while let Some(strip) = strips.next() {
+                // A vector that is one register leaves half of them idle: two strips are taken at once.
+                let beside = if wide { strips.next() } else { None };
+                let width = right.columns.min(column + LANES * (1 + usize::from(beside.is_some()))) - column;
                 let tiles = left.starts.len().div_ceil(TILE);
                 let mut row = 0;
                 for tile in 0..tiles {
                     // Of one size as far as possible: a tile of one row takes as long as one of four.
                     let rows = (left.starts.len() - row).div_ceil(tiles - tile);
-                    let width = LANES.min(right.columns - column);
                     let place = Place { row, column, width, adds: first > 0 };
-                    match rows {
-                        6 => sum_tile::<S, V, T, 6, LANES>(simd, left, strip, target, place),
-                        5 => sum_tile::<S, V, T, 5, LANES>(simd, left, strip, target, place),
-                        4 => sum_tile::<S, V, T, 4, LANES>(simd, left, strip, target, place),
-                        3 => sum_tile::<S, V, T, 3, LANES>(simd, left, strip, target, place),
-                        2 => sum_tile::<S, V, T, 2, LANES>(simd, left, strip, target, place),
-                        _ => sum_tile::<S, V, T, 1, LANES>(simd, left, strip, target, place),
+                    match beside {
+                        Some(beside) => sum_rows::<S, V, T, 2, LANES>(simd, left, [strip, beside], rows, target, place),
+                        None => sum_rows::<S, V, T, 1, LANES>(simd, left, [strip], rows, target, place),
                     }
                     row += rows;
                 }
+                column += width;
             }
         }
         first += depth;
@@ -304,50 +306,91 @@ struct Place {
     adds: bool,
 }
 
+/// A tile of up to [`TILE`] rows and one strip or two.
 #[inline(always)]
-fn sum_tile<S: Simd, V: SimdFloat<S, Element = T>, T: Multiply, const ROWS: usize, const LANES: usize>(
+fn sum_rows<S: Simd, V: SimdFloat<S, Element = T>, T: Multiply, const STRIPS: usize, const LANES: usize>(
     simd: S,
     left: Rows<'_, T>,
-    strip: &[[T; LANES]],
+    strips: [&[[T; LANES]]; STRIPS],
+    rows: usize,
+    target: &mut Target<'_, T>,
+    place: Place,
+) {
+    match rows {
+        6 => sum_tile::<S, V, T, 6, STRIPS, LANES>(simd, left, strips, target, place),
+        5 => sum_tile::<S, V, T, 5, STRIPS, LANES>(simd, left, strips, target, place),
+        4 => sum_tile::<S, V, T, 4, STRIPS, LANES>(simd, left, strips, target, place),
+        3 => sum_tile::<S, V, T, 3, STRIPS, LANES>(simd, left, strips, target, place),
+        2 => sum_tile::<S, V, T, 2, STRIPS, LANES>(simd, left, strips, target, place),
+        _ => sum_tile::<S, V, T, 1, STRIPS, LANES>(simd, left, strips, target, place),
+    }
+}
+
+#[inline(always)]
+fn sum_tile<
+    S: Simd,
+    V: SimdFloat<S, Element = T>,
+    T: Multiply,
+    const ROWS: usize,
+    const STRIPS: usize,
+    const LANES: usize,
+>(
+    simd: S,
+    left: Rows<'_, T>,
+    mut strips: [&[[T; LANES]]; STRIPS],
     target: &mut Target<'_, T>,
     place: Place,
 ) {
     let Some(starts) = left.starts[place.row..].first_chunk::<ROWS>() else { return };
-    let mut sums = [V::splat(simd, T::default()); ROWS];
-    let out = |row: usize| (place.row + row) * target.out_stride + place.column;
+    let mut sums = [[V::splat(simd, T::default()); STRIPS]; ROWS];
+    let out = |row: usize, strip: usize| {
+        let start = (place.row + row) * target.out_stride + place.column + strip * LANES;
+        start..start + LANES.min(place.width - strip * LANES)
+    };
     if place.adds {
-        for (row, sum) in sums.iter_mut().enumerate() {
-            if place.width == LANES {
-                *sum = V::from_slice(simd, &target.out[out(row)..][..LANES]);
-            } else {
-                let mut before = [T::default(); LANES];
-                before[..place.width].copy_from_slice(&target.out[out(row)..][..place.width]);
-                *sum = V::from_slice(simd, &before);
+        for row in 0..ROWS {
+            for strip in 0..STRIPS {
+                let before = &target.out[out(row, strip)];
+                sums[row][strip] = if before.len() == LANES {
+                    V::from_slice(simd, before)
+                } else {
+                    let mut whole = [T::default(); LANES];
+                    whole[..before.len()].copy_from_slice(before);
+                    V::from_slice(simd, &whole)
+                };
             }
         }
     }
-    let mut strip = strip;
     for piece in left.pieces {
-        let (of_piece, rest) = strip.split_at(piece.length);
         let mut rows = [&left.values[..0]; ROWS];
         for row in 0..ROWS {
-            rows[row] = &left.values[starts[row] + piece.offset..][..of_piece.len()];
+            rows[row] = &left.values[starts[row] + piece.offset..][..piece.length];
         }
-        for (index, right) in of_piece.iter().enumerate() {
-            let right = V::from_slice(simd, right);
+        let of_piece = strips.map(|strip| &strip[..piece.length]);
+        for index in 0..piece.length {
+            let mut right = [V::splat(simd, T::default()); STRIPS];
+            for strip in 0..STRIPS {
+                right[strip] = V::from_slice(simd, &of_piece[strip][index]);
+            }
             for row in 0..ROWS {
-                sums[row] = V::splat(simd, rows[row][index]).mul_add(right, sums[row]);
+                let factor = V::splat(simd, rows[row][index]);
+                for strip in 0..STRIPS {
+                    sums[row][strip] = factor.mul_add(right[strip], sums[row][strip]);
+                }
             }
         }
-        strip = rest;
+        strips = strips.map(|strip| &strip[piece.length..]);
     }
-    for (row, sum) in sums.iter().enumerate() {
-        if place.width == LANES {
-            sum.store_slice(&mut target.out[out(row)..][..LANES]);
-        } else {
-            let mut values = [T::default(); LANES];
-            sum.store_slice(&mut values);
-            target.out[out(row)..][..place.width].copy_from_slice(&values[..place.width]);
+    for row in 0..ROWS {
+        for strip in 0..STRIPS {
+            let after = &mut target.out[out(row, strip)];
+            if after.len() == LANES {
+                sums[row][strip].store_slice(after);
+            } else {
+                let mut whole = [T::default(); LANES];
+                sums[row][strip].store_slice(&mut whole);
+                after.copy_from_slice(&whole[..after.len()]);
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Steps<'g> {
     fixed: HashSet<NodeId>,
     numbers: HashMap<Number, TensorRef>,
     inserted: usize,
-    most_steps: usize,
+    at_most: usize,
     /// The one at hand; in the end, how many there are.
     pub step: usize,
 }
@@ -57,8 +57,17 @@ pub(super) fn write<'g>(
     let first = whole.variables.iter().map(|variable| outside::value(graph, &constants, variable.first, limits));
     let mut carried: Vec<Value> = first.collect::<Step<_>>()?;
     let fixed = whole.given.iter().copied().collect();
-    let mut steps =
-        Steps { graph, old, name: &whole.name, made, fixed, numbers: HashMap::new(), inserted: 0, most_steps, step: 0 };
+    let mut steps = Steps {
+        graph,
+        old,
+        name: &whole.name,
+        made,
+        fixed,
+        numbers: HashMap::new(),
+        inserted: 0,
+        at_most: most_steps,
+        step: 0,
+    };
     while steps.goes_on(whole, &carried)? {
         if steps.step == most_steps {
             return Err(Stop::TooLong(whole.name.clone()));
@@ -184,7 +193,7 @@ impl Steps<'_> {
         attrs: &Attrs,
     ) -> Step<NodeId> {
         self.inserted += 1;
-        if self.inserted > self.most_steps.saturating_mul(NODES_A_STEP) {
+        if self.inserted > self.at_most.saturating_mul(NODES_A_STEP) {
             return Err(Stop::TooLong(self.name.to_owned()));
         }
         let name = self.graph.free_name(name);
