@@ -17,6 +17,10 @@ use crate::interpreter::tensor::{Tensor, element_count};
 /// Channels that are summed in registers at once, at most.
 const LANES: usize = 16;
 
+/// Vectors of channels that a tile of pixels is summed for before the next tile: what they read stays in the first cache, and is
+/// long enough to be fetched ahead.
+const GROUP: usize = 4;
+
 /// Pixels that are summed at once: their weights are read once.
 const TILE: usize = 4;
 
@@ -105,16 +109,18 @@ convolve!(f64, f64x8);
 impl<T: Multiply> Block<'_, T> {
     #[inline(always)]
     fn sum<S: Simd, V: SimdFloat<S, Element = T>>(&self, simd: S, out: &mut [T]) {
-        for channel in (0..self.channels).step_by(V::LEN) {
-            // The last vector ends with the last channel, and sums some a second time.
-            let channel = channel.min(self.channels - V::LEN);
+        for group in (0..self.channels).step_by(GROUP * V::LEN) {
             for (index, starts) in self.starts.chunks(TILE).enumerate() {
-                let out = &mut out[index * TILE * self.channels + channel..];
-                match *starts {
-                    [a, b, c, d] => self.sum_tile::<S, V, TILE>(simd, [a, b, c, d], channel, out),
-                    _ => starts.iter().enumerate().for_each(|(pixel, &start)| {
-                        self.sum_tile::<S, V, 1>(simd, [start], channel, &mut out[pixel * self.channels..]);
-                    }),
+                for channel in (group..self.channels.min(group + GROUP * V::LEN)).step_by(V::LEN) {
+                    // The last vector ends with the last channel, and sums some a second time.
+                    let channel = channel.min(self.channels - V::LEN);
+                    let out = &mut out[index * TILE * self.channels + channel..];
+                    match *starts {
+                        [a, b, c, d] => self.sum_tile::<S, V, TILE>(simd, [a, b, c, d], channel, out),
+                        _ => starts.iter().enumerate().for_each(|(pixel, &start)| {
+                            self.sum_tile::<S, V, 1>(simd, [start], channel, &mut out[pixel * self.channels..]);
+                        }),
+                    }
                 }
             }
         }
