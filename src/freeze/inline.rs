@@ -337,7 +337,8 @@ impl<'a, 'l> Inliner<'a, 'l> {
         if scope.len() <= MAX_SCOPE_BYTES {
             return scope.to_owned();
         }
-        let short: String = function.chars().take(MAX_SCOPE_BYTES / 2).collect();
+        // No node's name begins as TensorFlow 2's functions do: `__inference_…`.
+        let short: String = function.trim_start_matches('_').chars().take(MAX_SCOPE_BYTES / 2).collect();
         format!("{}/", self.flat.claim(short))
     }
 

@@ -103,6 +103,18 @@ impl<'g> Parts<'g> {
         self.insert(part, "Transpose", &[x, order], &attrs)
     }
 
+    /// A node of integers again, of floats: `x` takes the place of its first input.
+    pub(super) fn copy(&mut self, part: &str, node: NodeId, x: TensorRef) -> Result<TensorRef> {
+        let (op, others) = (self.graph.op(node).to_owned(), self.graph.data_inputs(node).skip(1));
+        let inputs: Vec<TensorRef> = std::iter::once(x).chain(others).collect();
+        let mut attrs = Attrs::default();
+        for (name, value) in self.graph.attr_entries(node).filter(|(name, _)| *name != "T") {
+            attrs.raw(name, value);
+        }
+        attrs.data_type("T", DataType::DtFloat);
+        self.insert(part, &op, &inputs, &attrs)
+    }
+
     /// Any op.
     pub(super) fn insert(&mut self, part: &str, op: &str, inputs: &[TensorRef], attrs: &Attrs) -> Result<TensorRef> {
         let name = self.graph.free_name(&self.named(part));

@@ -6,7 +6,7 @@
 //! are Elu, Selu, Softplus and Softsign; [`arithmetic`] is Neg, Square and small powers; [`division`] divides by what is
 //! positive; [`training_norm`] is a batch norm in training mode, as Keras 2 makes layer norms of; [`einsum`] is a dense layer
 //! of more than two dimensions, [`dilated`] a convolution of blocks, [`channels`] a depthwise one that is taken apart;
-//! [`one_hot`] chooses by truths.
+//! [`one_hot`] chooses by truths, and [`cast_constants`] are floats from the start.
 //!
 //! # When it applies
 //! To 32-bit floats that change from run to run, also in the bodies of loops.
@@ -20,6 +20,7 @@
 
 mod activations;
 mod arithmetic;
+mod cast_constants;
 mod channels;
 mod dilated;
 mod division;
@@ -49,6 +50,7 @@ enum Lowered {
     Dilated(dilated::Dilated),
     Channels(channels::Channels),
     OneHot(one_hot::OneHot),
+    CastConstant(cast_constants::CastConstant),
 }
 
 /// Writes them so; says how many there were.
@@ -95,6 +97,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             Lowered::Dilated(dilated) => dilated.write(&mut parts)?,
             Lowered::Channels(channels) => channels.write(&mut parts)?,
             Lowered::OneHot(one_hot) => one_hot.write(&mut parts)?,
+            Lowered::CastConstant(cast) => cast.write(&mut parts)?,
         };
         parts.end_with(last);
     }
@@ -104,9 +107,12 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
 fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCache) -> Option<Lowered> {
     match graph.op(node) {
         "Elu" | "Selu" | "Softplus" | "Softsign" => activations::find(graph, node).map(Lowered::Activation),
-        "Neg" | "Square" | "Sqrt" | "Log1p" | "Expm1" | "SquaredDifference" | "Pow" | "Cast" => {
+        "Neg" | "Square" | "Sqrt" | "Log1p" | "Expm1" | "SquaredDifference" | "Pow" => {
             arithmetic::find(graph, node, shapes).map(Lowered::Arithmetic)
         }
+        "Cast" => arithmetic::find(graph, node, shapes)
+            .map(Lowered::Arithmetic)
+            .or_else(|| cast_constants::find(graph, constants, node).map(Lowered::CastConstant)),
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
             training_norm::find(graph, node).map(Lowered::Norm)
         }

@@ -67,6 +67,25 @@ fn roots_and_shifted_logarithms_become_plain_ones() {
 }
 
 #[test]
+fn constants_are_cast_before_they_are_moved() {
+    let changes = lowered(
+        "grid = Const [3,7]i
+         shape = Shape(x)
+         start = Const [0]i
+         one = Const [1]i
+         batch = Slice(shape, start, one) T=DT_INT32
+         tiled = Tile(grid, batch) T=DT_INT32
+         axis = Const 0i
+         row = ExpandDims(tiled, axis) T=DT_INT32
+         cells = Cast(row) SrcT=DT_INT32 DstT=DT_FLOAT
+         out = AddV2(x, cells)",
+        0.0,
+    );
+    assert!(changes.contains("cells/moved = Tile(cells/floats, batch)\n"), "{changes}");
+    assert!(changes.contains("cells = ExpandDims(cells/moved, axis)\n"), "{changes}");
+}
+
+#[test]
 fn one_hot_rows_are_chosen_by_truths() {
     for axis in [-1, 0, 1] {
         let lines = format!(
