@@ -348,10 +348,10 @@ fn sum_tile<
         start..start + LANES.min(place.width - strip * LANES)
     };
     if place.adds {
-        for row in 0..ROWS {
-            for strip in 0..STRIPS {
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for (strip, sum) in sums.iter_mut().enumerate() {
                 let before = &target.out[out(row, strip)];
-                sums[row][strip] = if before.len() == LANES {
+                *sum = if before.len() == LANES {
                     V::from_slice(simd, before)
                 } else {
                     let mut whole = [T::default(); LANES];
@@ -381,14 +381,14 @@ fn sum_tile<
         }
         strips = strips.map(|strip| &strip[piece.length..]);
     }
-    for row in 0..ROWS {
-        for strip in 0..STRIPS {
+    for (row, sums) in sums.iter().enumerate() {
+        for (strip, sum) in sums.iter().enumerate() {
             let after = &mut target.out[out(row, strip)];
             if after.len() == LANES {
-                sums[row][strip].store_slice(after);
+                sum.store_slice(after);
             } else {
                 let mut whole = [T::default(); LANES];
-                sums[row][strip].store_slice(&mut whole);
+                sum.store_slice(&mut whole);
                 after.copy_from_slice(&whole[..after.len()]);
             }
         }
