@@ -45,7 +45,8 @@ pub(super) struct Exported {
 /// has none of the name.
 ///
 /// # Errors
-/// [`ErrorKind::Options`] if there are several, or none that could be called; [`ErrorKind::Refused`] if it takes more than variables.
+/// [`ErrorKind::Options`] if there are several, or none that could be called; [`ErrorKind::Refused`] if it takes more than
+/// variables and constants.
 pub(super) fn call(model: &Model, name: Option<&str>) -> Result<Option<Exported>> {
     const OBJECT_GRAPH_DEF: u32 = 7;
     let Some(meta_graph) = model.meta_graph() else { return Ok(None) };

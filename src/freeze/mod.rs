@@ -1,10 +1,10 @@
 //! `tfquant freeze`: one graph without variables and without calls, out of a model whose body is in functions or whose
 //! weights are in a checkpoint.
 //!
-//! [`signature`] chooses what to freeze, [`exported`] calls a function where there is none, [`inline`] and [`control_flow`] put the bodies of functions in place, [`prune`]
-//! drops what no output needs, [`restore`] finds the variables in the checkpoint, [`variables`] makes them constants, and
-//! [`emit`] writes the graph, which is one like any other: passes run over it in the same process. Its large tensors stay
-//! in the files they came from until it is written.
+//! [`signature`] chooses what to freeze, [`exported`] calls a function where there is none, [`inline`] and [`control_flow`]
+//! put the bodies of functions in place, [`prune`] drops what no output needs, [`restore`] finds the variables in the
+//! checkpoint, [`variables`] makes them constants, and [`emit`] writes the graph, which is one like any other: passes run over
+//! it in the same process. Its large tensors stay in the files they came from until it is written.
 //!
 //! A graph without calls, as TensorFlow 1 has it, comes out node for node as `convert_variables_to_constants` makes it.
 

@@ -38,6 +38,9 @@ pub(crate) fn take_integers(graph: &mut Graph, outputs: &[TensorRef]) -> Vec<(No
     found.into_iter().map(|(input, read)| (input, read.integers)).collect()
 }
 
+/// So many nodes between an input and its Casts are looked at.
+const MOST_BETWEEN: usize = 64;
+
 /// How an input of floats is read that is nothing but integers.
 struct Read {
     integers: DataType,
@@ -62,7 +65,7 @@ fn read(graph: &Graph, input: NodeId, outputs: &[TensorRef]) -> Option<Read> {
             let is_data = graph.control_inputs(reader).next().is_none() && !outputs.contains(&reader.into());
             match graph.op(reader) {
                 "Cast" if is_data => casts.push((reader, made_by.into())),
-                "Identity" | "Reshape" | "Squeeze" | "ExpandDims" if is_data && !handed_on_by.contains(&reader) => {
+                "Identity" | "Reshape" | "Squeeze" | "ExpandDims" if is_data && handed_on_by.len() < MOST_BETWEEN => {
                     handed_on_by.push(reader);
                     open.push(reader);
                 }

@@ -1,8 +1,8 @@
 //! A float network as converters to integer arithmetic want it: batch norms folded into weights, and a range, which is a
 //! constant, for every tensor that needs one. No training rewrite is imitated here, and no name of one.
 //!
-//! [`half`] and [`indices`] first see to the types, [`lists`] and [`unroll`] to loops, [`identities`] and [`turns`] clear the way between layers; [`fused`] and [`lower`] write what is
-//! there in ops that have integer kernels. [`fold`] comes next, where that is asked for [`equalize`] too. [`points`] then says
+//! [`half`] and [`indices`] first see to the types, [`lists`] and [`unroll`] to loops, [`identities`] and [`turns`] clear the
+//! way between layers; [`fused`] and [`lower`] write what is there in ops that have integer kernels. [`fold`] comes next, where that is asked for [`equalize`] too. [`points`] then says
 //! which tensors need a range, whoever calls finds the ranges out, and [`place`] and [`weights`] put the fake quantizers in.
 
 pub(crate) mod bias;
