@@ -2,8 +2,9 @@
 //! constant, for every tensor that needs one. No training rewrite is imitated here, and no name of one.
 //!
 //! [`half`] and [`indices`] first see to the types, [`lists`] and [`unroll`] to loops, [`identities`] and [`turns`] clear the
-//! way between layers; [`fused`] and [`lower`] write what is there in ops that have integer kernels. [`fold`] comes next, where that is asked for [`equalize`] too. [`points`] then says
-//! which tensors need a range, whoever calls finds the ranges out, and [`place`] and [`weights`] put the fake quantizers in.
+//! way between layers; [`fused`] and [`lower`] write what is there in ops that have integer kernels. [`fold`] comes next, where
+//! that is asked for [`equalize`] too. [`points`] then says which tensors need a range, whoever calls finds the ranges out, and
+//! [`place`] and [`weights`] put the fake quantizers in.
 
 pub(crate) mod bias;
 pub(crate) mod computed_shapes;
