@@ -268,7 +268,7 @@ pub struct RangeArgs {
     pub input_range: Option<[f32; 2]>,
 
     /// Write loops of a known length out in up to so many steps, for --target litert-* [default: 128]
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", requires = "target")]
     pub unroll: Option<usize>,
 }
 
