@@ -73,6 +73,7 @@ ABOUT = {
 TYPES = {
     "N": "int",
     "MB": "int",
+    "STEPS": "int",
     "F": "float",
     "P": "float",
     "DB": "float",
