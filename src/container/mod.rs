@@ -238,18 +238,21 @@ impl Model {
         }
     }
 
-    /// The MetaGraphDef with another graph, one that this model's has become, as if it were read from a file.
+    /// What the model has become, as if it were read from a file; of a SavedModel, the MetaGraphDef.
     ///
     /// # Errors
-    /// Those of [`Model::open`].
-    pub(crate) fn with_graph(&self, graph: Graph) -> Result<Self> {
-        let (Enclosing::MetaGraph(meta) | Enclosing::SavedModel(_, meta)) = &self.enclosing else {
-            return Ok(Self::of_graph(graph, self.bytes.clone()));
+    /// Those of [`Model::encode`] and of [`Model::open`].
+    pub(crate) fn reread(&self) -> Result<Self> {
+        let (kind, splice) = match &self.enclosing {
+            Enclosing::SavedModel(_, meta) => {
+                (MessageKind::MetaGraphDef, meta.to_splice(&self.graph, &self.collections.changed()?))
+            }
+            _ => (self.kind, self.to_splice()?),
         };
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(usize::try_from(splice.len()).unwrap_or_default());
         let input = SpliceInput { bytes: &self.bytes, file: None };
-        meta.to_splice(&graph, &[]).write_to(&mut bytes, &input, &graph).map_err(write_failed)?;
-        let format = Some((MessageKind::MetaGraphDef, Encoding::Binary));
+        splice.write_to(&mut bytes, &input, &self.graph).map_err(write_failed)?;
+        let format = Some((kind, Encoding::Binary));
         Self::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })
     }
 

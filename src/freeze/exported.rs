@@ -10,9 +10,10 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use prost::Message as _;
 
+use super::FreezeOptions;
 use super::library::{Function, Library};
 use super::restore::Keys;
-use super::signature::Wanted;
+use super::signature::{Chosen, Wanted, signatures};
 use crate::checkpoint::OBJECT_SUFFIX;
 use crate::container::Model;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,24 +31,31 @@ use crate::wire;
 /// What the root of a module calls its network; the first that it has is taken.
 const ENTRIES: [&str; 4] = ["_default_save_signature", "serve", "__call__", "call"];
 
-/// A model whose graph calls a function, and between which tensors.
+/// A model whose graph calls a function, a MetaGraphDef.
 #[derive(Debug)]
 pub(super) struct Exported {
-    /// A MetaGraphDef.
     pub model: Model,
-    /// The function's name.
-    pub name: String,
-    pub inputs: Vec<Wanted>,
-    pub outputs: Vec<Wanted>,
+    /// Between the ends of the call.
+    pub chosen: Chosen,
 }
 
-/// Calls the function of that name, or the one that is the network beyond doubt; nothing, if the model is none of functions or
-/// has none of the name.
+/// Calls a function where no signature says what to freeze: the one that the options name like a signature, or the one that is
+/// the network beyond doubt, if they name no outputs either. Nothing, if there is a signature, or if the model is none of
+/// functions or has none of the name.
 ///
 /// # Errors
 /// [`ErrorKind::Options`] if there are several, or none that could be called; [`ErrorKind::Refused`] if it takes more than
 /// variables and constants.
-pub(super) fn call(model: &Model, name: Option<&str>) -> Result<Option<Exported>> {
+pub(super) fn call(model: &Model, options: &FreezeOptions) -> Result<Option<Exported>> {
+    let signatures = signatures(model);
+    match &options.signature {
+        Some(name) if !signatures.contains_key(name) => call_function(model, Some(name)),
+        None if signatures.is_empty() && options.outputs.is_empty() => call_function(model, None),
+        _ => Ok(None),
+    }
+}
+
+fn call_function(model: &Model, name: Option<&str>) -> Result<Option<Exported>> {
     const OBJECT_GRAPH_DEF: u32 = 7;
     let Some(meta_graph) = model.meta_graph() else { return Ok(None) };
     let Some(encoded) = wire::last_bytes(&meta_graph, OBJECT_GRAPH_DEF) else { return Ok(None) };
@@ -61,9 +69,10 @@ pub(super) fn call(model: &Model, name: Option<&str>) -> Result<Option<Exported>
         return if name.is_none() && objects.nodes.len() > 1 { Err(nothing) } else { Ok(None) };
     };
     let captures = module.captures(&entry)?;
-    let mut graph = model.graph.clone();
-    let (inputs, outputs) = entry.add_call(&mut graph, captures)?;
-    Ok(Some(Exported { model: model.with_graph(graph)?, name: entry.function.name.to_owned(), inputs, outputs }))
+    let mut calling = model.clone();
+    let (inputs, outputs) = entry.add_call(&mut calling.graph, captures)?;
+    let chosen = Chosen::of(entry.function.name, inputs, outputs);
+    Ok(Some(Exported { model: calling.reread()?, chosen }))
 }
 
 struct Module<'a> {

@@ -39,6 +39,7 @@ use crate::graph::tensor::{Shape, data_type_name};
 use crate::graph::{Graph, Input, NodeId, TensorRef, nearest, verify};
 use crate::proto::tensorflow::TensorShapeProto;
 use crate::source::{Location, Part};
+use exported::Exported;
 use flat::{Attributes, Flat, FlatNode, Ref};
 use inline::{Call, Inliner};
 use library::Library;
@@ -108,9 +109,10 @@ pub fn freeze(model: &Model, options: &FreezeOptions) -> Result<Frozen> {
             .hint("freeze it first, then rewrite it"));
     }
     let opened = model;
-    let exported = signature::exported(opened, options)?;
-    let model = exported.as_ref().map_or(opened, |exported| &exported.model);
-    let chosen = signature::choose(opened, exported.as_ref(), options)?;
+    let (calling, exported) =
+        exported::call(opened, options)?.map(|Exported { model, chosen }| (model, chosen)).unzip();
+    let model = calling.as_ref().unwrap_or(opened);
+    let chosen = signature::choose(opened, exported, options)?;
     let meta_graph = model.meta_graph();
     let library = Library::read(&model.graph, meta_graph.as_deref())?;
     let mut work = Work::start(model, &library, &chosen, options.simplify)?;

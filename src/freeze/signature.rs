@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use super::FreezeOptions;
-use super::exported::{self, Exported};
 use crate::container::Model;
 use crate::container::endpoints::{self, Endpoint};
 use crate::container::{DEFAULT_SIGNATURE, Signatures};
@@ -51,23 +50,9 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    fn of(signature: &str, inputs: Vec<Wanted>, outputs: Vec<Wanted>) -> Self {
+    pub(super) fn of(signature: &str, inputs: Vec<Wanted>, outputs: Vec<Wanted>) -> Self {
         let signature = Some(signature.to_owned());
         Self { signature, inputs, of_signature: outputs.clone(), outputs, cut: false }
-    }
-}
-
-/// The function to call where no signature says what to freeze, with a call of it: the one that the options name like a
-/// signature, or the network itself, if they name no outputs either.
-///
-/// # Errors
-/// Those of [`exported::call`].
-pub(super) fn exported(model: &Model, options: &FreezeOptions) -> Result<Option<Exported>> {
-    let signatures = signatures(model);
-    match &options.signature {
-        Some(name) if !signatures.contains_key(name) => exported::call(model, Some(name)),
-        None if signatures.is_empty() && options.outputs.is_empty() => exported::call(model, None),
-        _ => Ok(None),
     }
 }
 
@@ -76,10 +61,10 @@ pub(super) fn exported(model: &Model, options: &FreezeOptions) -> Result<Option<
 ///
 /// # Errors
 /// [`ErrorKind::Options`] if there is no such signature, or if the outputs would be a guess.
-pub(super) fn choose(model: &Model, exported: Option<&Exported>, options: &FreezeOptions) -> Result<Chosen> {
+pub(super) fn choose(model: &Model, exported: Option<Chosen>, options: &FreezeOptions) -> Result<Chosen> {
     let signatures = signatures(model);
     let mut chosen = match exported {
-        Some(Exported { name, inputs, outputs, .. }) => Chosen::of(name, inputs.clone(), outputs.clone()),
+        Some(chosen) => chosen,
         None => match pick(&signatures, options)? {
             Some((name, signature)) => {
                 let [inputs, outputs] =
@@ -102,7 +87,7 @@ pub(super) fn choose(model: &Model, exported: Option<&Exported>, options: &Freez
 }
 
 /// The signatures of a model, by name, without those that only initialise.
-fn signatures(model: &Model) -> BTreeMap<String, SignatureDef> {
+pub(super) fn signatures(model: &Model) -> BTreeMap<String, SignatureDef> {
     const SIGNATURE_DEF: u32 = 5;
     let meta_graph = model.meta_graph().unwrap_or_default();
     let decoded = wire::messages(&meta_graph, SIGNATURE_DEF).filter_map(|entry| {

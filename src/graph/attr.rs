@@ -206,6 +206,15 @@ impl Attrs {
         self
     }
 
+    /// Those of a node that are to be kept.
+    pub(crate) fn copied(graph: &Graph, node: NodeId, keep: impl Fn(&str) -> bool) -> Self {
+        let mut attrs = Self::default();
+        for (name, value) in graph.attr_entries(node).filter(|(name, _)| keep(name)) {
+            attrs.raw(name, value);
+        }
+        attrs
+    }
+
     /// Attribute fields that are encoded already.
     pub fn encoded(&mut self, fields: &[u8]) -> &mut Self {
         self.bytes.extend_from_slice(fields);

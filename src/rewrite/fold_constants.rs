@@ -1,7 +1,7 @@
 //! Batch norms that are constant, folded by arithmetic (`--fold-constants`), and what they leave behind dropped, so that
 //! the graph is smaller than it was.
 
-use crate::container::{Encoding, MessageKind, Model, OpenOptions};
+use crate::container::{MessageKind, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::freeze::{FreezeOptions, Frozen, freeze};
 use crate::graph::{Graph, TensorRef};
@@ -101,13 +101,8 @@ pub(crate) fn without_leftovers(model: &Model, outputs: &[String]) -> Result<Mod
 /// # Errors
 /// Those of encoding and of freezing.
 pub(super) fn frozen_again(model: &Model, outputs: &[String], simplify: bool) -> Result<(Model, Vec<String>)> {
-    let encoded = model.encode()?;
-    let mut bytes = Vec::with_capacity(usize::try_from(encoded.len()).unwrap_or_default());
-    encoded.write(Encoding::Binary, &mut bytes)?;
-    let format = Some((MessageKind::GraphDef, Encoding::Binary));
-    let again = Model::open(bytes.into(), &OpenOptions { format, ..OpenOptions::default() })?;
     let options = FreezeOptions { outputs: outputs.to_vec(), simplify, ..FreezeOptions::default() };
-    let Frozen { model: mut left, report } = freeze(&again, &options)?;
+    let Frozen { model: mut left, report } = freeze(&model.reread()?, &options)?;
     left.path.clone_from(&model.path);
     left.encoding = model.encoding;
     left.ends = model.ends.moved(&model.graph, &left.graph);

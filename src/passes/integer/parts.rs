@@ -107,10 +107,7 @@ impl<'g> Parts<'g> {
     pub(super) fn copy(&mut self, part: &str, node: NodeId, x: TensorRef) -> Result<TensorRef> {
         let (op, others) = (self.graph.op(node).to_owned(), self.graph.data_inputs(node).skip(1));
         let inputs: Vec<TensorRef> = std::iter::once(x).chain(others).collect();
-        let mut attrs = Attrs::default();
-        for (name, value) in self.graph.attr_entries(node).filter(|(name, _)| *name != "T") {
-            attrs.raw(name, value);
-        }
+        let mut attrs = Attrs::copied(self.graph, node, |name| name != "T");
         attrs.data_type("T", DataType::DtFloat);
         self.insert(part, &op, &inputs, &attrs)
     }

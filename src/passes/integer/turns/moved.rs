@@ -34,10 +34,7 @@ impl Moved {
     pub(super) fn write(self, graph: &mut Graph, node: NodeId) -> Result<()> {
         let op = graph.op(node).to_owned();
         let device = graph.device(node).to_owned();
-        let mut attrs = Attrs::default();
-        for (name, value) in graph.attr_entries(node).filter(|(name, _)| *name != "_output_shapes") {
-            attrs.raw(name, value);
-        }
+        let attrs = Attrs::copied(graph, node, |name| name != "_output_shapes");
         let mut inputs = Vec::with_capacity(self.operands.len());
         let read: Vec<TensorRef> = graph.data_inputs(node).collect();
         for (operand, old) in self.operands.iter().zip(read) {

@@ -176,10 +176,7 @@ impl Steps<'_> {
             return Err(Stop::Unknown);
         }
         let inputs: Vec<Input> = inputs.iter().map(|input| self.tensor(input).map(Input::Data)).collect::<Step<_>>()?;
-        let mut attrs = Attrs::default();
-        for (name, value) in old.attr_entries(node) {
-            attrs.raw(name, value);
-        }
+        let attrs = Attrs::copied(old, node, |_| true);
         let name = format!("{}/step_{}", old.name(node), self.step);
         self.insert(&name, op, old.device(node), &inputs, &attrs)
     }
