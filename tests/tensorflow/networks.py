@@ -5,7 +5,8 @@
 prints a table: what each network's int8 model is like, beside the one that the converter's own post-training
 quantization makes with the same samples. Networks are built, trained and frozen once and kept in FOLDER; another
 TensorFlow finds them there and judges the very same ones; what became of the converter's own is kept as well. Needs
-scikit-learn for the digits. Four of them are part of CI (`test_networks.py`); training all takes an hour or two. With
+scikit-learn for the digits. Four of them are part of CI (`test_networks.py`), of which `testdata/networks` keeps the two that
+were trained; training all takes an hour or two. With
 `--untrained` it takes minutes: weights stay as they were drawn, batch norms get the digits' statistics, and of what is
 printed only the accuracy means nothing.
 """
@@ -280,22 +281,22 @@ class Frozen:
         # What is drawn learns nothing from other hands.
         self.hands = 1 if make is untrained else NETWORKS[name].hands
         self.graph, self.samples = self.folder / "frozen.pb", self.folder / "calibration.npy"
+        (inputs, targets), (self.test, self.targets) = NETWORKS[name].data(1, self.hands)
         if not self.graph.exists():
-            self.make(make)
+            self.make(make, inputs, targets)
+        if not self.samples.exists():
+            written = inputs[: len(inputs) // self.hands]
+            np.save(self.samples, written[np.random.RandomState(2).permutation(len(written))[:CALIBRATION]])
         facts = json.loads((self.folder / "facts.json").read_text())
         self.input, self.outputs = facts["input"], facts["outputs"]
-        _, (self.test, self.targets) = NETWORKS[name].data(1, self.hands)
         self.calibration = np.load(self.samples)
 
-    def make(self, make):
+    def make(self, make, inputs, targets):
         network = NETWORKS[self.name]
         self.folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(1)
-        (inputs, targets), _ = network.data(1, self.hands)
         model = make(network, inputs, targets)
         graph_def, source, sinks = frozen(model, network.shape)
-        written = inputs[: len(inputs) // self.hands]
-        np.save(self.samples, written[np.random.RandomState(2).permutation(len(written))[:CALIBRATION]])
         outputs = dict(zip(network.task.losses(), sinks))
         (self.folder / "facts.json").write_text(json.dumps({"input": source, "outputs": outputs}))
         self.graph.write_bytes(graph_def.SerializeToString())

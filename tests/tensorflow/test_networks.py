@@ -1,14 +1,17 @@
 """Four whole networks of `networks.py`, calibrated and converted: nothing stays in float, and the model is as good as the
-one that the converter quantizes by itself with the same samples."""
+one that the converter quantizes by itself with the same samples. Those that are trained are kept in `testdata`: training
+comes out otherwise on another processor, and of 300 images one is a third of a point."""
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 SCRIPT = pathlib.Path(__file__).with_name("networks.py")
+TRAINED = pathlib.Path(__file__).parents[2] / "testdata" / "networks"
 HOW = {"trained": (["DSCNN", "Conv1D"], []), "untrained": (["MobileNetV2", "MobileNetV3Small"], ["--untrained"])}
 # What names and scales of a model take that does not shrink with its weights.
 KILOBYTES = 1.5
@@ -17,6 +20,8 @@ KILOBYTES = 1.5
 @pytest.mark.parametrize("how", HOW)
 def test_whole_networks_become_integer_models(binary, tmp_path, how):
     names, options = HOW[how]
+    if how == "trained":
+        shutil.copytree(TRAINED, tmp_path, dirs_exist_ok=True)
     table = tmp_path / "table.json"
     command = f"'{binary}' calibrate {{model}} --outputs {{outputs}} --data {{data}} -o {{output}}"
     arguments = ["--cache", tmp_path, "--command", command, "--json", table, *options, *names]
@@ -30,10 +35,8 @@ def test_whole_networks_become_integer_models(binary, tmp_path, how):
         assert made["runs"] is True, f"{name}: {made['runs']}"
         assert (made["float_ops"], made["float_tensors"]) == (0, 0), name
         assert made["requantizes"] <= own["requantizes"], name
-        # 0.5 is what is asked for; what is trained anew comes out otherwise on another processor, by a tenth or so.
-        least = own["decibels"] - (0.6 if how == "trained" else 0.5)
+        least = own["decibels"] - 0.5
         assert made["decibels"] >= least, f"{name}: {made['decibels']} dB, its own {own['decibels']}"
         assert made["kilobytes"] <= 1.02 * own["kilobytes"] + KILOBYTES, name
         if how == "trained":
-            # Of 300 images one is a third of a point; the converter's own may be right by chance where float is not.
-            assert made["accuracy"] >= max(row["float"]["accuracy"] - 0.005, own["accuracy"] - 0.01), name
+            assert made["accuracy"] >= max(row["float"]["accuracy"], own["accuracy"]) - 0.005, name
