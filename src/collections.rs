@@ -243,6 +243,11 @@ impl Collections {
         self.original.get(GLOBAL_VARIABLES).is_some_and(|bytes| memmem::find(bytes, text.as_bytes()).is_some())
     }
 
+    /// Whether anything was added.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.added.is_empty()
+    }
+
     /// Takes all additions back.
     pub(crate) fn reset(&mut self) {
         self.added.clear();

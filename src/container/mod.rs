@@ -189,6 +189,11 @@ impl Model {
         self.graph.reset()
     }
 
+    /// Whether the graph or a collection differs from what the file holds.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.graph.has_changes() || self.collections.has_changes()
+    }
+
     /// Says where the model begins and ends, by the names of tensors.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::training::{
     Gradients, is_gradient, name_stands_aside, op_stands_aside, op_watches, reads_loss_gradient,
     some_name_may_stand_aside,
 };
-use super::{Graph, NodeId, PerOp};
+use super::{Graph, NodeId, PerOp, Word};
 
 /// What a node is to somebody who looks for results.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,8 @@ fn is_made_by_rewriter(name: &str) -> bool {
     scope.trim_end_matches(|end: char| end.is_ascii_digit() || end == '_').ends_with("_quant")
 }
 
-/// Scopes of what only asserts something: frozen graphs keep it when the Assert itself is gone.
-const ASSERTING: [&str; 2] = ["AssertGuard/", "assert_broadcastable/"];
+/// Of what only asserts something.
+const ASSERTING: [Word; 2] = [Word::AssertGuard, Word::AssertBroadcastable];
 
 /// What the roles of nodes depend on, beside their edges.
 struct Facts {
@@ -111,7 +111,7 @@ impl Facts {
         Self {
             op_stands_aside: graph.per_op(op_stands_aside),
             some_name_stands_aside: some_name_may_stand_aside(graph),
-            some_name_asserts: ASSERTING.iter().any(|part| graph.some_name_may_hold(part)),
+            some_name_asserts: ASSERTING.into_iter().any(|word| graph.some_name_may_hold(word)),
             watches: graph.per_op(op_watches),
             holds: graph.per_op(holds),
         }
@@ -119,7 +119,7 @@ impl Facts {
 
     fn stands_aside(&self, graph: &Graph, node: NodeId) -> bool {
         let by_name = || {
-            let asserts = |name: &str| ASSERTING.iter().any(|part| name.contains(part));
+            let asserts = |name: &str| ASSERTING.iter().any(|word| name.contains(word.text()));
             self.some_name_stands_aside && name_stands_aside(graph.name(node))
                 || self.some_name_asserts && asserts(graph.name(node))
         };

@@ -16,7 +16,8 @@ impl Loops {
     /// Finds out for all nodes, which are given in an order in which inputs come first.
     #[must_use]
     pub(crate) fn new(graph: &Graph, operations: &[NodeId]) -> Self {
-        if !operations.iter().any(|&node| is_enter(graph, node)) {
+        let is_enter = graph.per_op(|op| matches!(op, "Enter" | "RefEnter"));
+        if !is_enter.any() {
             return Self::default();
         }
         let mut depth = vec![0u32; graph.len()];
@@ -26,7 +27,7 @@ impl Loops {
             let inside = inside.unwrap_or(0);
             depth[node.index()] = match graph.op(node) {
                 "Exit" | "RefExit" => inside.saturating_sub(1),
-                _ if is_enter(graph, node) => inside + 1,
+                _ if *is_enter.of(graph, node) => inside + 1,
                 _ => inside,
             };
         }
@@ -43,10 +44,6 @@ impl Loops {
 /// Whether the node is the Switch by which a variable of a while-loop goes round again or leaves.
 pub(crate) fn is_switch_of_loop(graph: &Graph, node: NodeId) -> bool {
     graph.op(node) == "Switch" && graph.data_input(node, 1).is_some_and(|cond| graph.op(cond.node) == "LoopCond")
-}
-
-fn is_enter(graph: &Graph, node: NodeId) -> bool {
-    matches!(graph.op(node), "Enter" | "RefEnter")
 }
 
 #[cfg(test)]

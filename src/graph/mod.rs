@@ -26,13 +26,13 @@ pub(crate) mod stamp;
 pub(crate) mod tensor;
 pub(crate) mod training;
 pub(crate) mod verify;
+mod words;
 pub(crate) mod write;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use memchr::memmem;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Part;
@@ -40,6 +40,8 @@ use index::NameHasher;
 pub(crate) use index::{HashIndex, NameHash, NameSet};
 use kinds::{Kind, Kinds};
 use stamp::{Place, Stamps};
+pub(crate) use words::Word;
+use words::Words;
 
 /// A node, by its place in the graph's arena: file order first, then order of insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,8 +143,6 @@ struct Node {
     name: Span,
     /// Original: the NodeDef's body in `source`. Inserted: its attribute fields in `attrs`.
     raw: Span,
-    /// Op and device, by their number in [`Kinds`].
-    kind: u32,
     first_input: u32,
     input_count: u32,
     /// The last edge that leads from it; behind it comes the first one.
@@ -171,6 +171,8 @@ struct Edge {
 pub struct Graph {
     source: Bytes,
     nodes: Vec<Node>,
+    /// By node, its op and device: their number in `kinds`. Apart, as passes look for nodes of an op among all.
+    node_kinds: Vec<u32>,
     original_count: usize,
     /// Where in `source` inserted nodes go: after the last original one.
     insertion_point: usize,
@@ -178,6 +180,7 @@ pub struct Graph {
     edges: Vec<Edge>,
     /// Names of all nodes, one after the other.
     text: String,
+    words: Words,
     /// Encoded attributes of inserted nodes.
     attrs: Vec<u8>,
     kinds: Kinds,
@@ -231,9 +234,9 @@ impl Graph {
         &self.text
     }
 
-    /// Whether there may be a node whose name holds that text: one look at all names. No, only if there is none.
-    pub(crate) fn some_name_may_hold(&self, part: &str) -> bool {
-        !self.stamps.is_empty() || memmem::find(self.text.as_bytes(), part.as_bytes()).is_some()
+    /// Whether there may be a node whose name holds that word. No, only if there is none.
+    pub(crate) fn some_name_may_hold(&self, word: Word) -> bool {
+        !self.stamps.is_empty() || self.words.are_held(&self.text, word)
     }
 
     /// How many nodes came from the file.
@@ -269,14 +272,14 @@ impl Graph {
     /// How many nodes of each op were inserted.
     #[must_use]
     pub fn ops_inserted(&self) -> BTreeMap<&str, usize> {
-        self.ops_of(&self.nodes[self.original_count..])
+        self.ops_of(&self.node_kinds[self.original_count..])
     }
 
-    /// How many there are of each op, of these nodes and those of stamps.
-    fn ops_of(&self, nodes: &[Node]) -> BTreeMap<&str, usize> {
+    /// How many there are of each op, of nodes of these kinds and those of stamps.
+    fn ops_of(&self, node_kinds: &[u32]) -> BTreeMap<&str, usize> {
         let mut counts = vec![0; self.kinds.len()];
-        for node in nodes {
-            counts[node.kind as usize] += 1;
+        for &kind in node_kinds {
+            counts[kind as usize] += 1;
         }
         self.stamps.count_kinds(&mut counts);
         self.kinds.by_op(counts)
@@ -407,7 +410,7 @@ impl Graph {
     #[inline]
     fn kind_number(&self, node: NodeId) -> usize {
         let number = match self.place(node) {
-            Place::Alone(place) => self.nodes[place].kind,
+            Place::Alone(place) => self.node_kinds[place],
             Place::Stamped(stamp, inside) => self.stamps.kind(stamp, inside),
         };
         number as usize
@@ -433,7 +436,7 @@ impl Graph {
     /// How many nodes there are of each op.
     #[must_use]
     pub fn op_counts(&self) -> BTreeMap<&str, usize> {
-        self.ops_of(&self.nodes)
+        self.ops_of(&self.node_kinds)
     }
 
     /// Whether the node closes a while-loop, so that its output may lead back to its input.
@@ -628,10 +631,10 @@ impl Graph {
     #[allow(clippy::cast_possible_truncation)] // ids and edges are fewer than the bytes they come from
     fn push_node(&mut self, [name, op, device]: [&str; 3], raw: Span, header_len: u8) -> NodeId {
         let id = NodeId(self.len() as u32);
+        self.node_kinds.push(self.kinds.intern(op, device));
         self.nodes.push(Node {
             name: Span::new(self.text.len(), name.len()),
             raw,
-            kind: self.kinds.intern(op, device),
             first_input: self.edges.len() as u32,
             input_count: 0,
             last_use: NONE,

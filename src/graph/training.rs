@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use super::name::holds;
 use super::op_class::is_variable;
-use super::{Graph, NodeId, PerOp, TensorRef};
+use super::{Graph, NodeId, PerOp, TensorRef, Word};
 use crate::proto::tensorflow::DataType;
 
 /// Whether the node belongs to a Saver.
@@ -33,14 +33,11 @@ fn name_is_saving(name: &str) -> bool {
     suffix.is_empty() || suffix.strip_prefix('_').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What the scopes of gradients have in their names.
-const GRADIENT: &str = "gradient";
-
 /// Whether a node of that name belongs to the gradients: `tf.gradients` makes them in a scope of that name, which is
 /// numbered when it repeats, and optimizers in scopes of their own around it.
 #[must_use]
 pub(crate) fn is_gradient(name: &str) -> bool {
-    if !holds(name, GRADIENT) {
+    if !holds(name, Word::Gradient.text()) {
         return false;
     }
     let Some((scopes, _)) = name.rsplit_once('/') else { return false };
@@ -97,7 +94,7 @@ struct Signs {
 impl Signs {
     fn of(graph: &Graph) -> Self {
         let is_gradient_op = graph.per_op(is_gradient_op);
-        let in_names = graph.some_name_may_hold(GRADIENT);
+        let in_names = graph.some_name_may_hold(Word::Gradient);
         let of_losses = graph.per_op(is_loss).any();
         Self { any: is_gradient_op.any() || in_names || of_losses, is_gradient_op, in_names, of_losses }
     }
@@ -167,7 +164,7 @@ pub(crate) fn name_stands_aside(name: &str) -> bool {
 /// Whether [`name_stands_aside`] may hold for any node of the graph.
 #[must_use]
 pub(super) fn some_name_may_stand_aside(graph: &Graph) -> bool {
-    [GRADIENT, "save", "report_uninitialized_variables/"].into_iter().any(|part| graph.some_name_may_hold(part))
+    [Word::Gradient, Word::Save, Word::ReportUninitialized].into_iter().any(|word| graph.some_name_may_hold(word))
 }
 
 /// Variables that the graph's Savers do not save.

@@ -139,9 +139,9 @@ pub fn summarize<'a>(model: &'a Model, path: &str) -> Summary<'a> {
     let graph = &model.graph;
     let meta_graph = model.meta_graph().unwrap_or_default();
     let signatures = Signatures::read(graph, &meta_graph);
-    let (outputs, tensors) = both(|| endpoints::outputs(graph, &signatures), || tensors(graph));
+    let look = || (endpoints::outputs(graph, &signatures), quantization(model, &fake_quants(graph)));
+    let ((outputs, quantization), tensors) = both(look, || tensors(graph));
     let variables = tensors.iter().filter(|tensor| tensor.is_variable).map(|tensor| tensor.node).collect();
-    let quants = fake_quants(graph);
     let ops = graph.op_counts();
     let owned = |(&op, &count): (&&str, &usize)| (op.to_owned(), count);
     Summary {
@@ -158,7 +158,7 @@ pub fn summarize<'a>(model: &'a Model, path: &str) -> Summary<'a> {
         ops: ops.iter().map(owned).collect(),
         loops: loops(graph),
         functions: graph.functions().map(|(name, _)| name.to_owned()).collect(),
-        quantization: quantization(model, &quants),
+        quantization,
         biggest: Tensors { graph, nodes: biggest(&tensors) },
     }
 }

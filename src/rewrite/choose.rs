@@ -26,6 +26,7 @@ pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &Na
             (Some(change), _) => change,
             (None, None) => return Ok(chosen(report, "they accept the whole graph".to_owned())),
             (None, Some(shortfall)) => {
+                let did_something = model.has_changes();
                 model.reset()?;
                 match run_by_topology(model, &before, options) {
                     Ok(by_structure) if does_more(&by_structure, &report) => {
@@ -33,7 +34,7 @@ pub(super) fn run_by_best(model: &mut Model, options: &RewriteOptions, only: &Na
                     }
                     _ => model.reset()?,
                 }
-                let report = run(model, &before, &strict, by_names)?;
+                let report = if did_something { run(model, &before, &strict, by_names)? } else { report };
                 return Ok(chosen(report, format!("{shortfall}, and by structure no more is done")));
             }
         },

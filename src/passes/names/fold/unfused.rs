@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Result};
 use crate::graph::name::before_last;
 use crate::graph::op_class::canonical_op;
 use crate::graph::shape::{ShapeCache, shape_text};
-use crate::graph::{Graph, Input, NodeId, TensorRef};
+use crate::graph::{Graph, Input, NodeId, TensorRef, Word};
 use crate::nodes::Builder;
 use crate::options::Common;
 use crate::passes::consumers::is_skipped;
@@ -79,12 +79,16 @@ fn find_groups(graph: &Graph) -> (Vec<String>, Vec<BatchNorm>) {
     let mut scopes = Vec::new();
     let mut seen: HashSet<&str> = HashSet::new();
     let mut others = Vec::new();
+    if !graph.some_name_may_hold(Word::BatchNorm) {
+        return (scopes, others);
+    }
     for name in graph.ids().map(|node| graph.name(node)).filter(|name| !is_skipped(name)) {
         if let Some(scope) = before_last(name, GROUP) {
             if seen.insert(scope) {
                 scopes.push(scope.to_owned());
             }
-        } else if let Some(group) = name.strip_suffix("/Rsqrt").filter(|group| group.ends_with("/batchnorm")) {
+        } else if let Some(group) = name.strip_suffix("/Rsqrt").filter(|group| group.ends_with(Word::BatchNorm.text()))
+        {
             let mut record = new_record(group.to_owned());
             record.detail = Some("its scope is not called BatchNorm, by which the rules know it".to_owned());
             others.push(record);

@@ -35,7 +35,8 @@ pub(super) fn fold(b: &mut Builder<'_>, pass: &mut Pass<'_>, mut named: Vec<Name
         if !b.graph.is_original(node) || seen.contains(&node) || is_skipped(b.graph.name(node)) {
             continue;
         }
-        let known = scope_of(b.graph.name(node)).and_then(|scope| by_scope.get(scope)).copied();
+        let named_as_this = || scope_of(b.graph.name(node)).and_then(|scope| by_scope.get(scope)).copied();
+        let known = if by_scope.is_empty() { None } else { named_as_this() };
         if let Some(chain) = pass.finder(b.graph).chain(node) {
             if chain.nodes.iter().any(|node| seen.contains(node)) {
                 continue;
