@@ -57,7 +57,6 @@ const LESS: &[(&str, &str)] = &[
     ("Select", "dimensions that only the condition tells"),
     ("SpaceToBatchND", "other dimensions, where the blocks are unknown"),
     ("SpaceToDepth", "channels in groups"),
-    ("SplitV", "the size of what is left"),
 ];
 
 #[test]

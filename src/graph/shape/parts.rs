@@ -56,14 +56,24 @@ pub(super) fn split(at: &mut Inference<'_>) -> Option<Dims> {
     Some(dims)
 }
 
-/// SplitV: the tensor, the sizes of its parts, the axis.
+/// SplitV: the tensor, the sizes of its parts, the axis. One size may be -1: it is what the others leave.
 pub(super) fn split_v(at: &mut Inference<'_>) -> Option<Dims> {
     let mut dims = at.input(0)?;
     let axis = at.constant_scalar(2).and_then(|axis| wrapped(axis, dims.len()));
     let Some(axis) = axis else { return Some(of_rank(dims.len())) };
     let sizes = at.constant(1).unwrap_or_default();
-    dims[axis] = sizes.get(at.port()).copied().filter(|&size| size >= 0);
+    dims[axis] = match sizes.get(at.port()) {
+        Some(-1) => dims[axis].and_then(|all| left_by(&sizes, all)),
+        size => size.copied().filter(|&size| size >= 0),
+    };
     Some(dims)
+}
+
+/// What the sizes leave of so many, of which one is -1.
+fn left_by(sizes: &[i64], all: i64) -> Option<i64> {
+    let others = || sizes.iter().filter(|&&size| size >= 0);
+    let sum = others().try_fold(0i64, |sum, &size| sum.checked_add(size))?;
+    all.checked_sub(sum).filter(|&left| left >= 0 && others().count() + 1 == sizes.len())
 }
 
 /// Slices of a tensor, along its first axis.

@@ -133,3 +133,28 @@ fn steps_that_were_written_out_begin_simply_too() {
     let read = graph.data_input(graph.find("out").unwrap(), 0).unwrap();
     assert_eq!(graph.tensor_name(read), "new:0");
 }
+
+#[test]
+fn what_is_zero_because_a_bias_is_makes_products_zero() {
+    let mut graph = graph_of(
+        "x = Placeholder [1,4]
+         dims = Const [1,4]i
+         null = Const 0.0
+         zeros = Fill(dims, null)
+         w = Const [4,12]
+         product = MatMul(zeros, w)
+         ones = Const [12]
+         bias = Mul(ones, null)
+         biased = BiasAdd(product, bias)
+         axis = Const [1]i
+         sizes = Const [4,4,-1]i
+         parts = SplitV(biased, sizes, axis) num_split=3
+         reset = Sigmoid(x)
+         kept = Mul(reset, parts:2)
+         cell = AddV2(kept, x)
+         out = Relu(cell)",
+    );
+    assert!(begin_with_zeros(&mut graph, &Limits::default()).unwrap() >= 3);
+    let read = graph.data_input(graph.find("out").unwrap(), 0).unwrap();
+    assert_eq!(graph.tensor_name(read), "x:0");
+}

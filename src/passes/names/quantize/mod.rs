@@ -37,6 +37,7 @@ use crate::passes::decisions::{InsertedFakeQuant, Layer, Outcome, Quantized, Rol
 use crate::passes::extensions::quantized_weights;
 use crate::passes::insertion::{self, ACTIVATION_MIN, Insertion, WIDE_MIN, check_float};
 use crate::passes::names::endpoint::endpoint_activation;
+use crate::threads::both;
 use insert::{Inserter, all_can_be_rewired, not_all_rewired};
 
 /// Quantizes the layers of the builder's graph.
@@ -52,15 +53,18 @@ pub(crate) fn quantize(
     vars_collection: &str,
 ) -> Result<Quantized> {
     let graph = &*builder.graph;
-    let gradients = Gradients::find(graph);
-    let candidates: Vec<NodeId> = graph.ids().filter(|&node| is_layer_op(graph, node)).collect();
+    let find = || {
+        let candidates: Vec<NodeId> = graph.ids().filter(|&node| is_layer_op(graph, node)).collect();
+        (candidates, Gradients::find(graph))
+    };
+    let ((candidates, gradients), consumers) = both(find, || Consumers::new(graph));
     common.selection.check(candidates.iter().map(|&node| graph.name(node)), &std::iter::empty())?;
 
     let mut pass = Pass {
         common,
         options,
         only,
-        consumers: Consumers::new(graph),
+        consumers,
         gradients,
         inserter: Inserter::new(common, options, vars_collection),
         add_contexts: Vec::new(),

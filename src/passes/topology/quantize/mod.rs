@@ -40,6 +40,7 @@ use crate::passes::consumers::{Consumers, is_skipped};
 use crate::passes::decisions::{Extension, Layer, Outcome, Quantized, Role};
 use crate::passes::extensions::{self, activations, bare_layers, layer_ops, shared_weights, wrapped_weights};
 use crate::passes::insertion::{self, ACTIVATION_MIN, Insertion, WIDE_MIN};
+use crate::threads::both;
 use arithmetic::Arithmetic;
 use insert::{Inserted, Inserter, Terms};
 use layers::{Found, Layers};
@@ -66,17 +67,21 @@ pub(crate) fn quantize(
     };
     common.selection.check(named(layer_ops::is_layer_op), &named(is_elementwise))?;
 
-    let mut layers = Layers::find(graph, &operations, only.reference_only);
-    let (mut more, mut loops, mut gradients) = (Vec::new(), Loops::default(), Gradients::default());
-    if !only.reference_only {
-        loops = Loops::new(graph, &operations);
-        gradients = Gradients::find(graph);
+    let find = || {
+        let mut layers = Layers::find(graph, &operations, only.reference_only);
+        if only.reference_only {
+            return (layers, Vec::new(), Loops::default(), Gradients::default());
+        }
+        let loops = Loops::new(graph, &operations);
+        let gradients = Gradients::find(graph);
         let is_skipped =
             |node: NodeId| is_skipped(graph.name(node)) || gradients.contain(node) || folded.unfolded.contains(&node);
         layers.found.retain(|found| !is_left_behind(graph, folded, &gradients, found) && !is_skipped(found.layer));
         let is_candidate = |node: NodeId| !is_skipped(node) && !has_folded_twin(graph, graph.name(node));
-        more = layers.find_more(graph, &operations, is_candidate);
-    }
+        let more = layers.find_more(graph, &operations, is_candidate);
+        (layers, more, loops, gradients)
+    };
+    let ((layers, more, loops, gradients), consumers) = both(find, || Consumers::new(graph));
     if let Some(scope) = only.scope.as_ref().filter(|_| !only.reference_only) {
         check_scope(scope, || graph.ids().map(|node| graph.name(node)))?;
     }
@@ -86,7 +91,7 @@ pub(crate) fn quantize(
         options,
         only,
         scope: scope.as_deref(),
-        consumers: Consumers::new(graph),
+        consumers,
         inserter: Inserter::new(common, options, vars_collection),
         quantized_ops: HashSet::new(),
         loops,
