@@ -55,13 +55,13 @@ enum Step {
     Sub(TensorRef),
     /// The constant minus the value.
     SubFrom(TensorRef),
-    /// Hands the channels on.
-    Pass,
+    /// Hands the channels on, with so many axes fewer; `None` where that is not said.
+    Pass(Option<usize>),
 }
 
 impl Step {
     fn scales(self) -> bool {
-        !matches!(self, Self::Add(_) | Self::Bias(_) | Self::Sub(_) | Self::Pass)
+        !matches!(self, Self::Add(_) | Self::Bias(_) | Self::Sub(_) | Self::Pass(_))
     }
 
     fn constants(self) -> Vec<TensorRef> {
@@ -73,7 +73,7 @@ impl Step {
             | Self::Bias(tensor)
             | Self::Sub(tensor)
             | Self::SubFrom(tensor) => vec![tensor],
-            Self::Pass => Vec::new(),
+            Self::Pass(_) => Vec::new(),
         }
     }
 }
@@ -209,7 +209,7 @@ fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
         while let Some(reader) = ends.only_reader(last) {
             let Some(step) = step(graph, &constants, Some(last), reader) else { break };
             let goes_on = match step {
-                Step::Pass => start.0.is_some() && (layout == Layout::Last || graph.op(reader) == "Identity"),
+                Step::Pass(_) => start.0.is_some() && (layout == Layout::Last || graph.op(reader) == "Identity"),
                 Step::Bias(_) | Step::Norm(..) => Layout::of(graph, reader) == Some(layout),
                 _ => true,
             };
@@ -219,7 +219,7 @@ fn find(graph: &Graph, outputs: &[TensorRef]) -> Vec<Chain> {
             links.push((reader, step));
             last = reader;
         }
-        while links.last().is_some_and(|(_, step)| matches!(step, Step::Pass)) {
+        while links.last().is_some_and(|(_, step)| matches!(step, Step::Pass(_))) {
             links.pop();
         }
         if !links.is_empty() {
@@ -257,7 +257,12 @@ fn step(graph: &Graph, constants: &Constants, before: Option<NodeId>, node: Node
         "Mul" => either().map(|(_, tensor)| Step::Mul(tensor)),
         "Sub" => either().map(|(slot, tensor)| if slot == 0 { Step::Sub(tensor) } else { Step::SubFrom(tensor) }),
         "RealDiv" => constant(1).filter(|_| is_chain(0)).map(Step::Div),
-        "Squeeze" | "BatchToSpaceND" | "Identity" => is_chain(0).then_some(Step::Pass),
+        "Squeeze" => {
+            let axes = graph.attr_ints(node, "squeeze_dims").filter(|axes| !axes.is_empty());
+            let keeps_channels = axes.as_ref().is_none_or(|axes| !axes.iter().any(|axis| matches!(axis, 3 | -1)));
+            (is_chain(0) && keeps_channels).then_some(Step::Pass(axes.map(|axes| axes.len())))
+        }
+        "BatchToSpaceND" | "Identity" => is_chain(0).then_some(Step::Pass(Some(0))),
         _ => None,
     }
 }
@@ -272,9 +277,9 @@ impl Affine {
     /// `None` where a constant is not one number, or one for each channel.
     fn of(chain: &Chain, channels: usize, values: &HashMap<TensorRef, Tensor>) -> Option<Self> {
         let mut affine = Self { scale: vec![1.0; channels], shift: vec![0.0; channels] };
-        // Behind a Squeeze, only a vector is sure to lie along the channels.
+        // More axes than the tensor has would give it new ones.
         let mut most_axes = match chain.layer {
-            Some((_, Layer::MatMul { .. })) => 1,
+            Some((_, Layer::MatMul { .. })) => 1_usize,
             _ => 4,
         };
         for &(_, step) in &chain.links {
@@ -312,7 +317,7 @@ impl Affine {
                     affine.multiply(&vec![-1.0; channels]);
                     affine.add(&along(&tensor)?, 1.0);
                 }
-                Step::Pass => most_axes = 1,
+                Step::Pass(axes) => most_axes = axes.map_or(1, |axes| most_axes.saturating_sub(axes)).max(1),
             }
         }
         let all = affine.scale.iter().chain(&affine.shift);
@@ -373,7 +378,7 @@ fn fold_chain(
         let dims = dims_of(weights);
         let weights = constant(graph, &format!("{}/folded", told.node), &Value::Shaped(&scaled, &dims))?;
         graph.set_input(layer, 1, Input::Data(weights));
-        for &(node, _) in chain.links.iter().filter(|(node, step)| matches!(step, Step::Pass) && *node != last) {
+        for &(node, _) in chain.links.iter().filter(|(node, step)| matches!(step, Step::Pass(_)) && *node != last) {
             graph.set_input(node, 0, Input::Data(before));
             before = node.into();
         }

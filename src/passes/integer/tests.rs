@@ -252,6 +252,25 @@ fn a_bias_that_is_one_number_is_told_apart() {
     );
     let bias = run(&graph, "conv/bias", &image(2));
     assert_eq!(bias, [3.0, 3.0f32.next_up()]);
+
+    let behind_a_squeeze = |axes: &str, shape: &str| {
+        let lines = format!(
+            "x = Placeholder [?,1,4,2]
+             w = Const [1,3,2,2]
+             ones = Const {shape}
+             conv = Conv2D(x, w)
+             squeezed = Squeeze(conv) squeeze_dims={axes}
+             shifted = AddV2(squeezed, ones)"
+        );
+        let mut graph = graph_of(&lines);
+        let outputs = tensors(&graph, &["shifted"]);
+        tell_biases_apart(&mut graph, &outputs, &Limits::default()).unwrap()
+    };
+    assert_eq!(behind_a_squeeze("[1]", "[2]"), 1);
+    assert_eq!(behind_a_squeeze("[-3]", "[1,1,2]"), 1);
+    assert_eq!(behind_a_squeeze("[1]", "[1,1,1,2]"), 0, "it would have an axis more");
+    assert_eq!(behind_a_squeeze("[]", "[1,1,2]"), 0, "how many axes are left is not said");
+    assert_eq!(behind_a_squeeze("[3]", "[2]"), 0, "the channels are gone");
 }
 
 #[test]
