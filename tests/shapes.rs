@@ -50,7 +50,6 @@ const LESS: &[(&str, &str)] = &[
     ("Conv2D", "explicit padding"),
     ("Conv2DBackpropInput", "a batch that only the gradient tells"),
     ("Equal", "shapes that make it one answer for all"),
-    ("ExtractImagePatches", "dimensions"),
     ("MaxPool", "a window over channels"),
     ("NotEqual", "shapes that make it one answer for all"),
     ("Reverse", "a rank that only the list of axes tells"),

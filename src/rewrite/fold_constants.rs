@@ -9,7 +9,7 @@ use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, tell_biases_apart};
-use crate::passes::integer::{computed_shapes, early_bias, fused, identities, loops, lower, sums, turns, unread};
+use crate::passes::integer::{branches, computed_shapes, early_bias, fused, identities, loops, lower, sums, turns, unread};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -35,6 +35,7 @@ pub(crate) fn prepare(
     limits: &Limits,
 ) -> Result<Vec<FoldedChain>> {
     let names = names_of_graph_def(model, outputs)?;
+    take_branches_out(model, &names, limits)?;
     let outputs = tensors(&model.graph, &names);
     if target.is_litert()
         && identities::take_out(&mut model.graph, &outputs)?
@@ -70,6 +71,21 @@ pub(crate) fn prepare(
         *model = without_leftovers(model, &names)?;
     }
     Ok(chains)
+}
+
+/// Decides what known shapes decide.
+fn take_branches_out(model: &mut Model, names: &[String], limits: &Limits) -> Result<()> {
+    if !model.graph.ids().any(|node| model.graph.op(node) == "Switch") {
+        return Ok(());
+    }
+    let mut decided = model.graph.clone();
+    computed_shapes::write_as_constants(&mut decided, limits)?;
+    let outputs = tensors(&decided, names);
+    if branches::take_out(&mut decided, &outputs, limits)? > 0 {
+        model.graph = decided;
+        *model = without_leftovers(model, names)?;
+    }
+    Ok(())
 }
 
 /// The outputs' names in a GraphDef.

@@ -62,7 +62,7 @@ const RULES: &[(&str, Rule)] = &[
     ("Exp", elementwise::same),
     ("ExpandDims", layout::expand_dims),
     ("Expm1", elementwise::same),
-    ("ExtractImagePatches", window::image),
+    ("ExtractImagePatches", window::patches),
     ("FakeQuantWithMinMaxArgs", elementwise::same),
     ("FakeQuantWithMinMaxVars", elementwise::same),
     ("FakeQuantWithMinMaxVarsPerChannel", elementwise::same),

@@ -95,9 +95,23 @@ pub(super) fn conv_2d_backprop_input(at: &mut Inference<'_>) -> Option<Dims> {
     Some(with_rank(at.elements(0), 4))
 }
 
-/// Images of which only the number of axes is told.
-pub(super) fn image(_: &mut Inference<'_>) -> Option<Dims> {
-    Some(of_rank(4))
+/// All patches of an image, the pixels of each in a row.
+pub(super) fn patches(at: &mut Inference<'_>) -> Option<Dims> {
+    let mut dims = with_rank(at.detail(0), 4);
+    let (Some(sizes), Some(strides), Some(rates)) = (at.ints("ksizes"), at.ints("strides"), at.ints("rates")) else {
+        return Some(of_rank(4));
+    };
+    let padding = at.graph.attr_str(at.node(), "padding");
+    // TensorFlow counts patches where it knows both sizes.
+    if dims[1].and(dims[2]).is_none() {
+        dims[1..3].fill(None);
+    }
+    for axis in [1, 2] {
+        let [size, stride, rate] = [&sizes, &strides, &rates].map(|of_axes| of_axes.get(axis).copied());
+        dims[axis] = steps(dims[axis], size, stride, rate, padding.as_deref());
+        dims[3] = dims[3].zip(size).and_then(|(channels, size)| channels.checked_mul(size));
+    }
+    Some(dims)
 }
 
 /// An image, unchanged.

@@ -7,6 +7,7 @@
 //! [`place`] and [`weights`] put the fake quantizers in.
 
 pub(crate) mod bias;
+pub(crate) mod branches;
 pub(crate) mod computed_shapes;
 pub(crate) mod constants;
 pub(crate) mod early_bias;

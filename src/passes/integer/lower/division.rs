@@ -1,13 +1,14 @@
 //! Quotients whose divisor is positive whatever is fed: 2.15 has no integer kernel for them, and that of 2.21 fails where a
-//! divisor comes to lie on the level 0.
+//! divisor comes to lie on the level 0. So has a `DivNoNan`, by constants too.
 //!
 //! `x / sqrt(y)` becomes `x · rsqrt(y)`, `exp(x) / sum(exp(x))` along the last axis `softmax(x)`, and any other `x / y`
-//! `x · exp(-log(y))`.
+//! `x · exp(-log(y))`; `div_no_nan(x, c)` becomes `x · div_no_nan(1, c)`.
 
 use super::super::constants::Constants;
 use super::super::fused::is_along_last_axis;
 use super::super::parts::{END, Parts};
 use crate::error::Result;
+use crate::graph::attr::Tensor as Value;
 use crate::graph::op_class::canonical_op;
 use crate::graph::shape::ShapeCache;
 use crate::graph::{Graph, NodeId, TensorRef};
@@ -27,6 +28,8 @@ enum By {
     /// The root of that.
     Root(TensorRef),
     Positive(TensorRef),
+    /// Zero where that constant is.
+    Constant(TensorRef),
     /// What is divided is the exponential of that, by the sum of all along the last axis.
     SumOfExponentials(TensorRef),
 }
@@ -34,7 +37,7 @@ enum By {
 pub(super) fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCache) -> Option<Division> {
     let (x, divisor) = (graph.data_input(node, 0)?, graph.data_input(node, 1)?);
     if constants.contain(divisor.node) {
-        return None;
+        return (graph.op(node) == "DivNoNan").then_some(Division { x, by: By::Constant(divisor) });
     }
     let is_softmax = graph.op(x.node) == "Exp"
         && graph.op(divisor.node) == "Sum"
@@ -99,6 +102,11 @@ impl Division {
             }
             By::SumOfExponentials(of) => parts.unary(END, "Softmax", of),
             By::Positive(divisor) => divide_by_positive(parts, self.x, divisor),
+            By::Constant(divisor) => {
+                let one = parts.constant("reciprocal", &Value::Float(1.0))?;
+                let reciprocal = parts.binary("reciprocal", "DivNoNan", one, divisor)?;
+                parts.binary(END, "Mul", self.x, reciprocal)
+            }
         }
     }
 }

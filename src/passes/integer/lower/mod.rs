@@ -6,7 +6,8 @@
 //! are Elu, Selu, Softplus and Softsign; [`arithmetic`] is Neg, Square and small powers; [`division`] divides by what is
 //! positive; [`training_norm`] is a batch norm in training mode, as Keras 2 makes layer norms of; [`einsum`] is a dense layer
 //! of more than two dimensions, [`dilated`] a convolution of blocks, [`channels`] a depthwise one that is taken apart;
-//! [`one_hot`] chooses by truths, and [`cast_constants`] are floats from the start.
+//! [`one_hot`] chooses by truths, [`cast_constants`] are floats from the start, and [`patches`] and [`roll`] only move what
+//! they are given.
 //!
 //! # When it applies
 //! To 32-bit floats that change from run to run, also in the bodies of loops.
@@ -26,6 +27,8 @@ mod dilated;
 mod division;
 mod einsum;
 mod one_hot;
+mod patches;
+mod roll;
 #[cfg(test)]
 mod tests;
 mod training_norm;
@@ -50,6 +53,8 @@ enum Lowered {
     Dilated(dilated::Dilated),
     Channels(channels::Channels),
     OneHot(one_hot::OneHot),
+    Patches(patches::Patches),
+    Roll(roll::Roll),
     CastConstant(cast_constants::CastConstant),
 }
 
@@ -77,7 +82,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
         .collect();
     // What is divided by is known to be positive while it is whole; a dense layer's bias comes with it.
     found.sort_by_key(|&(node, ..)| match graph.op(node) {
-        "RealDiv" => 0,
+        "RealDiv" | "DivNoNan" => 0,
         "Einsum" => 2,
         _ => 1,
     });
@@ -97,6 +102,8 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             Lowered::Dilated(dilated) => dilated.write(&mut parts)?,
             Lowered::Channels(channels) => channels.write(&mut parts)?,
             Lowered::OneHot(one_hot) => one_hot.write(&mut parts)?,
+            Lowered::Patches(patches) => patches.write(&mut parts)?,
+            Lowered::Roll(roll) => roll.write(&mut parts)?,
             Lowered::CastConstant(cast) => cast.write(&mut parts)?,
         };
         parts.end_with(last);
@@ -120,7 +127,9 @@ fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCa
         "BatchToSpaceND" => dilated::find(graph, constants, node, shapes).map(Lowered::Dilated),
         "Add" | "AddV2" | "Einsum" => einsum::find(graph, constants, node, shapes).map(Lowered::Dense),
         "OneHot" => one_hot::find(graph, node).map(Lowered::OneHot),
-        "RealDiv" => division::find(graph, constants, node, shapes).map(Lowered::Division),
+        "ExtractImagePatches" => patches::find(graph, node, shapes).map(Lowered::Patches),
+        "Roll" => roll::find(graph, node, shapes).map(Lowered::Roll),
+        "RealDiv" | "DivNoNan" => division::find(graph, constants, node, shapes).map(Lowered::Division),
         _ => None,
     }
 }

@@ -106,6 +106,42 @@ fn one_hot_rows_are_chosen_by_truths() {
 }
 
 #[test]
+fn a_roll_is_slices_the_other_way_round() {
+    let roll = |shift: &str, axis: &str| {
+        format!("shift = Const {shift}i\naxis = Const {axis}i\nout = Roll(x, shift, axis) Tshift=DT_INT32 Taxis=DT_INT32")
+    };
+    let changes = lowered(&roll("1", "2"), 0.0);
+    assert!(changes.ends_with("out = ConcatV2(out/last_2, out/first_2, out/axis_2/y)\n"), "{changes}");
+    lowered(&roll("[-3,6]", "[1,-2]"), 0.0);
+    lowered(&roll("[1,1,9]", "[1,1,3]"), 0.0);
+    let mut graph = graph_of(&format!("x = Placeholder [?,4]\n{}", roll("1", "0")));
+    assert_eq!(lower(&mut graph).unwrap(), 0, "the batch's size is not known");
+}
+
+#[test]
+fn patches_of_images_are_slices_or_blocks() {
+    let patches = |attrs: &str| lowered(&format!("out = ExtractImagePatches(x) {attrs}"), 0.0);
+    let blocks = patches("ksizes=[1,2,2,1] strides=[1,2,2,1] rates=[1,1,1,1] padding=\"VALID\"");
+    assert_eq!(blocks, "out/unfolded = ExtractImagePatches(x)\nout = SpaceToDepth(x)\n");
+    let slices = patches("ksizes=[1,3,2,1] strides=[1,1,2,1] rates=[1,1,1,1] padding=\"VALID\"");
+    assert_eq!(slices.matches("StridedSlice").count(), 6);
+    let padded = patches("ksizes=[1,3,3,1] strides=[1,2,1,1] rates=[1,1,2,1] padding=\"SAME\"");
+    assert!(padded.contains("out/padded = Pad(x, out/padded/y)"), "{padded}");
+    patches("ksizes=[1,3,3,1] strides=[1,3,3,1] rates=[1,1,1,1] padding=\"SAME\"");
+    let whole = "x = Placeholder [1,16,16,2]\nout = ExtractImagePatches(x) ksizes=[1,9,9,1] strides=[1,1,1,1] \
+                 rates=[1,1,1,1] padding=\"VALID\"";
+    assert_eq!(lower(&mut graph_of(whole)).unwrap(), 0, "so many slices");
+}
+
+#[test]
+fn a_quotient_without_nan_by_constants_is_a_product() {
+    let changes = lowered("by = Const [2]\nout = DivNoNan(x, by)", 1e-6);
+    assert!(changes.contains("out = Mul(x, out/reciprocal)\n"), "{changes}");
+    lowered("by = Const 0.0\nout = DivNoNan(x, by)", 0.0);
+    lowered("by = Exp(x)\nout = DivNoNan(x, by)", 1e-6);
+}
+
+#[test]
 fn what_reads_a_lowered_op_reads_what_took_its_place() {
     let changes = lowered("negated = Neg(x)\nelu = Elu(negated)\nout = Square(elu)", 2e-6);
     assert!(changes.contains("out = Mul(elu, elu)") && changes.contains("elu/low = Minimum(negated, "), "{changes}");
