@@ -51,6 +51,7 @@ pub fn calibrate(
     let widened = ready::widen(&mut model, &mut frozen, &options.limits)?;
     let (integers, told) =
         if options.target.is_litert() { ready::take_integers(&mut model, &mut frozen)? } else { (Vec::new(), None) };
+    ready::leave_shapes_out(&mut model, &mut frozen, &options.limits)?;
     let samples = Feeds::new(&frozen.inputs, &frozen.unread, feeds, options.limit)?.cut(&integers);
     let mut report = CalibrationReport {
         schema_version: SCHEMA_VERSION,

@@ -10,6 +10,7 @@ use crate::freeze::report::{Endpoint, FreezeReport};
 use crate::graph::Graph;
 use crate::graph::tensor::{Shape, data_type_name};
 use crate::interpreter::Limits;
+use crate::passes::integer::computed_shapes::write_as_constants;
 use crate::passes::integer::half::is_half;
 use crate::passes::integer::lists::give_shape;
 use crate::proto::tensorflow::DataType;
@@ -45,6 +46,29 @@ pub(super) fn take_integers(model: &mut Model, frozen: &mut FreezeReport) -> Res
         }
     }
     Ok((tensors, integers_taken(&taken)))
+}
+
+/// Leaves inputs out of which only the known shape is asked for, as steps' discounts in policies: they are not read then.
+///
+/// # Errors
+/// Those of the pass.
+pub(super) fn leave_shapes_out(model: &mut Model, frozen: &mut FreezeReport, limits: &Limits) -> Result<()> {
+    if frozen.inputs.len() < 2 {
+        return Ok(());
+    }
+    let mut known = model.clone();
+    write_as_constants(&mut known.graph, limits)?;
+    let outputs: Vec<String> = frozen.outputs.iter().map(|output| output.tensor.clone()).collect();
+    let left = rewrite::without_leftovers(&known, &outputs)?;
+    let is_read = |input: &Endpoint| left.graph.find(input.node()).is_some();
+    if frozen.inputs.iter().all(is_read) || !frozen.inputs.iter().any(is_read) {
+        return Ok(());
+    }
+    let (inputs, unread): (Vec<Endpoint>, Vec<Endpoint>) = frozen.inputs.drain(..).partition(is_read);
+    frozen.unread.extend(unread.into_iter().map(|input| input.key));
+    frozen.inputs = inputs;
+    *model = left;
+    Ok(())
 }
 
 /// Writes loops out step by step. Where one stays, and inputs are of open length, they get the length of the samples, if

@@ -185,6 +185,10 @@ fn hostile_shapes_are_errors_that_name_the_node() {
         ("MaxPoolV2", vec![floats(&[1, 2, 2, 1]), numbers(&[1, 0, 1, 1]), numbers(&[1, 1, 1, 1])]),
         ("Unique", vec![none_of(&[0, 2])]),
         ("BatchNormWithGlobalNormalization", vec![floats(&[1, 1, 2, 1]); 5]),
+        (
+            "BatchNormWithGlobalNormalization",
+            vec![floats(&[]), none_of(&[0]), none_of(&[0]), none_of(&[0]), none_of(&[0])],
+        ),
     ];
     for (op, arrays) in cases {
         let mut sample = Sample::new();

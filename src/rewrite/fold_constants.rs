@@ -8,8 +8,8 @@ use crate::graph::{Graph, TensorRef};
 use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
-use crate::passes::integer::fold::{fold, tell_biases_apart};
-use crate::passes::integer::{branches, computed_shapes, early_bias, fused, identities, loops, lower, sums, turns, unread};
+use crate::passes::integer::fold::{fold, write_as_biases};
+use crate::passes::integer::{before_reshape, branches, computed_shapes, early_bias, fused, identities, loops, lower, sums, turns, unread};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -60,7 +60,7 @@ pub(crate) fn prepare(
     }
     let chains = fold_constants(model, &tensors(&model.graph, &names), limits)?;
     let outputs = tensors(&model.graph, &names);
-    if tell_biases_apart(&mut model.graph, &outputs, limits)? > 0 {
+    if write_as_biases(&mut model.graph, &outputs, limits)? > 0 {
         *model = without_leftovers(model, &names)?;
     }
     if loops::bring_in_constants(&mut model.graph, limits)? > 0 {
@@ -68,6 +68,9 @@ pub(crate) fn prepare(
     }
     let outputs = tensors(&model.graph, &names);
     if early_bias::add_biases_early(&mut model.graph, &outputs)? > 0 {
+        *model = without_leftovers(model, &names)?;
+    }
+    if target.is_litert() && before_reshape::compute_before(&mut model.graph)? > 0 {
         *model = without_leftovers(model, &names)?;
     }
     Ok(chains)

@@ -52,7 +52,7 @@ pub(crate) fn widen_halves(model: &mut Model, outputs: &[TensorRef], limits: &Li
 /// [`crate::ErrorKind::Container`] for another message; those of dropping the casts.
 pub(crate) fn take_integers(model: &mut Model, outputs: &[TensorRef]) -> Result<Vec<(String, DataType)>> {
     let names = names_of_graph_def(model, outputs)?;
-    let taken = indices::take_integers(&mut model.graph, outputs);
+    let taken = indices::take_integers(&mut model.graph, outputs)?;
     let taken: Vec<(String, DataType)> =
         taken.into_iter().map(|(input, integers)| (model.graph.name(input).to_owned(), integers)).collect();
     if !taken.is_empty() {

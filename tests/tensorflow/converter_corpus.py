@@ -1466,6 +1466,36 @@ def shared_pool_between_layers():
     return layer(tf.concat([tf.nn.max_pool2d(left, 3, 1, "SAME"), right], 3), "next", seed=3)
 
 
+@family("reshape_read_twice", mul=tf.multiply, add=tf.add, sub=tf.subtract, maximum=tf.maximum)
+def reshape_read_twice(op):
+    flat = tf.reshape(layer(image()), [1, -1], name="flat")
+    return fq(op(flat, flat, name="twice"), -9, 9)
+
+
+@family("reshape_with_range_read_twice", alone=False, by_others_too=True)
+def reshape_with_range_read_twice(others):
+    flat = fq(tf.reshape(layer(image()), [1, 64, 4], name="flat"), 0, 3)
+    square = fq(tf.multiply(flat, flat, name="square"), 0, 9)
+    return fq(tf.add(square, flat), 0, 12) if others else square
+
+
+@case
+def square_in_front_of_a_reshape():
+    x = layer(image())
+    return tf.reshape(fq(tf.multiply(x, x, name="square"), 0, 9), [1, -1], name="flat")
+
+
+@case
+def two_reshapes_of_one_range():
+    sides = [tf.reshape(layer(image(), name), [1, -1]) for name in ("a", "b")]
+    return fq(tf.multiply(*sides), 0, 9)
+
+
+@case
+def patches_side_by_side():
+    return tf.space_to_depth(layer(image()), 2)
+
+
 @case
 def relu_behind_reshape():
     x = tf.reshape(conv(image()), [1, 4, 16, 4])

@@ -85,6 +85,9 @@ fn normalized(mut x: Tensor, mean: &[f32], factors: &[f32], offset: &[f32], memo
     if x.is_empty() {
         return Ok(x);
     }
+    if channels == 0 {
+        return Err(invalid("a batch norm of a number without channels"));
+    }
     let of_channels = || mean.iter().zip(factors.iter().zip(offset));
     if let Some(values) = x.values_mut::<f32>() {
         in_vectors!(for row in values.chunks_exact_mut(channels) {

@@ -132,17 +132,19 @@ pub(crate) fn fold(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) ->
     fold_all(graph, &chains, &|_| true, limits)
 }
 
-/// Makes one vector of what is added to a layer, where that is the same number for all channels; says how many there were.
-/// TensorFlow's converter keeps equal numbers as one and scales it by the weights of the first channel, which is wrong for
-/// all others that have a range of their own. So one of them is the next number that there is.
+/// Makes one vector of what is added to a layer, where the converter needs one; says how many there were.
+///
+/// Numbers that are the same for all channels it keeps as one and scales that by the weights of the first channel, which is
+/// wrong for all others that have a range of their own. So one of them is the next number that there is. And behind the
+/// Squeeze of a one-dimensional layer, it takes nothing but a vector for a bias.
 ///
 /// # Errors
 /// Those of [`fold`].
-pub(crate) fn tell_biases_apart(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<usize> {
+pub(crate) fn write_as_biases(graph: &mut Graph, outputs: &[TensorRef], limits: &Limits) -> Result<usize> {
     let mut chains = find(graph, outputs);
     chains.retain(|chain| chain.layer.is_some() && !chain.scales());
-    let is_one_number = |affine: &Affine| are_one_number(&narrowed(&affine.shift));
-    Ok(fold_all(graph, &chains, &is_one_number, limits)?.len())
+    let is_no_bias = |affine: &Affine| affine.is_shaped_behind_squeeze || are_one_number(&narrowed(&affine.shift));
+    Ok(fold_all(graph, &chains, &is_no_bias, limits)?.len())
 }
 
 fn are_one_number(numbers: &[f32]) -> bool {
@@ -271,18 +273,24 @@ fn step(graph: &Graph, constants: &Constants, before: Option<NodeId>, node: Node
 struct Affine {
     scale: Vec<f64>,
     shift: Vec<f64>,
+    /// Whether something is added behind a Squeeze that has axes in front of the channels.
+    is_shaped_behind_squeeze: bool,
 }
 
 impl Affine {
     /// `None` where a constant is not one number, or one for each channel.
     fn of(chain: &Chain, channels: usize, values: &HashMap<TensorRef, Tensor>) -> Option<Self> {
-        let mut affine = Self { scale: vec![1.0; channels], shift: vec![0.0; channels] };
+        let mut affine =
+            Self { scale: vec![1.0; channels], shift: vec![0.0; channels], is_shaped_behind_squeeze: false };
         // More axes than the tensor has would give it new ones.
         let mut most_axes = match chain.layer {
             Some((_, Layer::MatMul { .. })) => 1_usize,
             _ => 4,
         };
+        let mut is_squeezed = false;
         for &(_, step) in &chain.links {
+            let has_axes = |tensor: &TensorRef| values.get(tensor).is_some_and(|tensor| tensor.dims().len() > 1);
+            affine.is_shaped_behind_squeeze |= is_squeezed && step.constants().iter().any(has_axes);
             let is_vector = matches!(step, Step::Norm(..) | Step::Bias(_));
             let along = |tensor: &TensorRef| -> Option<Vec<f64>> {
                 let tensor = values.get(tensor)?;
@@ -317,7 +325,10 @@ impl Affine {
                     affine.multiply(&vec![-1.0; channels]);
                     affine.add(&along(&tensor)?, 1.0);
                 }
-                Step::Pass(axes) => most_axes = axes.map_or(1, |axes| most_axes.saturating_sub(axes)).max(1),
+                Step::Pass(axes) => {
+                    is_squeezed |= axes != Some(0);
+                    most_axes = axes.map_or(1, |axes| most_axes.saturating_sub(axes)).max(1);
+                }
             }
         }
         let all = affine.scale.iter().chain(&affine.shift);

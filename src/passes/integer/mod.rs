@@ -6,6 +6,7 @@
 //! that is asked for [`equalize`] too. [`points`] then says which tensors need a range, whoever calls finds the ranges out, and
 //! [`place`] and [`weights`] put the fake quantizers in.
 
+pub(crate) mod before_reshape;
 pub(crate) mod bias;
 pub(crate) mod branches;
 pub(crate) mod computed_shapes;

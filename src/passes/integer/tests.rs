@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use super::Range;
 use super::early_bias::add_biases_early;
-use super::fold::{fold, tell_biases_apart};
+use super::fold::{fold, write_as_biases};
 use super::fused::unify;
 use super::loops::bring_in_constants;
 use super::place::place;
@@ -243,7 +243,7 @@ fn a_bias_that_is_one_number_is_told_apart() {
     let before = graph_of(lines);
     let mut graph = before.clone();
     let outputs = tensors(&graph, &["nothing"]);
-    assert_eq!(tell_biases_apart(&mut graph, &outputs, &Limits::default()).unwrap(), 1);
+    assert_eq!(write_as_biases(&mut graph, &outputs, &Limits::default()).unwrap(), 1);
     assert_eq!(
         changes(&before, &graph),
         "conv = Conv2D(x, conv/folded)\n\
@@ -264,7 +264,7 @@ fn a_bias_that_is_one_number_is_told_apart() {
         );
         let mut graph = graph_of(&lines);
         let outputs = tensors(&graph, &["shifted"]);
-        tell_biases_apart(&mut graph, &outputs, &Limits::default()).unwrap()
+        write_as_biases(&mut graph, &outputs, &Limits::default()).unwrap()
     };
     assert_eq!(behind_a_squeeze("[1]", "[2]"), 1);
     assert_eq!(behind_a_squeeze("[-3]", "[1,1,2]"), 1);

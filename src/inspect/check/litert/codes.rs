@@ -75,6 +75,8 @@ pub enum Code {
     ScaleInFront,
     /// A bias of one number beside weights with a range a channel.
     BiasOfOneNumber,
+    /// Both operands are one Reshape.
+    ReshapeReadTwice,
     /// A range that cuts off what reaches it.
     RangeReplaced,
     /// A range that is that of another tensor.
@@ -226,6 +228,12 @@ impl Code {
                 "its bias is the same number for all channels, which the converter scales by the first channel's weights",
                 "'tfquant calibrate' and 'tfquant rewrite --target litert-int8' write it so that it is not",
             ),
+            Self::ReshapeReadTwice => (
+                "reshape_read_twice",
+                WillNotRun,
+                "both its operands are one Reshape, which the converter moves behind it and then refuses",
+                "compute it in front of the Reshape, as 'tfquant calibrate' and 'tfquant rewrite --target litert-int8' do",
+            ),
             Self::RangeReplaced => (
                 "range_replaced",
                 WillBeWrong,
@@ -273,7 +281,7 @@ impl Code {
 }
 
 /// All codes.
-pub const CODES: [Code; 26] = [
+pub const CODES: [Code; 27] = [
     Code::NoIntegerKernel,
     Code::NotConverted,
     Code::InputUnranged,
@@ -293,6 +301,7 @@ pub const CODES: [Code; 26] = [
     Code::InputReadUnranged,
     Code::ScaleInFront,
     Code::BiasOfOneNumber,
+    Code::ReshapeReadTwice,
     Code::RangeReplaced,
     Code::RangeBorrowed,
     Code::RangeReread,

@@ -9,6 +9,7 @@ use super::program::{LayerFacts, Op, OpId, Origin, Program, ValueId};
 use super::propagate::{Conversion, Types, asks_shape, kernel, spreads};
 use super::quant_type::{QuantType, Scale, scales};
 use crate::graph::NodeId;
+use crate::graph::op_class::canonical_op;
 use crate::graph::tensor::small_floats;
 use crate::inspect::fake_quant::Range;
 use crate::passes::integer::kernels::{Kernel, is_not_converted};
@@ -120,6 +121,8 @@ impl Judge<'_, '_> {
             self.integer_layer(op, layer);
         } else if of_op.kind == "ReverseV2" {
             self.copies(op);
+        } else if let Some(reshape) = self.reshape_read_twice(op) {
+            self.say(About::Op(op), Code::ReshapeReadTwice, self.name(reshape));
         }
         if let Some(layer) = &of_op.layer {
             self.weights(op, layer);
@@ -242,6 +245,26 @@ impl Judge<'_, '_> {
             let bias = layer.biases.first().map(|&bias| self.name(bias)).unwrap_or_default();
             self.say(About::Op(op), Code::BiasOfOneNumber, bias);
         }
+    }
+
+    /// The Reshape to a constant shape that is both operands; 2.21 minds it only where nobody else reads it.
+    fn reshape_read_twice(&self, op: OpId) -> Option<ValueId> {
+        let program = self.program;
+        let of_op = &program.ops[op];
+        let &[operand, other] = of_op.inputs.as_slice() else { return None };
+        let root = program.values[operand].root;
+        let maker = program.producer(root).filter(|&maker| program.ops[maker].kind == "Reshape")?;
+        let shape = program.graph.data_input(program.ops[maker].node, 1)?;
+        let read_by_others = || {
+            let of_root = &program.values[root];
+            let mut readers = of_root.ranged.iter().flat_map(|&ranged| program.readers(ranged)).chain(program.readers(root));
+            of_root.is_output || readers.any(|reader| reader != op)
+        };
+        let is_moved = matches!(canonical_op(of_op.kind), "Add" | "Sub" | "Mul")
+            && program.values[other].root == root
+            && program.constants.contain(shape.node)
+            && (self.converter == Converter::Tf215 || !read_by_others());
+        is_moved.then_some(root)
     }
 
     /// Whether the layer's bias is one number for several channels, and not zero.
