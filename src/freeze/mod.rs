@@ -300,7 +300,9 @@ impl<'a> Work<'a> {
             let (name, port) = wanted.parts()?;
             let node = self.graph.find(name)?;
             let of_call = || {
-                let types = ["Tout", "T"].iter().find_map(|attr| self.graph.attr_bytes(node, attr))?;
+                let types = ["Tout", "T", "output_types", "component_types"]
+                    .iter()
+                    .find_map(|attr| self.graph.attr_bytes(node, attr))?;
                 library::type_list(types).get(port as usize).copied()
             };
             self.graph.tensor_type(TensorRef { node, port }).map(|data_type| data_type as i32).or_else(of_call)

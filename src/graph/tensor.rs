@@ -4,10 +4,11 @@
 
 use std::fmt;
 
+use prost::Message as _;
 use serde::{Serialize, Serializer};
 
 use crate::graph::{Graph, NodeId, TensorRef, constant::element_count};
-use crate::proto::tensorflow::{DataType, TensorShapeProto, attr_value::Value};
+use crate::proto::tensorflow::{DataType, TensorShapeProto, VersionDef, attr_value::Value};
 use crate::wire::{self, Fields, WireType};
 
 /// The dimensions of a tensor; -1 for one that is not known.
@@ -117,6 +118,9 @@ pub(crate) fn shape(graph: &Graph, tensor: TensorRef) -> Shape {
         return header(graph, node).map_or(Shape(None), |header| header.shape);
     }
     let of_op = match graph.op(node) {
+        "Placeholder" if cannot_tell_scalars(graph) => {
+            graph.attr_shape(node, "shape").filter(|shape| !shape.dim.is_empty())
+        }
         "Placeholder" | "PlaceholderV2" | "PlaceholderWithDefault" | "VariableV2" | "Variable" | "VarHandleOp" => {
             graph.attr_shape(node, "shape")
         }
@@ -127,6 +131,13 @@ pub(crate) fn shape(graph: &Graph, tensor: TensorRef) -> Shape {
         _ => None,
     };
     of_op.or_else(recorded).map_or(Shape(None), |shape| Shape::from(&shape))
+}
+
+/// Whether the graph is of a time when the shape of a Placeholder of which nothing was known was that of a scalar.
+fn cannot_tell_scalars(graph: &Graph) -> bool {
+    const LAST_VERSION: i32 = 21;
+    let versions = graph.versions().and_then(|versions| VersionDef::decode(versions).ok());
+    versions.unwrap_or_default().producer <= LAST_VERSION
 }
 
 /// The element type of a tensor as Python spells it; `?` where the node does not say it.

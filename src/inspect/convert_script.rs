@@ -128,8 +128,14 @@ fn converted(graph: &Graph, [inputs, outputs]: &[Vec<TensorRef>; 2], paths: &Pat
     if outputs.iter().all(|output| is_float(&output)) {
         lines.push(type_at("output", outputs.iter().all(|&output| is_read_quantized(graph, output))));
     }
-    lines.push(format!("open({}, \"wb\").write(converter.convert())", paths.converted));
+    lines.extend(written(paths));
     lines
+}
+
+/// Nothing is opened before there is something to write.
+fn written(paths: &Paths<'_>) -> [String; 2] {
+    let write = format!("open({}, \"wb\").write(converted)", paths.converted);
+    ["converted = converter.convert()".to_owned(), write]
 }
 
 fn type_at(end: &str, is_quantized: bool) -> String {
@@ -158,7 +164,7 @@ fn unsigned(model: &Model, paths: &Paths<'_>) -> Result<Vec<String>> {
         statistics.push(format!("{}: ({zero_point}, {})", literal(graph.name(input.node)), 1.0 / f64::from(scale)));
     }
     let (inputs, outputs) = (nodes(&inputs), nodes(&outputs));
-    Ok(vec![
+    let lines = vec![
         "import tensorflow as tf".to_owned(),
         String::new(),
         "from_frozen_graph = tf.compat.v1.lite.TFLiteConverter.from_frozen_graph".to_owned(),
@@ -166,8 +172,8 @@ fn unsigned(model: &Model, paths: &Paths<'_>) -> Result<Vec<String>> {
         "converter.inference_type = tf.uint8".to_owned(),
         "# Each input's zero point, and how many integers one is.".to_owned(),
         format!("converter.quantized_input_stats = {{{}}}", statistics.join(", ")),
-        format!("open({}, \"wb\").write(converter.convert())", paths.converted),
-    ])
+    ];
+    Ok(lines.into_iter().chain(written(paths)).collect())
 }
 
 fn openvino(paths: &Paths<'_>) -> Vec<String> {

@@ -9,7 +9,9 @@ use crate::interpreter::Limits;
 use crate::options::Target;
 use crate::passes::integer::FoldedChain;
 use crate::passes::integer::fold::{fold, write_as_biases};
-use crate::passes::integer::{before_reshape, branches, computed_shapes, early_bias, fused, identities, loops, lower, sums, turns, unread};
+use crate::passes::integer::{
+    before_reshape, branches, computed_shapes, early_bias, fused, identities, loops, lower, sums, turns, unread,
+};
 
 /// Folds them in a GraphDef whose outputs are given; says what was folded.
 ///
@@ -70,7 +72,8 @@ pub(crate) fn prepare(
     if early_bias::add_biases_early(&mut model.graph, &outputs)? > 0 {
         *model = without_leftovers(model, &names)?;
     }
-    if target.is_litert() && before_reshape::compute_before(&mut model.graph)? > 0 {
+    let outputs = tensors(&model.graph, &names);
+    if target.is_litert() && before_reshape::compute_before(&mut model.graph, &outputs)? > 0 {
         *model = without_leftovers(model, &names)?;
     }
     Ok(chains)

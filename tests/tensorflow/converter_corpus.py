@@ -1466,6 +1466,12 @@ def shared_pool_between_layers():
     return layer(tf.concat([tf.nn.max_pool2d(left, 3, 1, "SAME"), right], 3), "next", seed=3)
 
 
+@family("compared", equal=tf.equal, not_equal=tf.not_equal, greater=tf.greater, less_equal=tf.less_equal)
+def compared(op):
+    x = layer(image())
+    return fq(tf.where(op(x, 0.5, name="compared"), x, layer(x, "other")), 0, 3)
+
+
 @family("reshape_read_twice", mul=tf.multiply, add=tf.add, sub=tf.subtract, maximum=tf.maximum)
 def reshape_read_twice(op):
     flat = tf.reshape(layer(image()), [1, -1], name="flat")

@@ -277,6 +277,73 @@ def mixed_precision(x):
     return layers.Dense(5, dtype="float32")(layers.GlobalAveragePooling2D(**half)(x))
 
 
+@network(IMAGE)
+def group_norm(x):
+    return classify(layers.ReLU()(layers.GroupNormalization(4)(layers.Conv2D(16, 3)(x))))
+
+
+@network(IMAGE)
+def centre_crop(x):
+    return classify(layers.CenterCrop(8, 8)(layers.Conv2D(8, 3, activation="relu")(x)))
+
+
+@network(STEPS, "normal")
+def dense_squared(x):
+    return layers.Dense(4)(layers.Lambda(tf.square)(layers.Dense(8)(x)))
+
+
+@network(IMAGE)
+def product_of_reshapes(x):
+    rows = layers.Reshape((196, 8))
+    a, b = (rows(layers.Conv2D(8, 3, activation="relu6")(x)) for _ in range(2))
+    return layers.Dense(4)(layers.Flatten()(layers.Multiply()([a, b])))
+
+
+@network(STEPS, "normal")
+def convolutional_lstm_of_one_dimension(x):
+    x = layers.Reshape((5, 2, -1))(x)
+    return layers.Dense(3)(layers.Flatten()(layers.ConvLSTM1D(4, 2, padding="same")(x)))
+
+
+@network(IMAGE)
+def shifted_windows(x):
+    """Attention in windows of two by two pixels, as in Swin."""
+    x = layers.Conv2D(16, 2, strides=2)(x)
+    height, width = x.shape[1:3]
+
+    def windows(x):
+        x = tf.reshape(tf.roll(x, [-1, -1], [1, 2]), [-1, height // 2, 2, width // 2, 2, 16])
+        return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4, 5]), [-1, 4, 16])
+
+    def image(x):
+        x = tf.reshape(x, [-1, height // 2, width // 2, 2, 2, 16])
+        return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4, 5]), [-1, height, width, 16])
+
+    x = layers.Lambda(windows)(x)
+    return classify(layers.Lambda(image)(layers.MultiHeadAttention(2, 8)(x, x)))
+
+
+@network(IMAGE)
+def patches(x):
+    """How a vision transformer takes an image apart, and an involution."""
+    def apart(x, size, strides):
+        ones = [1, 1, 1, 1]
+        return tf.image.extract_patches(x, [1, size, size, 1], [1, strides, strides, 1], ones, "VALID")
+
+    x = layers.Dense(8, activation="relu")(layers.Lambda(lambda x: apart(x, 2, 2))(x))
+    return classify(layers.Dense(8)(layers.Lambda(lambda x: apart(x, 3, 1))(x)))
+
+
+@network((20,), "words as floats")
+def masked_words(x):
+    return layers.Dense(3)(layers.LSTM(8)(layers.Embedding(50, 8, mask_zero=True)(x)))
+
+
+@network(STEPS, "normal")
+def masked_steps(x):
+    return layers.Dense(3)(layers.LSTM(8)(layers.Masking(0.0)(x)))
+
+
 # ---- Making and judging a model
 
 

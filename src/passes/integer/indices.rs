@@ -33,9 +33,8 @@ pub(crate) fn take_integers(graph: &mut Graph, outputs: &[TensorRef]) -> Result<
         let cast = graph.data_input(node, 0).filter(|_| graph.op(node) == "Cast");
         cast.is_some_and(|from| is_index(graph.tensor_type(from)))
     };
-    let inputs = graph
-        .ids()
-        .filter(|&node| graph.is_original(node) && (graph.op(node) == "Placeholder" || is_integer(node)));
+    let inputs =
+        graph.ids().filter(|&node| graph.is_original(node) && (graph.op(node) == "Placeholder" || is_integer(node)));
     let found: Vec<(NodeId, Read)> = inputs.filter_map(|input| Some((input, read(graph, input, outputs)?))).collect();
     for (input, read) in &found {
         let value = AttrValue { value: Some(attr_value::Value::Type(read.integers as i32)) }.encode_to_vec();

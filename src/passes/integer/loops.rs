@@ -36,11 +36,16 @@ impl Bodies {
     /// Finds them; loops that TensorFlow would not run are an error.
     pub(crate) fn of(graph: &Graph) -> Result<Self> {
         let frames = Frames::of(graph)?;
-        let mut pivots = HashMap::new();
+        // A float that is carried gets a range in front of its Identity, for which that cannot wait.
+        let is_float = |node: NodeId| graph.tensor_type(node.into()) == Some(DataType::DtFloat);
+        let mut pivots: HashMap<FrameId, NodeId> = HashMap::new();
         for node in graph.ids().filter(|&node| graph.op(node) == "Identity") {
             let Some(read) = graph.data_input(node, 0).filter(|read| read.port == 1) else { continue };
             if is_switch_of_loop(graph, read.node) {
-                pivots.entry(frames.inside(node)).or_insert(node);
+                let pivot = pivots.entry(frames.inside(node)).or_insert(node);
+                if is_float(*pivot) && !is_float(node) {
+                    *pivot = node;
+                }
             }
         }
         let conditions = graph.ids().filter(|&node| graph.op(node) == "LoopCond");

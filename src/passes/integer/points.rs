@@ -93,7 +93,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
     };
     let carried: HashMap<NodeId, TensorRef> = variables(graph)
         .iter()
-        .filter(|variable| !variable.readers(graph).is_empty())
+        .filter(|variable| !variable.readers(graph).is_empty() && !carries_flow(graph, variable.switch))
         .map(|variable| (variable.switch, variable.in_body()))
         .collect();
     for &node in order.iter().filter(|&&node| live[node.index()] && !is_fed.contains(&node)) {
@@ -110,7 +110,7 @@ pub(crate) fn points(graph: &Graph, inputs: &[TensorRef], fed: &[TensorRef], out
             || fused.is_fixed(node)
             || is_fake_quant(op)
             || is_control_flow(op) && op != "Exit" && !carried.contains_key(&node)
-            || is_flow(op)
+            || carries_flow(graph, node)
             || view.is_taken_in(node)
         {
             continue;
@@ -198,6 +198,21 @@ fn is_control_flow(op: &str) -> bool {
 /// Ops whose only float is the token that orders the accesses to a tensor array.
 fn is_flow(op: &str) -> bool {
     matches!(op, "TensorArrayV3" | "TensorArrayScatterV3" | "TensorArrayWriteV3" | "TensorArraySplitV3")
+}
+
+/// Whether the node makes such a token, or hands one on.
+fn carries_flow(graph: &Graph, mut node: NodeId) -> bool {
+    const MAX_STEPS: usize = 64;
+    for _ in 0..MAX_STEPS {
+        match graph.op(node) {
+            op if is_flow(op) => return true,
+            "Switch" | "Merge" | "Enter" | "Exit" | "NextIteration" | "Identity" => {}
+            _ => return false,
+        }
+        let Some(read) = graph.data_input(node, 0) else { return false };
+        node = read.node;
+    }
+    false
 }
 
 /// Biases of more numbers are taken for ones.

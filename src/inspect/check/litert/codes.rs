@@ -75,8 +75,8 @@ pub enum Code {
     ScaleInFront,
     /// A bias of one number beside weights with a range a channel.
     BiasOfOneNumber,
-    /// Both operands are one Reshape.
-    ReshapeReadTwice,
+    /// Both operands are Reshapes of one range.
+    EqualReshapes,
     /// A range that cuts off what reaches it.
     RangeReplaced,
     /// A range that is that of another tensor.
@@ -228,11 +228,11 @@ impl Code {
                 "its bias is the same number for all channels, which the converter scales by the first channel's weights",
                 "'tfquant calibrate' and 'tfquant rewrite --target litert-int8' write it so that it is not",
             ),
-            Self::ReshapeReadTwice => (
-                "reshape_read_twice",
+            Self::EqualReshapes => (
+                "equal_reshapes",
                 WillNotRun,
-                "both its operands are one Reshape, which the converter moves behind it and then refuses",
-                "compute it in front of the Reshape, as 'tfquant calibrate' and 'tfquant rewrite --target litert-int8' do",
+                "both its operands are Reshapes of one range, which the converter moves behind it and then refuses",
+                "compute it in front of them, as 'tfquant calibrate' and 'tfquant rewrite --target litert-int8' do",
             ),
             Self::RangeReplaced => (
                 "range_replaced",
@@ -301,7 +301,7 @@ pub const CODES: [Code; 27] = [
     Code::InputReadUnranged,
     Code::ScaleInFront,
     Code::BiasOfOneNumber,
-    Code::ReshapeReadTwice,
+    Code::EqualReshapes,
     Code::RangeReplaced,
     Code::RangeBorrowed,
     Code::RangeReread,

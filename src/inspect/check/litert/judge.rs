@@ -121,8 +121,8 @@ impl Judge<'_, '_> {
             self.integer_layer(op, layer);
         } else if of_op.kind == "ReverseV2" {
             self.copies(op);
-        } else if let Some(reshape) = self.reshape_read_twice(op) {
-            self.say(About::Op(op), Code::ReshapeReadTwice, self.name(reshape));
+        } else if let Some(reshape) = self.equal_reshapes(op) {
+            self.say(About::Op(op), Code::EqualReshapes, self.name(reshape));
         }
         if let Some(layer) = &of_op.layer {
             self.weights(op, layer);
@@ -247,24 +247,31 @@ impl Judge<'_, '_> {
         }
     }
 
-    /// The Reshape to a constant shape that is both operands; 2.21 minds it only where nobody else reads it.
-    fn reshape_read_twice(&self, op: OpId) -> Option<ValueId> {
+    /// The first of two Reshapes to constant shapes that are alike; 2.21 minds them only where nobody else reads them.
+    fn equal_reshapes(&self, op: OpId) -> Option<ValueId> {
         let program = self.program;
         let of_op = &program.ops[op];
-        let &[operand, other] = of_op.inputs.as_slice() else { return None };
-        let root = program.values[operand].root;
-        let maker = program.producer(root).filter(|&maker| program.ops[maker].kind == "Reshape")?;
-        let shape = program.graph.data_input(program.ops[maker].node, 1)?;
-        let read_by_others = || {
-            let of_root = &program.values[root];
-            let mut readers = of_root.ranged.iter().flat_map(|&ranged| program.readers(ranged)).chain(program.readers(root));
-            of_root.is_output || readers.any(|reader| reader != op)
+        let &[first, second] = of_op.inputs.as_slice() else { return None };
+        let [first, second] = [first, second].map(|operand| program.values[operand].root);
+        let whole = |root: ValueId| {
+            let maker = program.producer(root).filter(|&maker| program.ops[maker].kind == "Reshape")?;
+            let shape = program.graph.data_input(program.ops[maker].node, 1)?;
+            program.read(maker).filter(|_| program.constants.contain(shape.node))
         };
-        let is_moved = matches!(canonical_op(of_op.kind), "Add" | "Sub" | "Mul")
-            && program.values[other].root == root
-            && program.constants.contain(shape.node)
-            && (self.converter == Converter::Tf215 || !read_by_others());
-        is_moved.then_some(root)
+        let (of_first, of_second) = (whole(first)?, whole(second)?);
+        let shape = |value: ValueId| program.shape(program.values[value].tensor);
+        let are_alike = of_first == of_second
+            || self.types.of(of_first).is_some_and(|quant| self.types.of(of_second) == Some(quant))
+                && shape(of_first).is_some_and(|dims| shape(of_second) == Some(dims));
+        let read_by_others = |root: ValueId| {
+            let of_root = &program.values[root];
+            let behind = of_root.ranged.iter().flat_map(|&ranged| program.readers(ranged));
+            of_root.is_output || behind.chain(program.readers(root)).any(|reader| reader != op)
+        };
+        let is_moved = are_alike
+            && matches!(canonical_op(of_op.kind), "Add" | "Sub" | "Mul")
+            && (self.converter == Converter::Tf215 || !read_by_others(first) && !read_by_others(second));
+        is_moved.then_some(first)
     }
 
     /// Whether the layer's bias is one number for several channels, and not zero.

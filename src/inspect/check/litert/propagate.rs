@@ -68,6 +68,8 @@ pub(super) fn kernel(program: &Program<'_>, op: OpId, converter: Converter) -> K
             let own = of_op.outputs.iter().any(|&output| program.only_range(output).is_some());
             if own { Kernel::Computes } else { Kernel::HandsOn }
         }
+        // There is one, but the converter gives it floats.
+        "NotEqual" if !of_op.inputs.is_empty() => Kernel::None,
         kind => crate::passes::integer::kernels::kernel(kind),
     }
 }

@@ -6,7 +6,7 @@
 //! are Elu, Selu, Softplus and Softsign; [`arithmetic`] is Neg, Square and small powers; [`division`] divides by what is
 //! positive; [`training_norm`] is a batch norm in training mode, as Keras 2 makes layer norms of; [`einsum`] is a dense layer
 //! of more than two dimensions, [`dilated`] a convolution of blocks, [`channels`] a depthwise one that is taken apart;
-//! [`one_hot`] chooses by truths, [`cast_constants`] are floats from the start, and [`patches`] and [`roll`] only move what
+//! [`one_hot`] chooses by truths, what differs is more or less, [`cast_constants`] are floats from the start, and [`patches`] and [`roll`] only move what
 //! they are given.
 //!
 //! # When it applies
@@ -36,10 +36,11 @@ mod training_norm;
 use super::constants::Constants;
 use super::fused::Fused;
 use super::loops::Bodies;
-use super::parts::Parts;
+use super::parts::{END, Parts};
 use crate::error::Result;
+use crate::graph::attr::Attrs;
 use crate::graph::shape::ShapeCache;
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, TensorRef};
 use crate::proto::tensorflow::DataType;
 
 /// What takes the place of a node.
@@ -52,6 +53,8 @@ enum Lowered {
     Dense(einsum::Dense),
     Dilated(dilated::Dilated),
     Channels(channels::Channels),
+    /// Whether two tensors differ.
+    NotEqual([TensorRef; 2]),
     OneHot(one_hot::OneHot),
     Patches(patches::Patches),
     Roll(roll::Roll),
@@ -69,7 +72,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
     let is_plain = |node: NodeId| {
         !constants.contain(node)
             && !fused.contain(node)
-            && graph.tensor_type(node.into()) == Some(DataType::DtFloat)
+            && (graph.tensor_type(node.into()) == Some(DataType::DtFloat) || compares_floats(graph, node))
             && graph.control_inputs(node).next().is_none()
     };
     let mut shapes = ShapeCache::default();
@@ -101,6 +104,10 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
             Lowered::Dense(dense) => dense.write(&mut parts)?,
             Lowered::Dilated(dilated) => dilated.write(&mut parts)?,
             Lowered::Channels(channels) => channels.write(&mut parts)?,
+            Lowered::NotEqual([x, y]) => {
+                let (more, less) = (parts.binary("more", "Greater", x, y)?, parts.binary("less", "Less", x, y)?);
+                parts.insert(END, "LogicalOr", &[more, less], &Attrs::default())?
+            }
             Lowered::OneHot(one_hot) => one_hot.write(&mut parts)?,
             Lowered::Patches(patches) => patches.write(&mut parts)?,
             Lowered::Roll(roll) => roll.write(&mut parts)?,
@@ -109,6 +116,11 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<usize> {
         parts.end_with(last);
     }
     Ok(found.len())
+}
+
+/// Whether the node asks of floats what no integer kernel does.
+fn compares_floats(graph: &Graph, node: NodeId) -> bool {
+    graph.op(node) == "NotEqual" && graph.attr_type(node, "T") == Some(DataType::DtFloat as i32)
 }
 
 fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCache) -> Option<Lowered> {
@@ -123,6 +135,7 @@ fn find(graph: &Graph, constants: &Constants, node: NodeId, shapes: &mut ShapeCa
         "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
             training_norm::find(graph, node).map(Lowered::Norm)
         }
+        "NotEqual" => Some(Lowered::NotEqual([graph.data_input(node, 0)?, graph.data_input(node, 1)?])),
         "ConcatV2" => channels::find(graph, constants, node, shapes).map(Lowered::Channels),
         "BatchToSpaceND" => dilated::find(graph, constants, node, shapes).map(Lowered::Dilated),
         "Add" | "AddV2" | "Einsum" => einsum::find(graph, constants, node, shapes).map(Lowered::Dense),

@@ -37,9 +37,11 @@ impl Axis {
         let reach = (patch.checked_sub(1)?).checked_mul(rate)?.checked_add(1)?;
         let is_known = size > 0 && patch > 0 && stride > 0 && rate > 0;
         let steps = |room: i64| room.checked_add(stride - 1).map(|room| room / stride);
-        let count = if is_same { steps(size).filter(|_| is_known)? } else { steps(size - reach + 1).filter(|_| is_known)? };
+        let count =
+            if is_same { steps(size).filter(|_| is_known)? } else { steps(size - reach + 1).filter(|_| is_known)? };
         let missing = ((count - 1).checked_mul(stride)?.checked_add(reach)? - size).max(0);
-        let [size, patch, stride, rate, count] = [size, patch, stride, rate, count].map(|number| i32::try_from(number).ok());
+        let [size, patch, stride, rate, count] =
+            [size, patch, stride, rate, count].map(|number| i32::try_from(number).ok());
         let padding = [missing / 2, missing - missing / 2].map(|zeros| i32::try_from(zeros).ok());
         Some(Self {
             size: size?,
@@ -110,7 +112,8 @@ impl Patches {
         if [self.rows.padding, self.columns.padding] == [[0; 2]; 2] {
             return Ok(self.x);
         }
-        let zeros = parts.constant("padded", &Value::Int32Pairs(&[[0, 0], self.rows.padding, self.columns.padding, [0, 0]]))?;
+        let zeros =
+            parts.constant("padded", &Value::Int32Pairs(&[[0, 0], self.rows.padding, self.columns.padding, [0, 0]]))?;
         let mut attrs = Attrs::default();
         attrs.data_type("T", DataType::DtFloat).data_type("Tpaddings", DataType::DtInt32);
         parts.insert("padded", "Pad", &[self.x, zeros], &attrs)

@@ -25,12 +25,12 @@ struct Turn {
 pub(super) fn find(graph: &Graph, node: NodeId, shapes: &mut ShapeCache) -> Option<Roll> {
     let x = graph.data_input(node, 0)?;
     let ints = |slot: usize| graph.data_input(node, slot).and_then(|tensor| graph.const_ints(tensor));
-    let (shifts, axes) = (ints(1)?, ints(2)?);
+    let (shifts, places) = (ints(1)?, ints(2)?);
     let dims = graph.static_shape_with(x, shapes)?;
     let rank = i64::try_from(dims.len()).ok()?;
     let mut by_axis: Vec<(i64, i64)> = Vec::new();
-    for (&shift, axis) in shifts.iter().zip(axes) {
-        let axis = if axis < 0 { axis + rank } else { axis };
+    for (&shift, along) in shifts.iter().zip(places) {
+        let axis = if along < 0 { along + rank } else { along };
         match by_axis.iter_mut().find(|(other, _)| *other == axis) {
             Some((_, all)) => *all = all.checked_add(shift)?,
             None => by_axis.push((axis, shift)),

@@ -106,9 +106,20 @@ fn one_hot_rows_are_chosen_by_truths() {
 }
 
 #[test]
+fn what_differs_is_more_or_less() {
+    let changes =
+        lowered("zero = Const 0.0\nsame = Relu(x)\ndiffer = NotEqual(x, same)\nout = SelectV2(differ, x, zero)", 0.0);
+    assert!(changes.contains("differ = LogicalOr(differ/more, differ/less)\n"), "{changes}");
+    let mut graph = graph_of("words = Placeholder [4] dtype=DT_INT32\ndiffer = NotEqual(words, words) T=DT_INT32");
+    assert_eq!(lower(&mut graph).unwrap(), 0, "integers can be compared");
+}
+
+#[test]
 fn a_roll_is_slices_the_other_way_round() {
     let roll = |shift: &str, axis: &str| {
-        format!("shift = Const {shift}i\naxis = Const {axis}i\nout = Roll(x, shift, axis) Tshift=DT_INT32 Taxis=DT_INT32")
+        format!(
+            "shift = Const {shift}i\naxis = Const {axis}i\nout = Roll(x, shift, axis) Tshift=DT_INT32 Taxis=DT_INT32"
+        )
     };
     let changes = lowered(&roll("1", "2"), 0.0);
     assert!(changes.ends_with("out = ConcatV2(out/last_2, out/first_2, out/axis_2/y)\n"), "{changes}");

@@ -1,6 +1,6 @@
 //! What reads a loop's variables when it is over.
 
-use super::super::constants::Constants;
+use super::super::constants::{Constants, evaluate};
 use super::super::loops::Variable;
 use super::super::new_nodes::{make_room, take_place};
 use super::outside::length_of_order;
@@ -55,6 +55,11 @@ fn of_list(steps: &mut Steps<'_>, old: &Graph, exit: NodeId, list: &List, limits
         replace(steps, node, length)?;
     }
     for node in others {
+        if old.op(node) == "TensorArrayReadV3" {
+            let element = list.element(place_read(steps, node, limits)?)?;
+            replace(steps, node, element)?;
+            continue;
+        }
         let is_whole = match old.op(node) {
             "TensorListStack" => true,
             "TensorArrayGatherV3" => {
@@ -72,4 +77,16 @@ fn of_list(steps: &mut Steps<'_>, old: &Graph, exit: NodeId, list: &List, limits
         take_place(steps.graph, node.into(), all.into());
     }
     Ok(())
+}
+
+/// Which element a node reads of a list, once the loop is over.
+fn place_read(steps: &Steps<'_>, node: NodeId, limits: &Limits) -> Step<usize> {
+    let index = steps.graph.data_input(node, 1).ok_or(Stop::Unknown)?;
+    let constants = Constants::of(steps.graph, &steps.graph.run_order());
+    if !constants.contain(index.node) {
+        return Err(Stop::Unknown);
+    }
+    let values = evaluate(steps.graph, [index], limits)?;
+    let place = values.get(&index).and_then(|value| value.values::<i32>()?.first().copied());
+    place.and_then(|place| usize::try_from(place).ok()).ok_or(Stop::Unknown)
 }
