@@ -232,6 +232,41 @@ fn inputs_of_any_type_and_batch_are_fed() {
     assert!(refused(&folder, &odd).1.contains("samples for 'other', which is no input"));
 }
 
+/// Of `step` only the shape matters, which is known; `rows` has the shape that old graphs gave to what may have any.
+const ONLY_A_SHAPE: &str = r#"
+node { name: "rows" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } attr { key: "shape" value { shape {} } } }
+node { name: "step" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } }
+       attr { key: "shape" value { shape { dim { size: 2 } dim { size: 2 } } } } }
+node { name: "w" op: "Const" attr { key: "dtype" value { type: DT_FLOAT } }
+       attr { key: "value" value { tensor { dtype: DT_FLOAT tensor_shape { dim { size: 3 } dim { size: 4 } } float_val: 0.5 } } } }
+node { name: "product" op: "MatMul" input: "rows" input: "w" attr { key: "T" value { type: DT_FLOAT } } }
+node { name: "shape" op: "Shape" input: "step" attr { key: "T" value { type: DT_FLOAT } }
+       attr { key: "out_type" value { type: DT_INT32 } } }
+node { name: "y" op: "Reshape" input: "product" input: "shape" attr { key: "T" value { type: DT_FLOAT } }
+       attr { key: "Tshape" value { type: DT_INT32 } } }
+versions { producer: 21 }
+"#;
+
+#[test]
+fn an_input_that_gives_a_shape_alone_and_one_of_an_old_graph_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, rows, step, output] = ["shape.pbtxt", "rows.npy", "step.npy", "q.pb"].map(|name| at(&folder, name));
+    fs::write(&model, ONLY_A_SHAPE).unwrap();
+    let save = |path: &str, tensor: Tensor| fs::write(path, npy::write(&tensor)).unwrap();
+    save(&rows, Tensor::new(&[4, 3], (0..12u8).map(f32::from).collect()).unwrap());
+    save(&step, Tensor::new(&[4, 2, 2], (0..16u8).map(f32::from).collect()).unwrap());
+    let (of_rows, of_step) = (format!("rows={rows}"), format!("step={step}"));
+    let calibrate = ["calibrate", &model, "--data", &of_rows, "-o", &output];
+    let said = text(&done(&calibrate).stderr);
+    assert!(said.contains("fed rows:0: 4 samples of float32 [3], 0 to 11") && !said.contains("step"), "{said}");
+    let said = text(&done(&[&calibrate[..], &["--data", &of_step]].concat()).stderr);
+    assert!(said.contains("the samples for 'step' are left out: no output needs that input"), "{said}");
+
+    fs::write(&model, ONLY_A_SHAPE.replace("producer: 21", "producer: 22")).unwrap();
+    let (code, said) = refused(&folder, &calibrate[..4]);
+    assert!(code != 0 && said.contains("rows:0"), "{said}");
+}
+
 #[test]
 fn ranges_go_through_every_form_and_hand_edits_are_checked() {
     let folder = tempfile::tempdir().unwrap();
